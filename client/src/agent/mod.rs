@@ -1,0 +1,6 @@
+//! The agent: what stands beside a repository and talks to the coordinator for it.
+
+pub mod memory;
+pub mod outbox;
+pub mod repository;
+pub mod runtime;

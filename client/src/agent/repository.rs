@@ -1,0 +1,184 @@
+//! What a connector implements.
+//!
+//! The runtime drives it; a connector never talks to the coordinator. All texts, ids and limits are those of the
+//! proto files. A connector offers what changed until the runtime says that it is safely noted ([`Repository::reported`]);
+//! it applies deliveries exactly once in effect, however often they come (R-AGT-6).
+
+use std::fmt;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tandem_proto::v1alpha::{
+    AccessInfo, Capabilities, Delivery, NodeInfo, NodeVersion, Observation, Outcome, ScanOutcome,
+    ScanPage, WatchRoot,
+};
+use tokio::io::AsyncRead;
+
+/// Content of at most this many bytes rides inline in observations and deliveries (R-CNT-1).
+pub const INLINE_BYTES_MAX: u64 = 16 * 1024;
+
+/// Who the repository is; does not change while the agent runs.
+#[derive(Debug, Clone)]
+pub struct Description {
+    /// Names the running copy of the repository; another value means another copy (R-AGT-2).
+    pub installation_id: String,
+    /// Names the connector's index; a new one after the index was lost (R-AGT-10).
+    pub index_id: String,
+    /// What the repository can do.
+    pub capabilities: Capabilities,
+}
+
+/// A node in the state in which it was offered.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Seen {
+    /// The node.
+    pub node_id: String,
+    /// The revision of the observation; empty for absences.
+    pub revision: String,
+}
+
+/// Bytes to be stored.
+pub enum Content {
+    /// Few enough to be held in memory.
+    Bytes(Bytes),
+    /// Too many for that. The connector verifies digest and size before it shows anything.
+    Stream(Box<dyn AsyncRead + Send + Unpin>),
+}
+
+impl fmt::Debug for Content {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bytes(bytes) => write!(formatter, "Bytes({})", bytes.len()),
+            Self::Stream(_) => formatter.write_str("Stream"),
+        }
+    }
+}
+
+/// A delivery with the bytes it needs.
+#[derive(Debug)]
+pub struct Work {
+    /// What the coordinator asks for.
+    pub delivery: Delivery,
+    /// The new content; `None` when the content stays as it is, and for folders.
+    pub content: Option<Content>,
+}
+
+/// A step of a scan.
+#[derive(Debug, Clone, Default)]
+pub struct ScanStep {
+    /// Pages in order; a folder stands before what is inside it.
+    pub pages: Vec<ScanPage>,
+    /// Where the next step goes on; opaque to the runtime, which keeps it durably.
+    pub position: Vec<u8>,
+    /// Set with the last step.
+    pub outcome: Option<ScanOutcome>,
+}
+
+/// Why a connector could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No such node.
+    #[error("there is no node {0}")]
+    NodeNotFound(String),
+    /// No such kept version.
+    #[error("there is no version {0}")]
+    VersionNotFound(String),
+    /// The content is no longer the one that was asked for; observe the node again.
+    #[error("the content of node {0} has changed meanwhile")]
+    ContentChanged(String),
+    /// The root is missing or is another one than the agent was given: nothing may be concluded from that.
+    #[error(
+        "the root {0} is missing or was replaced; mount it again, or give the agent a new data directory"
+    )]
+    RootGone(String),
+    /// The repository does not offer it.
+    #[error("this repository cannot {0}")]
+    Unsupported(&'static str),
+    /// A name or argument that the repository refuses.
+    #[error("{0}")]
+    Refused(String),
+    /// The repository is away or answers with an error of its own; worth another try.
+    #[error("the repository is not available: {0}")]
+    Unavailable(String),
+}
+
+/// A content store, as the agent sees it.
+///
+/// Methods may be called concurrently. One gate per node is the connector's duty: reading, applying and reporting of
+/// one node exclude each other.
+#[async_trait]
+pub trait Repository: Send + Sync + 'static {
+    /// Who the repository is.
+    fn description(&self) -> Description;
+
+    /// Replaces the folders that are watched. Nodes that were below a root and are no longer need no report.
+    /// Nodes below a new root need none either: a new root is scanned.
+    async fn watch(&self, roots: &[WatchRoot]) -> Result<(), Error>;
+
+    /// Waits for changes below the watched roots and offers at most `max` of them, parents before children.
+    ///
+    /// An offer is repeated by the next call, then in the newest state, until it was [`reported`](Self::reported).
+    /// Content of at most [`INLINE_BYTES_MAX`] rides inline.
+    async fn changes(&self, max: usize) -> Result<Vec<Observation>, Error>;
+
+    /// These states are noted durably for the coordinator; they are not offered again.
+    async fn reported(&self, seen: &[Seen]) -> Result<(), Error>;
+
+    /// Forgets what was reported, marks included or not as the connector sees fit: a new generation begins
+    /// (R-AGT-4), and every root is going to be scanned.
+    async fn forget_reported(&self) -> Result<(), Error>;
+
+    /// Lists about `children_max` nodes below a root, going on behind `position` (empty = from the start) (R-AGT-5).
+    async fn scan(
+        &self,
+        root: &WatchRoot,
+        position: &[u8],
+        children_max: usize,
+    ) -> Result<ScanStep, Error>;
+
+    /// Looks at nodes afresh; the answer is in the order asked, absent nodes included.
+    async fn observe(&self, node_ids: &[String]) -> Result<Vec<Observation>, Error>;
+
+    /// Opens the content of a node, if it still has this digest.
+    async fn open(&self, node_id: &str, digest: &[u8]) -> Result<Content, Error>;
+
+    /// Applies deliveries in order and makes them durable; answers each, in order.
+    ///
+    /// What a delivery overwrites or deletes is archived first. A delivery that came before and was applied is
+    /// answered as applied again. Failures are outcomes, never errors.
+    async fn apply(&self, work: Vec<Work>) -> Vec<Outcome>;
+
+    /// Tells which nodes these are, first by id, then by path (`/` between names, empty = the root given to the agent).
+    async fn resolve(&self, node_ids: &[String], paths: &[String]) -> Result<Vec<NodeInfo>, Error>;
+
+    /// Lists children of a folder by node id, after `after_node_id`; at most `max`, and whether more follow.
+    async fn list_folder(
+        &self,
+        node_id: &str,
+        after_node_id: &str,
+        max: usize,
+    ) -> Result<(Vec<NodeInfo>, bool), Error>;
+
+    /// Makes a folder; the same `request_id` makes one folder only.
+    async fn create_folder(
+        &self,
+        parent_node_id: &str,
+        name: &str,
+        request_id: &[u8],
+    ) -> Result<NodeInfo, Error>;
+
+    /// Tells what a user may do.
+    async fn check_access(&self, user: &str, node_ids: &[String])
+    -> Result<Vec<AccessInfo>, Error>;
+
+    /// Lists kept versions, newest first, of a node or (empty) of all, after `after_version_id`.
+    async fn versions(
+        &self,
+        node_id: &str,
+        after_version_id: &str,
+        max: usize,
+    ) -> Result<(Vec<NodeVersion>, bool), Error>;
+
+    /// Makes a kept version the current content again: an ordinary change of a user.
+    async fn restore_version(&self, node_id: &str, version_id: &str) -> Result<(), Error>;
+}

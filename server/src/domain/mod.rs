@@ -1,0 +1,4 @@
+//! Decides everything and touches nothing: no IO, no clock, no randomness; time and ids are arguments.
+
+pub mod ids;
+pub mod limits;

@@ -1,0 +1,3 @@
+//! The coordinator, `tandemd`.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Who may, in which order, in one transaction.
