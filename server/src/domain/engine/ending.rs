@@ -1,8 +1,8 @@
 //! Memberships that end (R-MEM-4, R-UNS-1).
 
-use super::super::copy::{Copy, CopyState};
+use super::super::copy::{Absence, Copy, CopyState};
 use super::super::journal::{Entry, JournalKind};
-use super::super::member::{Due, Lane, Member, MemberState};
+use super::super::member::{Due, Lane, Member, MemberState, Obstacle};
 use super::super::projection::Side;
 use super::super::sync_set::SyncSet;
 use super::super::view::Miss;
@@ -45,6 +45,9 @@ impl Engine<'_> {
             node_name,
             message: "the membership ended".to_owned(),
         });
+        for side in Side::BOTH {
+            self.wake(set, side, Obstacle::Folder(member.id))?;
+        }
         self.view.remove_member(set, member.id);
         if member.direct && !set.ending {
             let mut set = set.clone();
@@ -61,6 +64,9 @@ impl Engine<'_> {
         copy: Copy,
         side: Side,
     ) -> Result<(), Miss> {
+        if copy.member != Some(member.id) {
+            return Ok(());
+        }
         if copy.projection.content.is_some() {
             self.effects.versions.push(VersionChange {
                 member: member.id,
@@ -79,7 +85,12 @@ impl Engine<'_> {
             unlinked.state = CopyState::Left;
         }
         unlinked.locked = false;
-        self.put_copy_and_wake(Some(&copy), unlinked, set)
+        let holds = copy.is_there() && Self::is_folder(member);
+        self.put_copy_and_wake(Some(&copy), unlinked, set)?;
+        if holds {
+            self.walk_below(&copy, set, Absence::MovedOut, None)?;
+        }
+        Ok(())
     }
 
     /// Forgets what the member waits for, before it changes its set.

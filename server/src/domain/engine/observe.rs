@@ -7,7 +7,7 @@ use super::super::member::{Member, Obstacle};
 use super::super::projection::{NodeKind, Side};
 use super::super::report::{NodeTrait, Observation, Presence, Seen};
 use super::super::sync_set::SyncSet;
-use super::super::view::{CopyKey, Miss};
+use super::super::view::Miss;
 use super::{Engine, NoteKind, VersionChange};
 
 /// Where an observed node lies, seen from the sets.
@@ -100,11 +100,11 @@ impl Engine<'_> {
         let Some(set) = self.set_of(member.set)? else {
             return Ok(false);
         };
-        if !member.direct && presence.parent != copy.parent {
+        if !member.direct {
             match self.place(copy.repository, &presence.parent)? {
                 Place::Inside(_, target) if target.id == set.id => {}
                 Place::Inside(_, target) => {
-                    return self.moved_between(copy, &member, presence, &target);
+                    return self.moved_between(copy, &member, presence, &target, at);
                 }
                 Place::Outside => return self.moved_out(copy, &member),
                 Place::Unknown => {
@@ -229,8 +229,8 @@ impl Engine<'_> {
                     || before.parent != now.parent
                     || before.name_key != now.name_key)
         });
-        let arrived = now.is_there() && before.is_none_or(|before| before.parent != now.parent);
-        let key = (now.repository, now.node.clone());
+        let arrived = now.is_there()
+            && before.is_none_or(|before| !before.is_there() || before.parent != now.parent);
         let folder = now
             .member
             .filter(|_| now.projection.kind == NodeKind::Folder);
@@ -246,10 +246,9 @@ impl Engine<'_> {
                 self.touch_if_removing(old_parent)?;
             }
         }
-        if let Some(folder) = folder.filter(|_| arrived && before.is_some() || left.is_some()) {
+        if let Some(folder) = folder.filter(|_| arrived || left.is_some()) {
             self.wake(set, side, Obstacle::Folder(folder))?;
         }
-        let _: CopyKey = key;
         Ok(())
     }
 

@@ -28,6 +28,10 @@ impl Engine<'_> {
         if set.ending || releasing {
             return Ok(());
         }
+        if self.is_stranded(&set, &member)? {
+            self.uncount_removal(&set, &member);
+            return self.end_or_release(&set, member);
+        }
         if Self::is_restless(&member) {
             return self.stop_restless(&set, member);
         }
@@ -224,6 +228,7 @@ impl Engine<'_> {
             Gate::Clash(obstacle, detail) => {
                 return self.clash(set, member, side, obstacle, &detail);
             }
+            Gate::FolderDeleted(folder) => return self.fail_without(set, member, side, folder),
             Gate::NoFolder | Gate::Undo => {
                 return self.carry_out(set, member, Decision::Fail(Reason::TargetFolderNotFound));
             }
@@ -235,6 +240,28 @@ impl Engine<'_> {
             not_before: 0,
         });
         self.put_waiting(set, member, side, wait);
+        Ok(())
+    }
+
+    /// The receiving folder was deleted and is not made again by itself; Request Sync on it heals what is inside.
+    fn fail_without(
+        &mut self,
+        set: &SyncSet,
+        mut member: Member,
+        side: Side,
+        folder: MemberId,
+    ) -> Result<(), Miss> {
+        let reason = match side {
+            Side::Cloud => Reason::DeletedOnCloud,
+            Side::OnPremise => Reason::TargetFolderNotFound,
+        };
+        let name = self.name_of(set, &member)?;
+        let failure = self.failure(&member, reason, "the receiving folder was deleted", "");
+        self.journal_failure(set, &member, &failure, name);
+        member.state = MemberState::Failed(failure);
+        member.due = None;
+        let wait = (Hold::Parent, Obstacle::Folder(folder));
+        self.put_waiting(set, member, side, Some(wait));
         Ok(())
     }
 
@@ -308,7 +335,7 @@ impl Engine<'_> {
     }
 
     /// What is seen again is released by itself (R-DEL-3).
-    fn uncount_removal(&mut self, set: &SyncSet, member: &Member) {
+    pub(super) fn uncount_removal(&mut self, set: &SyncSet, member: &Member) {
         if removes(member) {
             self.count_removal(set, -1);
         }
