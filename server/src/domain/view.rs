@@ -224,7 +224,8 @@ impl<'a> View<'a> {
         Ok(untouched.chain(changed).copied().collect())
     }
 
-    /// The folders above a node, nearest first, not the node itself; stops where it would go round.
+    /// The folders above a node, nearest first, not the node itself; stops where it would go round, and at a folder
+    /// that is gone.
     ///
     /// # Errors
     /// [`Miss`].
@@ -236,7 +237,9 @@ impl<'a> View<'a> {
             if copy.parent.0.is_empty() || !seen.insert(copy.parent.clone()) {
                 break;
             }
-            at = self.link(&(key.0, copy.parent))?;
+            at = self
+                .link(&(key.0, copy.parent))?
+                .filter(Copy::is_there);
             above.extend(at.clone());
         }
         Ok(above)

@@ -171,11 +171,27 @@ impl Agent {
         self.durable.roots = roots.into_iter().collect();
         let named = &self.durable.roots;
         self.durable.made_roots.retain(|made| !named.contains(made));
-        let gone = |id: &NodeId| repository.nodes.contains_key(id) && !self.watches(repository, id);
-        let unwatched: Vec<NodeId> = self.durable.index.keys().filter(|id| gone(id)).cloned().collect();
+        let unwatched = |id: &NodeId| !self.was_watched(id) && !self.watches(repository, id);
+        let known = self.durable.index.keys();
+        let unwatched: Vec<NodeId> = known.filter(|id| unwatched(id)).cloned().collect();
         for node in unwatched {
             self.durable.index.remove(&node);
         }
+    }
+
+    /// Whether a node was below a root when it was last reported; if it is not any more, that is still to be told.
+    fn was_watched(&self, node: &NodeId) -> bool {
+        let mut at = node;
+        for _ in 0..=self.durable.index.len() {
+            if self.is_root(at) {
+                return true;
+            }
+            match self.durable.index.get(at) {
+                Some(reported) => at = &reported.parent,
+                None => return false,
+            }
+        }
+        false
     }
 
     fn begin_scan(&mut self, scan: ScanId, root: NodeId) {
@@ -265,9 +281,16 @@ impl Agent {
         else {
             return;
         };
+        if !self.watches(repository, &found.parent)
+            && self.durable.index.remove(&found.parent).is_some()
+        {
+            self.report_absent(repository, &found.parent, false);
+        }
         if self.watches(repository, &found.parent) {
             self.report_present(repository, &found.parent);
-            if !self.is_root(node) && self.durable.not_synced.contains(&found.parent) {
+            let known = self.durable.index.contains_key(node)
+                && !self.durable.not_synced.contains(node);
+            if !self.is_root(node) && !known && self.durable.not_synced.contains(&found.parent) {
                 self.durable.not_synced.insert(node.clone());
                 return;
             }

@@ -30,7 +30,8 @@ fn trees_are_trees(store: &Store) -> Result<(), String> {
     for (key, copy) in &store.copies {
         let mut at = copy;
         for _ in 0..=store.copies.len() {
-            let Some(above) = store.copies.get(&(key.0, at.parent.clone())) else {
+            let above = store.copies.get(&(key.0, at.parent.clone()));
+            let Some(above) = above.filter(|above| above.is_there()) else {
                 at = copy;
                 break;
             };

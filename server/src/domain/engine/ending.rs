@@ -87,6 +87,10 @@ impl Engine<'_> {
         unlinked.locked = false;
         let holds = copy.is_there() && Self::is_folder(member);
         self.put_copy_and_wake(Some(&copy), unlinked, set)?;
+        if copy.is_there() {
+            let name = Obstacle::Name(copy.parent.clone(), copy.name_key.clone());
+            self.wake(set, side, name)?;
+        }
         if holds {
             self.walk_below(&copy, set, Absence::MovedOut, None)?;
         }

@@ -195,7 +195,7 @@ impl Engine<'_> {
         (node, presence): (&NodeId, &Presence),
         delivered: Option<&Arc<Projection>>,
     ) -> Result<(), Miss> {
-        let before = self.copy_of(set, &member, side)?;
+        let before = self.replaced(set, &member, side, node)?;
         let mut row = self.row(*set.repositories.get(side), node, set, side, presence);
         row.member = Some(member.id);
         let result = self.state_of(&member, &row)?;
@@ -229,6 +229,27 @@ impl Engine<'_> {
         self.view.put_member(set, member);
         self.touch(id);
         Ok(())
+    }
+
+    /// The row of the node as it was. Another node that the member had there is known to be gone: the agent would have
+    /// found it by its mark.
+    fn replaced(
+        &mut self,
+        set: &SyncSet,
+        member: &Member,
+        side: Side,
+        node: &NodeId,
+    ) -> Result<Option<Copy>, Miss> {
+        if let Some(other) = self.copy_of(set, member, side)?
+            && other.node != *node
+            && other.member == Some(member.id)
+        {
+            let mut gone = other.clone();
+            gone.member = None;
+            gone.state = CopyState::Gone(Absence::Deleted);
+            self.put_copy_and_wake(Some(&other), gone, set)?;
+        }
+        self.view.copy(&(*set.repositories.get(side), node.clone()))
     }
 
     /// The receiver has the content now, and its copy has it as a version.

@@ -355,7 +355,28 @@ impl Engine<'_> {
         member.hold = hold;
         member.blocked = blocked;
         member.version += 1;
+        // A miss is noted in the view; the run is repeated with the row loaded.
+        let _ = self.wake_for_names(set, &member);
         self.view.put_member(set, member);
+    }
+
+    /// R-REC-10: who waits for a name looks again when its holder is going to do something else than before.
+    fn wake_for_names(&mut self, set: &SyncSet, now: &Member) -> Result<(), Miss> {
+        let before = self.view.member(now.id)?;
+        let same = before.is_some_and(|before| {
+            before.due.map(|due| (due.side, due.lane)) == now.due.map(|due| (due.side, due.lane))
+                && before.blocked == now.blocked
+                && std::mem::discriminant(&before.state) == std::mem::discriminant(&now.state)
+        });
+        if same {
+            return Ok(());
+        }
+        for side in Side::BOTH {
+            if let Some(copy) = self.copy_of(set, now, side)?.filter(Copy::is_there) {
+                self.wake(set, side, Obstacle::Name(copy.parent, copy.name_key))?;
+            }
+        }
+        Ok(())
     }
 
     fn put_settled(&mut self, set: &SyncSet, member: Member) {
