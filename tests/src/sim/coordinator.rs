@@ -309,6 +309,9 @@ impl Coordinator {
         let Some(session) = self.sessions.get(&repository) else {
             return Ok(None);
         };
+        if session.roots.as_ref() != Some(&self.roots(side)) {
+            return Ok(None);
+        }
         let ready = self.ready(side, session);
         let deliveries = self.store.deliveries(side, &ready)?;
         let can_go = |delivery: &Delivery| match delivery.needs() {

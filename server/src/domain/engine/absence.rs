@@ -27,6 +27,10 @@ impl Engine<'_> {
         let Some(member) = self.view.member(member)? else {
             return self.forget(key, copy);
         };
+        let side = self.view.side(copy.repository).unwrap_or(Side::OnPremise);
+        if member.nodes.get(side).as_ref() != Some(&copy.node) {
+            return self.forget(key, copy);
+        }
         self.vanish(copy, member, absence, choice)
     }
 

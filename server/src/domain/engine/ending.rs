@@ -75,9 +75,10 @@ impl Engine<'_> {
                 content: None,
             });
         }
-        if set.ending || member.direct {
-            self.view.remove_copy(&(copy.repository, copy.node));
-            return Ok(());
+        if (set.ending || member.direct) && !self.lies_in_another_set(set, &copy)? {
+            self.view
+                .remove_copy(&(copy.repository, copy.node.clone()));
+            return self.make_way(set, &copy, side);
         }
         let mut unlinked = copy.clone();
         unlinked.member = None;
@@ -87,14 +88,29 @@ impl Engine<'_> {
         unlinked.locked = false;
         let holds = copy.is_there() && Self::is_folder(member);
         self.put_copy_and_wake(Some(&copy), unlinked, set)?;
-        if copy.is_there() {
-            let name = Obstacle::Name(copy.parent.clone(), copy.name_key.clone());
-            self.wake(set, side, name)?;
-        }
-        if holds {
+        self.make_way(set, &copy, side)?;
+        if holds && !set.ending {
             self.walk_below(&copy, set, Absence::MovedOut, None)?;
         }
         Ok(())
+    }
+
+    fn lies_in_another_set(&mut self, set: &SyncSet, copy: &Copy) -> Result<bool, Miss> {
+        let Some(folder) = self.parent_member(copy)? else {
+            return Ok(false);
+        };
+        let folder = self.view.member(folder)?;
+        Ok(folder.is_some_and(|folder| folder.set != set.id))
+    }
+
+    /// The copy is no member any more: who waits for its name, or for its folder to be empty, looks again.
+    fn make_way(&mut self, set: &SyncSet, copy: &Copy, side: Side) -> Result<(), Miss> {
+        let name = Obstacle::Name(copy.parent.clone(), copy.name_key.clone());
+        self.wake(set, side, name)?;
+        match self.parent_member(copy)? {
+            Some(folder) => self.touch_if_removing(folder),
+            None => Ok(()),
+        }
     }
 
     /// Forgets what the member waits for, before it changes its set.

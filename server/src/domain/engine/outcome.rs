@@ -91,7 +91,7 @@ impl Engine<'_> {
                     node,
                     seen: Seen::Present(presence),
                 },
-            ..
+            delivered,
         } = answer
         else {
             return Ok(());
@@ -111,6 +111,11 @@ impl Engine<'_> {
             Side::OnPremise => set.options.delete_on_premise,
             Side::Cloud => set.options.allow_delete_on_cloud,
         };
+        // Somebody wrote into it already: it stays.
+        let removes = removes
+            && delivered
+                .as_ref()
+                .is_none_or(|delivered| delivered.content == presence.projection.content);
         if !removes {
             row.state = CopyState::Left;
             return self.put_copy_and_wake(None, row, &set);
@@ -231,8 +236,8 @@ impl Engine<'_> {
         Ok(())
     }
 
-    /// The row of the node as it was. Another node that the member had there is known to be gone: the agent would have
-    /// found it by its mark.
+    /// The row of the node as it was. Another node that the member had there is unlinked: it was given up when a new
+    /// one was asked for.
     fn replaced(
         &mut self,
         set: &SyncSet,
@@ -244,10 +249,12 @@ impl Engine<'_> {
             && other.node != *node
             && other.member == Some(member.id)
         {
-            let mut gone = other.clone();
-            gone.member = None;
-            gone.state = CopyState::Gone(Absence::Deleted);
-            self.put_copy_and_wake(Some(&other), gone, set)?;
+            let mut left = other.clone();
+            left.member = None;
+            if left.is_there() {
+                left.state = CopyState::Left;
+            }
+            self.put_copy_and_wake(Some(&other), left, set)?;
         }
         self.view.copy(&(*set.repositories.get(side), node.clone()))
     }
