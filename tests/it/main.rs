@@ -9,4 +9,5 @@
 
 mod floors;
 mod shape;
+mod sim;
 mod source;

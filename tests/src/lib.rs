@@ -6,5 +6,6 @@ pub mod change;
 pub mod generate;
 pub mod process;
 pub mod program;
+pub mod sim;
 pub mod tree;
 pub mod wait;
