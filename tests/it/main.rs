@@ -8,6 +8,8 @@
 )]
 
 mod floors;
+mod rules_deletes_and_conflicts;
+mod rules_names_and_moves;
 mod shape;
 mod sim;
 mod source;
