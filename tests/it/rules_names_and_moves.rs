@@ -61,6 +61,23 @@ fn r_rec_10_a_folder_turned_inside_out_is_turned_there_too() {
 }
 
 #[test]
+fn r_rec_10_a_node_steps_aside_for_the_folder_that_it_moves_into() {
+    let mut lab = lab_with(&["a.txt"]);
+    lab.away(Cloud);
+    lab.rename(OnPremise, "a.txt", "b.txt");
+    let folder = lab.make(OnPremise, "a");
+    lab.relocate(OnPremise, "b.txt", "a");
+    lab.rename(OnPremise, "a/b.txt", "a.txt");
+    lab.rename(OnPremise, "a", "a.txt");
+    lab.settle();
+    lab.back(Cloud);
+    lab.converge();
+    assert_eq!(lab.find(OnPremise, "a.txt"), Some(folder));
+    assert_eq!(lab.tree(Cloud), ["a.txt", "a.txt/a.txt"]);
+    assert_eq!(lab.conflicts(), 0);
+}
+
+#[test]
 fn r_mov_5_moves_that_together_make_a_cycle_end_as_the_cloud_has_it() {
     let mut lab = lab_with(&["a", "b", "a/x.txt"]);
     lab.relocate(OnPremise, "a", "b");
