@@ -298,11 +298,7 @@ impl Agent {
         else {
             return;
         };
-        if !self.watches(repository, &found.parent)
-            && self.durable.index.remove(&found.parent).is_some()
-        {
-            self.report_absent(repository, &found.parent, false);
-        }
+        self.report_gone_folder(repository, &found.parent);
         if self.watches(repository, &found.parent) {
             self.report_present(repository, &found.parent);
             let known =
@@ -327,6 +323,14 @@ impl Agent {
         self.durable.not_synced.remove(node);
         let observation = look(repository, node);
         self.durable.items.push_back(Item::Observed(observation));
+    }
+
+    /// A node may lie in a folder that was watched and is no more: that is told first.
+    fn report_gone_folder(&mut self, repository: &Repository, folder: &NodeId) {
+        let watched = self.watches(repository, folder);
+        if !watched && self.durable.index.remove(folder).is_some() {
+            self.report_absent(repository, folder, false);
+        }
     }
 
     /// A folder brings its content; what was not synced where it was may be so here.
@@ -456,6 +460,7 @@ impl Agent {
                 if before.is_some_and(|before| before.parent != parent) {
                     self.look_below(repository, node);
                 }
+                self.report_gone_folder(repository, &parent);
                 if self.watches(repository, &parent) {
                     self.report_present(repository, &parent);
                 }

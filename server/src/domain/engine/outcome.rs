@@ -216,14 +216,23 @@ impl Engine<'_> {
                 None => None,
             };
             let moved_on = source.is_none_or(|source| source != delivered);
+            // Rules add to a node; other content somebody wrote, and that is never given up without a record.
+            let written = result.projection.content != delivered.projection.content;
             self.note_flip(&mut member, moved_on || result == delivered);
-            member.base = Some(if moved_on { result } else { delivered });
+            let keeps = moved_on && !written;
+            member.base = Some(if keeps { result } else { delivered });
         }
         *member.nodes.get_mut(side) = Some(node.clone());
         member.restlessness.stale = 0;
         member.transient = None;
         self.note_received(set, side, &member, before.as_ref(), &row);
         self.journal_applied(set, &member, side, &row.projection.name, "synced");
+        let moved = before
+            .as_ref()
+            .is_none_or(|before| before.parent != row.parent);
+        if moved && Self::is_folder(&member) {
+            self.moved_folders.push((row.repository, row.node.clone()));
+        }
         let folder = self.view.copy(&(row.repository, row.parent.clone()))?;
         self.put_copy_and_wake(before.as_ref(), row, set)?;
         let id = member.id;
