@@ -360,6 +360,7 @@ impl Agent {
 
     /// A folder's absence stands for all that was in it, so that need not be told.
     fn report_absent(&mut self, repository: &Repository, node: &NodeId, briefly: bool) {
+        self.report_moved_from(repository, node);
         let observation = self.absence(repository, node);
         self.durable.items.push_back(Item::Observed(observation));
         let inside = self.durable.index.iter();
@@ -373,6 +374,26 @@ impl Agent {
                 self.forget_below(repository, &child);
             } else {
                 self.memory.dirty.insert(child);
+            }
+        }
+    }
+
+    /// What was in a folder and still is somewhere did not go with it; that is told before.
+    fn report_moved_from(&mut self, repository: &Repository, folder: &NodeId) {
+        let inside = self.durable.index.iter();
+        let inside: Vec<NodeId> = inside
+            .filter(|(_, reported)| reported.parent == *folder)
+            .map(|(id, _)| id.clone())
+            .collect();
+        for child in inside {
+            let there = repository.nodes.get(&child);
+            let moved = there.is_some_and(|node| node.parent != *folder);
+            if moved && self.watches(repository, &child) {
+                self.report_present(repository, &child);
+            } else if moved && self.durable.index.remove(&child).is_some() {
+                self.report_absent(repository, &child, false);
+            } else {
+                self.report_moved_from(repository, &child);
             }
         }
     }
@@ -503,7 +524,7 @@ impl Agent {
             (false, Some(through)) => through.clone(),
             _ => NodeId::default(),
         };
-        for child in &page {
+        for child in page.iter().filter(|_| there) {
             self.note_listed(repository, child, &mut listing);
         }
         let item = Item::ScanPage(ScanPage {
