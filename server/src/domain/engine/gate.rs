@@ -78,7 +78,16 @@ impl Engine<'_> {
         if let Some(own) = own.filter(|_| !stays && Self::is_folder(member))
             && let Some(gate) = self.gate_tree(member, &own, &folder, side)?
         {
-            return Ok(gate);
+            let waits = match &gate {
+                Gate::Wait(_, Obstacle::Folder(above)) => Some(*above),
+                _ => None,
+            };
+            return match waits {
+                Some(above) if self.stands_in_the_way(set, Some(&own), above, side)? => {
+                    Ok(Gate::Open(Lane::Aside))
+                }
+                _ => Ok(gate),
+            };
         }
         self.gate_name(set, member, side, (folder, key))
     }
@@ -213,12 +222,13 @@ impl Engine<'_> {
                 .into_iter()
                 .find(|node| Some(node) != own.as_ref() || ring.len() > 1);
             let Some(holder) = holder else {
-                let free = ring.len() == 1;
-                return Ok(if free {
-                    Gate::Open(Lane::Change)
-                } else {
-                    Gate::Wait(Hold::Name, obstacle)
-                });
+                if ring.len() == 1 {
+                    return Ok(Gate::Open(Lane::Change));
+                }
+                // The last one could go; if it waits for a folder that waits for this name, it steps aside.
+                let last = ring.last().copied().unwrap_or(member.id);
+                self.touch_if_waiting(last)?;
+                return Ok(Gate::Wait(Hold::Name, obstacle));
             };
             if Some(&holder) == own.as_ref() {
                 return Ok(self.open_ring(member.id, &ring, obstacle));
@@ -252,6 +262,14 @@ impl Engine<'_> {
         // A miss is noted in the view; the run is repeated with the row loaded.
         let _ = self.touch_unless_aside(first);
         Gate::Wait(Hold::Name, obstacle)
+    }
+
+    fn touch_if_waiting(&mut self, id: MemberId) -> Result<(), Miss> {
+        let member = self.view.member(id)?;
+        if member.is_some_and(|member| member.due.is_none()) {
+            self.touch(id);
+        }
+        Ok(())
     }
 
     fn touch_unless_aside(&mut self, id: MemberId) -> Result<(), Miss> {

@@ -392,11 +392,22 @@ impl Engine<'_> {
         if same {
             return Ok(());
         }
+        if let Some((_, Obstacle::Folder(on))) = now.blocked {
+            self.touch_if_name_bound(on)?;
+        }
         for side in Side::BOTH {
             if let Some(copy) = self.copy_of(set, now, side)?.filter(Copy::is_there) {
                 self.wake(set, side, Obstacle::Name(copy.parent, copy.name_key))?;
             }
         }
+        Ok(())
+    }
+
+    /// A folder that is waited for and itself waits for a name: whoever holds that may have to step aside.
+    fn touch_if_name_bound(&mut self, folder: MemberId) -> Result<(), Miss> {
+        let folder = self.view.member(folder)?;
+        let bound = folder.filter(|folder| matches!(folder.blocked, Some((_, Obstacle::Name(..)))));
+        bound.into_iter().for_each(|folder| self.touch(folder.id));
         Ok(())
     }
 
