@@ -6,7 +6,7 @@ use super::super::member::{Hold, Lane, Member, MemberState, Obstacle};
 use super::super::projection::Side;
 use super::super::reconcile::Decision;
 use super::super::sync_set::SyncSet;
-use super::super::view::Miss;
+use super::super::view::{Miss, NameKey};
 use super::Engine;
 
 /// What a change meets on the receiving side.
@@ -264,6 +264,15 @@ impl Engine<'_> {
         Gate::Wait(Hold::Name, obstacle)
     }
 
+    fn holding_member(&mut self, name: NameKey) -> Result<Option<MemberId>, Miss> {
+        for node in self.view.holders(&name)? {
+            if let Some(copy) = self.view.copy(&(name.0, node))? {
+                return Ok(copy.member);
+            }
+        }
+        Ok(None)
+    }
+
     fn touch_if_waiting(&mut self, id: MemberId) -> Result<(), Miss> {
         let member = self.view.member(id)?;
         if member.is_some_and(|member| member.due.is_none()) {
@@ -298,6 +307,12 @@ impl Engine<'_> {
             match waiting.blocked {
                 Some((on, obstacle)) if on == side && obstacle == name => return Ok(true),
                 Some((on, Obstacle::Folder(next))) if on == side && next != at => at = next,
+                Some((on, Obstacle::Name(folder, key))) if on == side => {
+                    match self.holding_member((own.repository, folder, key))? {
+                        Some(next) if next != at => at = next,
+                        _ => return Ok(false),
+                    }
+                }
                 _ => return Ok(false),
             }
         }
