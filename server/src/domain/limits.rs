@@ -44,6 +44,52 @@ pub const CONTENT_TOUCH_AFTER_MICROSECONDS: i64 = 5 * 60 * 1_000_000;
 pub const COLLECT_ROWS_MAX: usize = 1_000;
 /// Bytes of a decoded gRPC message; a batch and its frame fit.
 pub const MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Bytes of a decoded message of the services that carry no content and no batches.
+pub const SMALL_MESSAGE_BYTES_MAX: usize = 256 * 1024;
+/// Bytes of an encoded Status with its details; peers allow 16 KiB of headers in all.
+pub const STATUS_BYTES_MAX: usize = 4 * 1024;
+/// Bytes of one text inside a Status; longer ones are cut.
+pub const STATUS_TEXT_BYTES_MAX: usize = 512;
+/// Bytes of all headers of a request.
+pub const HEADERS_BYTES_MAX: u32 = 16 * 1024;
+/// Open connections of one coordinator; more wait to be accepted.
+pub const CONNECTIONS_MAX: usize = 10_000;
+/// Open streams (calls) of one connection.
+pub const STREAMS_PER_CONNECTION_MAX: u32 = 1_024;
+/// Streams of one connection that were reset before they were accepted; more close the connection.
+pub const PENDING_RESETS_MAX: usize = 32;
+/// Streams of one connection that this side reset; more close the connection.
+pub const LOCAL_RESETS_MAX: usize = 1_024;
+/// Calls of all connections that await their first answer; more are refused with RATE_LIMITED.
+pub const CALLS_MAX: usize = 16_384;
+/// Seconds that a unary call may take.
+pub const UNARY_SECONDS_MAX: u64 = 30;
+/// Seconds between two keepalive pings.
+pub const KEEPALIVE_SECONDS: u64 = 60;
+/// Seconds in which a keepalive ping must be answered.
+pub const KEEPALIVE_TIMEOUT_SECONDS: u64 = 20;
+/// Seconds that who a token speaks for may be remembered.
+pub const TOKEN_CACHE_SECONDS_MAX: i64 = 30;
+/// Tokens that are remembered.
+pub const TOKEN_CACHE_ENTRIES_MAX: usize = 10_000;
+/// Seconds between two looks for revoked tokens of open streams (R-AGT-1 allows 60).
+pub const REVOCATION_INTERVAL_SECONDS: u64 = 15;
+/// Characters of a display name.
+pub const DISPLAY_NAME_CHARACTERS_MAX: usize = 200;
+/// Bytes of a user's id.
+pub const USER_BYTES_MAX: usize = 255;
+/// Bytes of a page token.
+pub const PAGE_TOKEN_BYTES_MAX: usize = 4 * 1024;
+/// Times that a transaction is tried.
+pub const TRANSACTION_TRIES_MAX: usize = 8;
+/// Seconds that a statement waits for another writer, or for a free connection.
+pub const STORE_BUSY_SECONDS_MAX: u64 = 10;
+/// KiB of cache of one database connection.
+pub const STORE_CACHE_KIB: u32 = 16 * 1024;
+/// Milliseconds between a commit and the checkpoint that follows.
+pub const CHECKPOINT_INTERVAL_MILLISECONDS: u64 = 500;
+/// Bytes of the database's log beyond which writers wait for a full checkpoint.
+pub const WAL_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// Bytes of a frame of deliveries.
 pub const DELIVERIES_FRAME_BYTES_MAX: usize = 1024 * 1024;
 /// Bytes of a node's name.
@@ -63,6 +109,7 @@ pub const PAGE_SIZE_DEFAULT: usize = 50;
 /// Entries of a page at most.
 pub const PAGE_SIZE_MAX: usize = 1_000;
 
+const _: () = assert!(TOKEN_CACHE_SECONDS_MAX + (REVOCATION_INTERVAL_SECONDS as i64) < 60);
 const _: () = assert!(BATCH_BYTES_MAX < MESSAGE_BYTES_MAX);
 const _: () = assert!(DELIVERIES_FRAME_BYTES_MAX < MESSAGE_BYTES_MAX);
 const _: () = assert!(INLINE_BYTES_MAX <= CONTENT_IN_DATABASE_BYTES_MAX);
