@@ -4,33 +4,26 @@
 //! never what a message claims.
 
 mod collector;
-mod error;
 mod read;
 mod upload;
 mod upload_slots;
 mod write;
 
 use std::collections::BTreeSet;
-use std::fmt;
-use std::future::Future;
-use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
 pub use collector::{Collected, Collector, CollectorOptions};
-pub use error::ContentError;
 pub use read::Chunk;
 pub use upload::{Begun, Progress, UploadSession};
 pub use write::Sent;
 
 use crate::domain::ids::{Digest, NetworkId, RepositoryId};
 use crate::domain::limits::{CONTENT_TOUCH_AFTER_MICROSECONDS, DIGESTS_PER_CALL_MAX};
+use crate::service::{AgentScope, Coordinator, Error};
 use crate::storage::Store;
-use crate::storage::content_index::{self, Objects};
+use crate::storage::content_index::{self, ObjectError, Objects};
 use upload_slots::UploadSlots;
-
-/// Tells the time, in microseconds since 1970-01-01 UTC.
-pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
 
 /// The repository of an agent's credential.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,38 +34,40 @@ pub struct Sender {
     pub repository: RepositoryId,
 }
 
-/// The content of one coordinator; cloning it is cheap.
-#[derive(Clone)]
-pub struct Content {
-    store: Store,
-    objects: Objects,
-    slots: UploadSlots,
-    clock: Clock,
-}
-
-impl fmt::Debug for Content {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Content")
-            .field("objects", &self.objects)
-            .finish_non_exhaustive()
+impl From<&AgentScope> for Sender {
+    fn from(scope: &AgentScope) -> Self {
+        Self {
+            network: scope.network,
+            repository: scope.repository,
+        }
     }
 }
 
+/// The content of one coordinator; cloning it is cheap.
+#[derive(Debug, Clone)]
+pub struct Content {
+    coordinator: Coordinator,
+    objects: Objects,
+    slots: UploadSlots,
+}
+
 impl Content {
-    /// Content that is kept in this database and this content store.
+    /// Content that is kept in the coordinator's database and this content store.
     #[must_use]
-    pub fn new(store: Store, objects: Objects, clock: Clock) -> Self {
+    pub fn new(coordinator: Coordinator, objects: Objects) -> Self {
         Self {
-            store,
+            coordinator,
             objects,
             slots: UploadSlots::default(),
-            clock,
         }
     }
 
     fn now(&self) -> i64 {
-        (self.clock)()
+        self.coordinator.clock.now()
+    }
+
+    fn store(&self) -> &Store {
+        &self.coordinator.store
     }
 
     /// Tells which of the digests this repository must still send: those that it neither sent nor received (R-CNT-1).
@@ -80,20 +75,17 @@ impl Content {
     /// Whether another repository has them makes no difference. What is not in the answer stays for the grace period.
     ///
     /// # Errors
-    /// [`ContentError::Invalid`] for none or too many digests.
+    /// [`Error::InvalidField`] for none or too many digests.
     pub async fn find_missing(
         &self,
         sender: Sender,
         digests: Vec<Digest>,
-    ) -> Result<Vec<Digest>, ContentError> {
+    ) -> Result<Vec<Digest>, Error> {
         if digests.is_empty() || digests.len() > DIGESTS_PER_CALL_MAX {
-            return Err(ContentError::Invalid {
-                field: "digests".to_owned(),
-                rule: format!("1 to {DIGESTS_PER_CALL_MAX} digests; ask in several calls"),
-            });
+            return Err(Error::invalid("digests", format!("1 to {DIGESTS_PER_CALL_MAX} digests; ask in several calls")));
         }
         let content = self.clone();
-        detached(async move {
+        self.coordinator.uncancelled(async move {
             let there = content.reliable(sender.repository, &digests).await?;
             let mut asked = BTreeSet::new();
             let missing = digests.into_iter();
@@ -111,9 +103,9 @@ impl Content {
         &self,
         repository: RepositoryId,
         digests: &[Digest],
-    ) -> Result<BTreeSet<Digest>, ContentError> {
+    ) -> Result<BTreeSet<Digest>, Error> {
         let now = self.now();
-        let there = content_index::presence(self.store.reader(), repository, digests).await?;
+        let there = content_index::presence(self.store().reader(), repository, digests).await?;
         let is_fresh = |touched_at: i64| touched_at > now - CONTENT_TOUCH_AFTER_MICROSECONDS;
         let stale: Vec<Digest> = there
             .iter()
@@ -124,7 +116,7 @@ impl Content {
             return Ok(there.into_keys().collect());
         }
         let stale = &stale;
-        self.store
+        self.store()
             .write(|tx| async move {
                 content_index::touch_in(&*tx, repository, stale, now).await?;
                 Ok(content_index::present_in(&*tx, repository, digests).await?)
@@ -142,23 +134,30 @@ pub fn digest_of(bytes: &[u8]) -> Digest {
 /// Checks that bytes have the digest and size that were claimed; nothing else may be stored (SPEC §12).
 ///
 /// # Errors
-/// [`ContentError::Mismatch`] when they do not.
-pub fn verify(digest: Digest, size: i64, bytes: &[u8]) -> Result<(), ContentError> {
+/// [`Error::DigestMismatch`] when they do not.
+pub fn verify(digest: Digest, size: i64, bytes: &[u8]) -> Result<(), Error> {
     let size_holds = i64::try_from(bytes.len()) == Ok(size);
     if size_holds && digest_of(bytes) == digest {
         Ok(())
     } else {
-        Err(ContentError::Mismatch { digest })
+        Err(Error::DigestMismatch { digest })
     }
 }
 
-/// Runs work in a task of its own: a caller that goes away cannot stop it half way (ARCHITECTURE, invariant 7).
-async fn detached<T: Send + 'static>(
-    work: impl Future<Output = Result<T, ContentError>> + Send + 'static,
-) -> Result<T, ContentError> {
-    tokio::spawn(work)
-        .await
-        .unwrap_or(Err(ContentError::Stopping))
+impl From<ObjectError> for Error {
+    fn from(error: ObjectError) -> Self {
+        match error {
+            ObjectError::Missing(blob) => Self::Internal {
+                detail: format!("the object of blob {blob} is missing or too short"),
+            },
+            ObjectError::Closing => Self::Draining,
+            away @ (ObjectError::Store(_) | ObjectError::File { .. }) => {
+                let cause = std::error::Error::source(&away).map(ToString::to_string);
+                tracing::error!(error = %away, cause, "the content store cannot be used");
+                Self::StoreUnavailable
+            }
+        }
+    }
 }
 
 #[cfg(test)]

@@ -7,8 +7,9 @@ use bytes::{Bytes, BytesMut};
 use uuid::Uuid;
 
 use super::upload_slots::UploadSlot;
-use super::{Content, ContentError, Sender, verify};
+use super::{Content, Sender, verify};
 use crate::domain::ids::{BlobId, Digest};
+use crate::service::Error;
 use crate::domain::limits::{
     CONTENT_BYTES_MAX, CONTENT_IN_DATABASE_BYTES_MAX, UPLOAD_COMMIT_BYTES,
     UPLOAD_MESSAGE_BYTES_MAX, UPLOADS_UNFINISHED_PER_REPOSITORY_MAX,
@@ -78,14 +79,14 @@ impl Content {
         &self,
         sender: Sender,
         digest: Digest,
-    ) -> Result<Progress, ContentError> {
+    ) -> Result<Progress, Error> {
         if let Some(size) = self.size_there(sender, digest).await? {
             return Ok(Progress {
                 committed: size,
                 complete: true,
             });
         }
-        let reader = self.store.reader();
+        let reader = self.store().reader();
         let upload = content_index::upload_of(reader, sender.repository, digest).await?;
         Ok(Progress {
             committed: upload.map_or(0, |upload| upload.committed),
@@ -98,12 +99,12 @@ impl Content {
         &self,
         sender: Sender,
         digest: Digest,
-    ) -> Result<Option<i64>, ContentError> {
+    ) -> Result<Option<i64>, Error> {
         let missing = self.find_missing(sender, vec![digest]).await?;
         if !missing.is_empty() {
             return Ok(None);
         }
-        let reader = self.store.reader();
+        let reader = self.store().reader();
         let sizes = content_index::present_sizes_in(reader, sender.repository, &[digest]).await?;
         Ok(sizes.get(&digest).copied())
     }
@@ -111,25 +112,25 @@ impl Content {
     /// Begins an upload, or goes on with one.
     ///
     /// # Errors
-    /// [`ContentError::WrongOffset`] when `offset` is not the committed one, [`ContentError::Limit`] when too many run
-    /// or lie half done, [`ContentError::Invalid`] for a size that no content may have.
+    /// [`Error::WrongState`] when `offset` is not the committed one, [`Error::RateLimited`] when too many run
+    /// or lie half done, [`Error::InvalidField`] for a size that no content may have.
     pub async fn begin_upload(
         &self,
         sender: Sender,
         digest: Digest,
         size: i64,
         offset: i64,
-    ) -> Result<Begun, ContentError> {
+    ) -> Result<Begun, Error> {
         check_claim(size, offset)?;
         let slot = self.slots.take(sender.repository, digest)?;
         match self.size_there(sender, digest).await? {
             Some(there) if there == size => return Ok(Begun::Complete { size }),
-            Some(_) => return Err(ContentError::Mismatch { digest }),
+            Some(_) => return Err(Error::DigestMismatch { digest }),
             None => {}
         }
         let is_small = usize::try_from(size).is_ok_and(|size| size <= CONTENT_IN_DATABASE_BYTES_MAX);
         let sink = if is_small {
-            expect_offset(digest, 0, offset)?;
+            expect_offset(0, offset)?;
             Sink::Memory(BytesMut::new())
         } else {
             Sink::File(Box::new(self.file_sink(sender, digest, size, offset).await?))
@@ -150,8 +151,8 @@ impl Content {
         digest: Digest,
         size: i64,
         offset: i64,
-    ) -> Result<FileSink, ContentError> {
-        let reader = self.store.reader();
+    ) -> Result<FileSink, Error> {
+        let reader = self.store().reader();
         match content_index::upload_of(reader, sender.repository, digest).await? {
             Some(upload) if upload.size == size => self.resume(&upload, offset).await,
             Some(other) => {
@@ -163,14 +164,14 @@ impl Content {
         }
     }
 
-    async fn resume(&self, upload: &Upload, offset: i64) -> Result<FileSink, ContentError> {
+    async fn resume(&self, upload: &Upload, offset: i64) -> Result<FileSink, Error> {
         let committed = u64::try_from(upload.committed).unwrap_or(0);
         let opened = self.objects.open_upload(upload.id, committed).await?;
         let (file, committed) = match opened {
             Some(file) => (file, upload.committed),
             None => (self.restart(upload).await?, 0),
         };
-        expect_offset(upload.digest, committed, offset)?;
+        expect_offset(committed, offset)?;
         Ok(FileSink {
             id: upload.id,
             file,
@@ -179,16 +180,16 @@ impl Content {
     }
 
     /// The committed bytes are gone, such as after a restored backup: begins anew.
-    async fn restart(&self, upload: &Upload) -> Result<UploadFile, ContentError> {
+    async fn restart(&self, upload: &Upload) -> Result<UploadFile, Error> {
         tracing::warn!(id = %upload.id, "committed bytes of an upload are gone; it begins anew");
         self.note_committed(upload.id, 0).await?;
         self.new_file(upload.id).await
     }
 
-    async fn new_file(&self, id: BlobId) -> Result<UploadFile, ContentError> {
+    async fn new_file(&self, id: BlobId) -> Result<UploadFile, Error> {
         // A file is never shorter than nothing.
         let opened = self.objects.open_upload(id, 0).await?;
-        opened.ok_or(ContentError::Stopping)
+        opened.ok_or(Error::Draining)
     }
 
     async fn start(
@@ -197,27 +198,26 @@ impl Content {
         digest: Digest,
         size: i64,
         offset: i64,
-    ) -> Result<FileSink, ContentError> {
-        expect_offset(digest, 0, offset)?;
+    ) -> Result<FileSink, Error> {
+        expect_offset(0, offset)?;
         let upload = &Upload {
             id: BlobId(Uuid::now_v7()),
             repository: sender.repository,
             digest,
             size,
             committed: 0,
+            updated_at: self.now(),
         };
-        let now = self.now();
         // The row comes before the file, so that no file is ever without one while it is wanted.
-        self.store
+        self.store()
             .write(|tx| async move {
                 let unfinished = content_index::unfinished_uploads(&*tx, upload.repository).await?;
                 if unfinished >= UPLOADS_UNFINISHED_PER_REPOSITORY_MAX {
-                    return Err(ContentError::Limit {
+                    return Err(Error::RateLimited {
                         limit: "unfinished uploads of one repository",
-                        maximum: UPLOADS_UNFINISHED_PER_REPOSITORY_MAX,
                     });
                 }
-                Ok(content_index::insert_upload_in(&*tx, upload, now).await?)
+                Ok(content_index::insert_upload_in(&*tx, upload).await?)
             })
             .await?;
         Ok(FileSink {
@@ -227,22 +227,22 @@ impl Content {
         })
     }
 
-    async fn note_committed(&self, id: BlobId, committed: i64) -> Result<(), ContentError> {
+    async fn note_committed(&self, id: BlobId, committed: i64) -> Result<(), Error> {
         let now = self.now();
-        self.store
+        self.store()
             .write(|tx| async move {
                 let noted = content_index::advance_upload_in(&*tx, id, committed, now).await;
-                noted.map_err(ContentError::from)
+                noted.map_err(Error::from)
             })
             .await
     }
 
     /// Gives an upload up: first its row, then its file.
-    pub(super) async fn forget_upload(&self, id: BlobId) -> Result<(), ContentError> {
-        self.store
+    pub(super) async fn forget_upload(&self, id: BlobId) -> Result<(), Error> {
+        self.store()
             .write(|tx| async move {
                 let deleted = content_index::delete_upload_in(&*tx, id).await;
-                deleted.map_err(ContentError::from)
+                deleted.map_err(Error::from)
             })
             .await?;
         self.drop_objects(&[id]).await;
@@ -263,9 +263,9 @@ impl UploadSession {
     /// Takes the next bytes.
     ///
     /// # Errors
-    /// [`ContentError::Protocol`] for a gap, [`ContentError::Invalid`] for too many bytes in one message,
-    /// [`ContentError::Mismatch`] for more bytes than the content has. The upload stays as far as it is committed.
-    pub async fn append(mut self, offset: i64, data: Bytes) -> Result<Self, ContentError> {
+    /// [`Error::ProtocolViolation`] for a gap, [`Error::InvalidField`] for too many bytes in one message,
+    /// [`Error::DigestMismatch`] for more bytes than the content has. The upload stays as far as it is committed.
+    pub async fn append(mut self, offset: i64, data: Bytes) -> Result<Self, Error> {
         if let Err(error) = self.check_next(offset, &data) {
             self.pause().await?;
             return Err(error);
@@ -289,22 +289,19 @@ impl UploadSession {
         Ok(self)
     }
 
-    fn check_next(&self, offset: i64, data: &Bytes) -> Result<(), ContentError> {
+    fn check_next(&self, offset: i64, data: &Bytes) -> Result<(), Error> {
         let expected = self.offset();
         if offset != expected {
-            return Err(ContentError::Protocol(format!(
+            return Err(Error::protocol(format!(
                 "offset: the next message begins at {expected}, not at {offset}; send without gaps"
             )));
         }
         if data.len() > UPLOAD_MESSAGE_BYTES_MAX {
-            return Err(ContentError::Invalid {
-                field: "data".to_owned(),
-                rule: format!("at most {UPLOAD_MESSAGE_BYTES_MAX} bytes; send smaller pieces"),
-            });
+            return Err(Error::invalid("data", format!("at most {UPLOAD_MESSAGE_BYTES_MAX} bytes; send smaller pieces")));
         }
         let end = i64::try_from(data.len()).ok().and_then(|length| expected.checked_add(length));
         if end.is_none_or(|end| end > self.size) {
-            return Err(ContentError::Mismatch {
+            return Err(Error::DigestMismatch {
                 digest: self.digest,
             });
         }
@@ -315,7 +312,7 @@ impl UploadSession {
     ///
     /// # Errors
     /// When the file or the database fails; the upload stays as far as it was committed before.
-    pub async fn pause(self) -> Result<(), ContentError> {
+    pub async fn pause(self) -> Result<(), Error> {
         if let Sink::File(sink) = self.sink
             && sink.length() > sink.committed
         {
@@ -327,13 +324,13 @@ impl UploadSession {
     /// Ends the upload: verifies all of it and makes it readable, durably. Answers its size.
     ///
     /// # Errors
-    /// [`ContentError::Protocol`] when bytes are still to come (the upload stays), [`ContentError::Mismatch`] when
+    /// [`Error::ProtocolViolation`] when bytes are still to come (the upload stays), [`Error::DigestMismatch`] when
     /// they are not what was claimed (the upload is gone).
-    pub async fn finish(self) -> Result<i64, ContentError> {
+    pub async fn finish(self) -> Result<i64, Error> {
         let (offset, size) = (self.offset(), self.size);
         if offset < size {
             self.pause().await?;
-            return Err(ContentError::Protocol(format!(
+            return Err(Error::protocol(format!(
                 "the upload ended at {offset} of {size} bytes; go on from there"
             )));
         }
@@ -352,7 +349,7 @@ impl UploadSession {
 }
 
 impl Content {
-    async fn commit(&self, mut sink: Box<FileSink>) -> Result<Box<FileSink>, ContentError> {
+    async fn commit(&self, mut sink: Box<FileSink>) -> Result<Box<FileSink>, Error> {
         sink.file = sink.file.sync().await?;
         sink.committed = sink.length();
         self.note_committed(sink.id, sink.committed).await?;
@@ -366,12 +363,12 @@ impl Content {
         digest: Digest,
         size: i64,
         sink: FileSink,
-    ) -> Result<(), ContentError> {
+    ) -> Result<(), Error> {
         let id = sink.id;
         if sink.file.digest() != digest {
             drop(sink);
             self.forget_upload(id).await?;
-            return Err(ContentError::Mismatch { digest });
+            return Err(Error::DigestMismatch { digest });
         }
         drop(sink.file.sync().await?);
         self.objects.publish(id).await?;
@@ -379,11 +376,11 @@ impl Content {
         let new = &[NewContent { digest, size, place }];
         let (now, network, repository) = (self.now(), sender.network, sender.repository);
         let unused = self
-            .store
+            .store()
             .write(|tx| async move {
                 let unused = content_index::put_in(&*tx, network, repository, new, now).await?;
                 content_index::delete_upload_in(&*tx, id).await?;
-                Ok::<_, ContentError>(unused)
+                Ok::<_, Error>(unused)
             })
             .await?;
         self.drop_objects(&unused).await;
@@ -391,7 +388,7 @@ impl Content {
     }
 }
 
-fn check_claim(size: i64, offset: i64) -> Result<(), ContentError> {
+fn check_claim(size: i64, offset: i64) -> Result<(), Error> {
     let (field, rule) = if !(0..=CONTENT_BYTES_MAX).contains(&size) {
         ("content.size", format!("0 to {CONTENT_BYTES_MAX} bytes; larger content cannot be synced"))
     } else if !(0..=size).contains(&offset) {
@@ -399,16 +396,15 @@ fn check_claim(size: i64, offset: i64) -> Result<(), ContentError> {
     } else {
         return Ok(());
     };
-    Err(ContentError::Invalid {
-        field: field.to_owned(),
-        rule,
-    })
+    Err(Error::invalid(field, rule))
 }
 
-fn expect_offset(digest: Digest, committed: i64, offset: i64) -> Result<(), ContentError> {
+fn expect_offset(committed: i64, offset: i64) -> Result<(), Error> {
     if offset == committed {
         Ok(())
     } else {
-        Err(ContentError::WrongOffset { digest, committed })
+        Err(Error::WrongState {
+            state: "UPLOAD_COMMITTED_TO_ANOTHER_OFFSET",
+        })
     }
 }

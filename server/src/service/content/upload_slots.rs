@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::ContentError;
 use crate::domain::ids::{Digest, RepositoryId};
+use crate::service::Error;
 use crate::domain::limits::UPLOADS_AT_ONCE_PER_REPOSITORY_MAX;
 
 type Running = BTreeMap<RepositoryId, BTreeSet<Digest>>;
@@ -29,20 +29,18 @@ impl UploadSlots {
         &self,
         repository: RepositoryId,
         digest: Digest,
-    ) -> Result<UploadSlot, ContentError> {
+    ) -> Result<UploadSlot, Error> {
         let mut running = self.lock();
         let of_repository = running.entry(repository).or_default();
         if of_repository.contains(&digest) {
-            return Err(ContentError::Limit {
-                limit: "uploads of one content at once",
-                maximum: 1,
-            });
+            return Err(Error::RateLimited {
+                        limit: "uploads of one content at once",
+                    });
         }
         if of_repository.len() >= UPLOADS_AT_ONCE_PER_REPOSITORY_MAX {
-            return Err(ContentError::Limit {
-                limit: "uploads of one repository at once",
-                maximum: i64::try_from(UPLOADS_AT_ONCE_PER_REPOSITORY_MAX).unwrap_or(i64::MAX),
-            });
+            return Err(Error::RateLimited {
+                        limit: "uploads of one repository at once",
+                    });
         }
         of_repository.insert(digest);
         Ok(UploadSlot {

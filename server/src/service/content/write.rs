@@ -4,7 +4,8 @@ use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use uuid::Uuid;
 
-use super::{Content, ContentError, Sender, detached, verify};
+use super::{Content, Sender, verify};
+use crate::service::Error;
 use crate::domain::ids::{BlobId, Digest};
 use crate::domain::limits::{
     CONTENT_BATCH_BYTES_MAX, CONTENT_BATCH_ITEMS_MAX, CONTENT_IN_DATABASE_BYTES_MAX,
@@ -29,11 +30,11 @@ impl Content {
     /// Verifies and keeps several contents; all of them are durable when it returns, or none is there.
     ///
     /// # Errors
-    /// [`ContentError::Invalid`] above the limits, [`ContentError::Mismatch`] when a claim is wrong.
-    pub async fn batch_write(&self, sender: Sender, sent: Vec<Sent>) -> Result<(), ContentError> {
+    /// [`Error::InvalidField`] above the limits, [`Error::DigestMismatch`] when a claim is wrong.
+    pub async fn batch_write(&self, sender: Sender, sent: Vec<Sent>) -> Result<(), Error> {
         check_limits(&sent)?;
         let content = self.clone();
-        detached(async move {
+        self.coordinator.uncancelled(async move {
             let sent = verified(sent).await?;
             let contents: Vec<NewContent> = stream::iter(sent)
                 .map(|sent| content.placed(sent))
@@ -46,7 +47,7 @@ impl Content {
     }
 
     /// Puts bytes that are too large for the database into an object.
-    async fn placed(&self, sent: Sent) -> Result<NewContent, ContentError> {
+    async fn placed(&self, sent: Sent) -> Result<NewContent, Error> {
         let place = if sent.bytes.len() <= CONTENT_IN_DATABASE_BYTES_MAX {
             Place::Database(sent.bytes)
         } else {
@@ -66,14 +67,14 @@ impl Content {
         &self,
         sender: Sender,
         contents: &[NewContent],
-    ) -> Result<(), ContentError> {
+    ) -> Result<(), Error> {
         let now = self.now();
         let (network, repository) = (sender.network, sender.repository);
         let unused = self
-            .store
+            .store()
             .write(|tx| async move {
                 let put = content_index::put_in(&*tx, network, repository, contents, now).await;
-                put.map_err(ContentError::from)
+                put.map_err(Error::from)
             })
             .await?;
         self.drop_objects(&unused).await;
@@ -90,7 +91,7 @@ impl Content {
     }
 }
 
-fn check_limits(sent: &[Sent]) -> Result<(), ContentError> {
+fn check_limits(sent: &[Sent]) -> Result<(), Error> {
     let total: usize = sent.iter().map(|sent| sent.bytes.len()).sum();
     let rule = if sent.len() > CONTENT_BATCH_ITEMS_MAX {
         format!("at most {CONTENT_BATCH_ITEMS_MAX} contents; send them in several calls")
@@ -99,14 +100,11 @@ fn check_limits(sent: &[Sent]) -> Result<(), ContentError> {
     } else {
         return Ok(());
     };
-    Err(ContentError::Invalid {
-        field: "contents".to_owned(),
-        rule,
-    })
+    Err(Error::invalid("contents", rule))
 }
 
 /// Hashing megabytes would hold up everything else on an executor thread.
-async fn verified(sent: Vec<Sent>) -> Result<Vec<Sent>, ContentError> {
+async fn verified(sent: Vec<Sent>) -> Result<Vec<Sent>, Error> {
     tokio::task::spawn_blocking(move || {
         for sent in &sent {
             verify(sent.digest, sent.size, &sent.bytes)?;
@@ -114,5 +112,5 @@ async fn verified(sent: Vec<Sent>) -> Result<Vec<Sent>, ContentError> {
         Ok(sent)
     })
     .await
-    .unwrap_or(Err(ContentError::Stopping))
+    .unwrap_or(Err(Error::Draining))
 }

@@ -6,7 +6,7 @@ use sea_orm::ConnectionTrait;
 
 use super::blobs::blob_of_row;
 use super::possession::digest_of_row;
-use super::hex_list;
+use super::{digest_list, hex_list};
 use crate::domain::ids::{BlobId, Digest, RepositoryId};
 use crate::storage::{Error, sql};
 
@@ -23,8 +23,7 @@ pub async fn expire_versions_in<C: ConnectionTrait>(
     rows_max: i64,
 ) -> Result<u64, Error> {
     let values = [now.into(), rows_max.into()];
-    let result = sql::execute(transaction, EXPIRE, values).await?;
-    Ok(result.rows_affected())
+    sql::execute(transaction, EXPIRE, values).await
 }
 
 /// A repository's content, with what decides whether it may go.
@@ -70,6 +69,15 @@ pub async fn candidates<C: ConnectionTrait>(
         .collect()
 }
 
+/// What was collected.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Taken {
+    /// How many contents.
+    pub contents: u64,
+    /// The blobs that they had.
+    pub blobs: BTreeSet<BlobId>,
+}
+
 /// The conditions are asked again here: between the look and the deletion a batch may have named the content.
 const COLLECT: &str = "DELETE FROM content WHERE repository = ?1 AND touched_at < ?3 \
     AND digest IN (SELECT unhex(value) FROM json_each(?2)) \
@@ -78,8 +86,6 @@ const COLLECT: &str = "DELETE FROM content WHERE repository = ?1 AND touched_at 
 
 /// Forgets those of the repository's contents that nobody names and that were not touched since `before`.
 ///
-/// Answers the blobs that they had.
-///
 /// # Errors
 /// When the database fails.
 pub async fn collect_in<C: ConnectionTrait>(
@@ -87,14 +93,18 @@ pub async fn collect_in<C: ConnectionTrait>(
     repository: RepositoryId,
     digests: &[Digest],
     before: i64,
-) -> Result<BTreeSet<BlobId>, Error> {
+) -> Result<Taken, Error> {
     let values = [
         repository.0.into(),
-        super::digest_list(digests).into(),
+        digest_list(digests).into(),
         before.into(),
     ];
-    let rows = sql::all(transaction, COLLECT, values).await?;
-    rows.iter().map(|row| blob_of_row(row, 0)).collect()
+    let mut taken = Taken::default();
+    for row in sql::all(transaction, COLLECT, values).await? {
+        taken.contents += 1;
+        taken.blobs.insert(blob_of_row(&row, 0)?);
+    }
+    Ok(taken)
 }
 
 const FORGET: &str = "DELETE FROM blob WHERE id IN (SELECT unhex(value) FROM json_each(?1)) \

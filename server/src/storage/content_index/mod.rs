@@ -19,7 +19,7 @@ pub use blobs::{
     BlobPlace, NewContent, Place, blobs_by_id, mark_damaged_in, put_in, put_small_in, read_small,
 };
 pub use collect::{
-    Candidate, candidates, collect_in, expire_versions_in, forget_blobs_in, known_objects,
+    Candidate, Taken, candidates, collect_in, expire_versions_in, forget_blobs_in, known_objects,
 };
 pub use objects::{ObjectError, ObjectFile, Objects};
 pub use possession::{
@@ -28,7 +28,7 @@ pub use possession::{
 pub use readable::{Readable, Reader, Source, SourceName, readable};
 pub use upload_file::UploadFile;
 pub use uploads::{
-    Upload, advance_upload_in, delete_upload_in, idle_uploads, insert_upload_in, known_uploads,
+    Upload, advance_upload_in, delete_upload_in, idle_uploads, insert_upload_in,
     unfinished_uploads, upload_of,
 };
 

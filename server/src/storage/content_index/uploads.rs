@@ -1,12 +1,9 @@
 //! What is on its way: large content that can be resumed at its committed offset (R-CNT-1).
 
-use std::collections::BTreeSet;
-
 use sea_orm::{ConnectionTrait, QueryResult};
 
 use super::blobs::blob_of_row;
 use super::possession::digest_of_row;
-use super::hex_list;
 use crate::domain::ids::{BlobId, Digest, RepositoryId};
 use crate::storage::{Error, sql};
 
@@ -23,11 +20,13 @@ pub struct Upload {
     pub size: i64,
     /// The bytes that are durable.
     pub committed: i64,
+    /// When something was last committed, in microseconds since 1970-01-01 UTC.
+    pub updated_at: i64,
 }
 
-const OF: &str = "SELECT id, repository, digest, size, committed FROM upload WHERE repository = ?1 AND digest = ?2";
+const OF: &str = "SELECT id, repository, digest, size, committed, updated_at FROM upload WHERE repository = ?1 AND digest = ?2";
 
-const IDLE: &str = "SELECT id, repository, digest, size, committed FROM upload \
+const IDLE: &str = "SELECT id, repository, digest, size, committed, updated_at FROM upload \
     WHERE updated_at < ?1 ORDER BY updated_at LIMIT ?2";
 
 fn upload_of_row(row: &QueryResult) -> Result<Upload, Error> {
@@ -37,6 +36,7 @@ fn upload_of_row(row: &QueryResult) -> Result<Upload, Error> {
         digest: digest_of_row(row, 2)?,
         size: row.try_get_by_index(3)?,
         committed: row.try_get_by_index(4)?,
+        updated_at: row.try_get_by_index(5)?,
     })
 }
 
@@ -78,7 +78,6 @@ const INSERT: &str = "INSERT INTO upload (id, repository, digest, size, committe
 pub async fn insert_upload_in<C: ConnectionTrait>(
     transaction: &C,
     upload: &Upload,
-    now: i64,
 ) -> Result<(), Error> {
     let values = [
         upload.id.to_bytes().into(),
@@ -86,7 +85,7 @@ pub async fn insert_upload_in<C: ConnectionTrait>(
         upload.digest.0.to_vec().into(),
         upload.size.into(),
         upload.committed.into(),
-        now.into(),
+        upload.updated_at.into(),
     ];
     sql::execute(transaction, INSERT, values).await?;
     Ok(())
@@ -136,19 +135,4 @@ pub async fn idle_uploads<C: ConnectionTrait>(
     let values = [before.into(), rows_max.into()];
     let rows = sql::all(connection, IDLE, values).await?;
     rows.iter().map(upload_of_row).collect()
-}
-
-const KNOWN: &str = "SELECT id FROM upload WHERE id IN (SELECT unhex(value) FROM json_each(?1))";
-
-/// Those of the ids that are uploads.
-///
-/// # Errors
-/// When the database fails.
-pub async fn known_uploads<C: ConnectionTrait>(
-    connection: &C,
-    ids: &[BlobId],
-) -> Result<BTreeSet<BlobId>, Error> {
-    let list = hex_list(ids.iter().map(|id| id.to_bytes()));
-    let rows = sql::all(connection, KNOWN, [list.into()]).await?;
-    rows.iter().map(|row| blob_of_row(row, 0)).collect()
 }
