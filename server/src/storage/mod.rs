@@ -17,7 +17,9 @@ pub mod entity;
 pub mod error;
 mod lock;
 pub mod open;
+mod repositories;
 pub mod sql;
+mod tokens;
 pub mod tx;
 
 pub use error::Error;
