@@ -50,7 +50,7 @@ pub(crate) async fn run(context: &mut Context, verb: Verb) -> Result<(), Error> 
 }
 
 async fn list(context: &mut Context, member: Option<&str>, limit: Limit) -> Result<(), Error> {
-    let (mut client, parent) = (context.conflicts(), context.names.network());
+    let (mut client, parent) = (context.client.conflicts(), context.names.network());
     let member = member.map_or(Ok(String::new()), |member| context.names.member(member))?;
     let listed =
         paging::collect::<_, ConflictView>(limit, String::new(), async |page_size, page_token| {
@@ -70,6 +70,7 @@ async fn list(context: &mut Context, member: Option<&str>, limit: Limit) -> Resu
 async fn show(context: &mut Context, conflict: &str) -> Result<(), Error> {
     let name = context.names.conflict(conflict)?;
     let answer = context
+        .client
         .conflicts()
         .get_conflict(GetConflictRequest { name })
         .await?;
@@ -83,6 +84,7 @@ pub(crate) async fn restore(context: &mut Context, source: Source) -> Result<(),
         source: Some(source),
     };
     let answer = context
+        .client
         .conflicts()
         .restore_version(request)
         .await?

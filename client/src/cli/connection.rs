@@ -1,84 +1,45 @@
-//! The way to the coordinator: one channel, and the token on every call.
+//! The way to the coordinator: its address, and the token to show.
 
-use std::{fs, path::Path, time::Duration};
-
-use tonic::{
-    Request, Status,
-    metadata::{Ascii, MetadataValue},
-    service::{Interceptor, interceptor::InterceptedService},
-    transport::{Channel, Endpoint},
-};
+use std::{fs, path::Path};
 
 use super::{
     arguments::{GlobalOptions, Secret},
     error::Error,
     exit::Kind,
 };
-
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-const CALL_TIMEOUT: Duration = Duration::from_secs(60);
-const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(60);
-
-/// A token is a short line; a larger file is not one.
-const TOKEN_BYTES_MAX: usize = 4096;
-
-/// What the generated clients are built on.
-pub(crate) type Connection = InterceptedService<Channel, Bearer>;
-
-/// Puts the token on every call.
-#[derive(Debug, Clone)]
-pub(crate) struct Bearer(Option<MetadataValue<Ascii>>);
-
-impl Interceptor for Bearer {
-    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        if let Some(header) = &self.0 {
-            request
-                .metadata_mut()
-                .insert("authorization", header.clone());
-        }
-        Ok(request)
-    }
-}
+use crate::client::{Client, Endpoint};
 
 /// Connects as the global flags say.
-pub(crate) async fn open(global: &GlobalOptions) -> Result<Connection, Error> {
-    let bearer = Bearer(token(global)?.map(|token| header(&token)).transpose()?);
-    let channel = endpoint(&global.server)?.connect().await.map_err(|error| {
-        let cause = std::error::Error::source(&error)
-            .map_or_else(String::new, |cause| format!(": {cause}"));
-        let message = format!("cannot reach the coordinator at {}{cause}", global.server);
-        Error::new(Kind::Unavailable, message)
-            .with_remedy("Start it (`tandemd serve`), or give its address with --server.")
-    })?;
-    Ok(InterceptedService::new(channel, bearer))
-}
-
-fn endpoint(server: &str) -> Result<Endpoint, Error> {
-    let remedy = "Give --server as http://HOST:PORT.";
-    if !server.starts_with("http://") {
-        return Err(Error::usage(
-            format!("the address `{server}` does not begin with http://"),
-            remedy,
-        ));
-    }
-    let endpoint = Endpoint::from_shared(server.to_owned()).map_err(|error| {
-        Error::usage(
-            format!("the address `{server}` is not a URL: {error}"),
-            remedy,
+pub(crate) async fn open(global: &GlobalOptions) -> Result<Client, Error> {
+    let endpoint = endpoint(&global.server, &token(global)?)?;
+    endpoint.connect().await.map_err(|error| {
+        Error::new(
+            Kind::Unavailable,
+            format!("{} ({})", error.message(), global.server),
         )
-    })?;
-    Ok(endpoint
-        .connect_timeout(CONNECT_TIMEOUT)
-        .timeout(CALL_TIMEOUT)
-        .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
-        .keep_alive_while_idle(true))
+        .with_remedy("Start it (`tandemd serve`), or give its address with --server.")
+    })
 }
 
-fn token(global: &GlobalOptions) -> Result<Option<Secret>, Error> {
-    match &global.token_file {
-        Some(file) => read(file).map(Some),
-        None => Ok(global.token.clone()),
-    }
+fn endpoint(server: &str, token: &Secret) -> Result<Endpoint, Error> {
+    Endpoint::new(server, &token.0).map_err(|error| {
+        Error::usage(
+            error.message(),
+            "Check --server, and the token that was given.",
+        )
+    })
+}
+
+/// The token that the flags name.
+pub(crate) fn token(global: &GlobalOptions) -> Result<Secret, Error> {
+    let given = match &global.token_file {
+        Some(file) => Some(read(file)?),
+        None => global.token.clone(),
+    };
+    given.filter(|token| !token.0.is_empty()).ok_or_else(|| {
+        Error::new(Kind::NotAllowed, "no token is given")
+            .with_remedy("Give one with --token-file, --token or TANDEM_TOKEN.")
+    })
 }
 
 fn read(file: &Path) -> Result<Secret, Error> {
@@ -98,45 +59,21 @@ fn read(file: &Path) -> Result<Secret, Error> {
     }
 }
 
-fn header(token: &Secret) -> Result<MetadataValue<Ascii>, Error> {
-    let refused = || {
-        Error::usage(
-            "the token holds characters that no token has, or is too long",
-            "Copy it again, without quotes or spaces.",
-        )
-    };
-    if token.0.is_empty()
-        || token.0.len() > TOKEN_BYTES_MAX
-        || token.0.contains(char::is_whitespace)
-    {
-        return Err(refused());
-    }
-    let mut header: MetadataValue<Ascii> = format!("Bearer {}", token.0)
-        .parse()
-        .map_err(|_| refused())?;
-    header.set_sensitive(true);
-    Ok(header)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn addresses_that_cannot_work_are_usage_errors() {
-        for server in ["", "127.0.0.1:8700", "https://127.0.0.1:8700", "http://"] {
-            let error = endpoint(server).expect_err(server);
-            assert_eq!(error.kind, Kind::Usage, "{server}");
-        }
-        endpoint("http://127.0.0.1:8700").expect("an ordinary address");
-    }
-
-    #[test]
-    fn the_token_never_shows_in_errors_or_debug_output() {
-        let error = header(&Secret("abc def".to_owned())).expect_err("it holds a space");
-        assert!(!error.human().contains("abc"));
-        let header = header(&Secret("abcdef".to_owned())).expect("an ordinary token");
-        assert!(!format!("{:?}", Bearer(Some(header))).contains("abcdef"));
+    fn addresses_and_tokens_that_cannot_work_are_usage_errors() {
+        let kind = |server: &str, token: &str| {
+            endpoint(server, &Secret(token.to_owned()))
+                .map_err(|error| error.kind)
+                .err()
+        };
+        assert_eq!(kind("", "t"), Some(Kind::Usage));
+        assert_eq!(kind("https://127.0.0.1:8700", "t"), Some(Kind::Usage));
+        assert_eq!(kind("http://127.0.0.1:8700", "a\nb"), Some(Kind::Usage));
+        assert_eq!(kind("http://127.0.0.1:8700", "t"), None);
     }
 
     #[test]
@@ -147,5 +84,7 @@ mod tests {
         assert_eq!(read(&file).expect("a token").0, "abc");
         fs::write(&file, "\n").expect("it is written");
         assert_eq!(read(&file).expect_err("it is empty").kind, Kind::Usage);
+        fs::remove_file(&file).expect("it is removed");
+        assert_eq!(read(&file).expect_err("it is missing").kind, Kind::Usage);
     }
 }

@@ -2,11 +2,11 @@
 
 use std::{collections::BTreeMap, io, time::Duration};
 
-use serde::Serialize;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use super::{exit::Kind, remedy, view::text};
+use super::{exit::Kind, remedy};
+use crate::error as client;
 
 /// Why a command did not end well.
 #[derive(Debug, thiserror::Error)]
@@ -22,22 +22,6 @@ pub(crate) struct Error {
     pub(crate) remedy: Option<String>,
     /// What the reason is about, by name.
     pub(crate) metadata: BTreeMap<String, String>,
-}
-
-/// An error as a JSON document.
-#[derive(Serialize)]
-struct Document<'a> {
-    error: Body<'a>,
-}
-
-#[derive(Serialize)]
-struct Body<'a> {
-    kind: Kind,
-    exit_code: u8,
-    reason: Option<&'a str>,
-    message: &'a str,
-    remedy: Option<&'a str>,
-    metadata: &'a BTreeMap<String, String>,
 }
 
 impl Error {
@@ -68,52 +52,40 @@ impl Error {
         self.remedy = Some(remedy.into());
         self
     }
+}
 
-    /// The lines for people.
-    pub(crate) fn human(&self) -> String {
-        let mut lines = format!("error: {}\n", text::lines(&self.message));
-        if let Some(reason) = &self.reason {
-            lines.push_str(&format!("  reason: {}\n", text::clean(reason)));
+impl From<client::Error> for Error {
+    fn from(error: client::Error) -> Self {
+        let reason = Some(error.reason()).filter(|reason| !reason.is_empty());
+        // A connection that broke under a call may come as Unknown; that is no fault of the coordinator's.
+        let kind = match error.is_transport() {
+            true => Kind::Unavailable,
+            false => Kind::of_code(error.code()),
+        };
+        Self {
+            kind,
+            message: error.message().to_owned(),
+            reason: reason.map(ToOwned::to_owned),
+            remedy: remedy_of(error.code(), reason, error.retry_after()),
+            metadata: error.metadata().clone(),
         }
-        if let Some(remedy) = &self.remedy {
-            lines.push_str(&format!("  what to do: {}\n", text::clean(remedy)));
-        }
-        lines
-    }
-
-    /// The document for programs.
-    pub(crate) fn json(&self) -> serde_json::Result<String> {
-        serde_json::to_string(&Document {
-            error: Body {
-                kind: self.kind,
-                exit_code: self.kind.exit_code(),
-                reason: self.reason.as_deref(),
-                message: &self.message,
-                remedy: self.remedy.as_deref(),
-                metadata: &self.metadata,
-            },
-        })
     }
 }
 
 impl From<Status> for Error {
     fn from(status: Status) -> Self {
         let details = status.get_error_details();
-        let information = details
-            .error_info()
-            .filter(|info| info.domain == tandem_proto::ERROR_DOMAIN);
-        let reason = information.map(|info| info.reason.clone());
-        let wait = details.retry_info().and_then(|info| info.retry_delay);
-        let metadata = information.map_or_else(BTreeMap::new, |info| {
-            info.metadata.clone().into_iter().collect()
-        });
-        Self {
-            kind: kind_of(&status),
-            message: message_of(&status),
-            remedy: remedy_of(status.code(), reason.as_deref(), wait),
-            reason,
-            metadata,
+        let mut error = Self::from(client::Error::from(status));
+        let violations = details
+            .bad_request()
+            .map(|bad| bad.field_violations.as_slice());
+        for violation in violations.unwrap_or_default() {
+            if !error.message.contains(&violation.description) {
+                let line = format!("\n  {}: {}", violation.field, violation.description);
+                error.message.push_str(&line);
+            }
         }
+        error
     }
 }
 
@@ -131,37 +103,6 @@ impl From<serde_json::Error> for Error {
     fn from(error: serde_json::Error) -> Self {
         Self::new(Kind::Internal, format!("cannot write JSON: {error}"))
     }
-}
-
-/// A connection that broke under a call comes as Unknown with a source; it is no fault of the coordinator's.
-fn kind_of(status: &Status) -> Kind {
-    let broken = std::error::Error::source(status).is_some();
-    match status.code() {
-        Code::Unknown if broken => Kind::Unavailable,
-        code => Kind::of_code(code),
-    }
-}
-
-/// The message, and a line for each field that is wrong.
-fn message_of(status: &Status) -> String {
-    let mut message = match status.message() {
-        "" => format!("the coordinator answered: {}", status.code().description()),
-        message => message.to_owned(),
-    };
-    let details = status.get_error_details();
-    for violation in details
-        .bad_request()
-        .iter()
-        .flat_map(|bad| &bad.field_violations)
-    {
-        if !message.contains(&violation.description) {
-            message.push_str(&format!(
-                "\n  {}: {}",
-                violation.field, violation.description
-            ));
-        }
-    }
-    message
 }
 
 fn remedy_of(code: Code, reason: Option<&str>, wait: Option<Duration>) -> Option<String> {
@@ -182,32 +123,6 @@ mod tests {
 
     use super::*;
 
-    fn draining() -> Status {
-        let mut details = ErrorDetails::with_error_info("DRAINING", "tandem", HashMap::new());
-        details.set_retry_info(Some(Duration::from_millis(2500)));
-        Status::with_error_details(Code::Unavailable, "the coordinator stops", details)
-    }
-
-    #[test]
-    fn a_status_becomes_message_reason_and_remedy() {
-        assert_eq!(
-            Error::from(draining()).human(),
-            "error: the coordinator stops\n  reason: DRAINING\n  what to do: The coordinator is about to stop; \
-             try again. Wait at least 2.5 s.\n"
-        );
-    }
-
-    #[test]
-    fn an_error_for_programs_is_one_line_of_json() {
-        let metadata = HashMap::from([("sync_set".to_owned(), "s1".to_owned())]);
-        let details = ErrorDetails::with_error_info("SYNC_SET_NOT_FOUND", "tandem", metadata);
-        let status = Status::with_error_details(Code::NotFound, "there is no set s1", details);
-        assert_eq!(
-            Error::from(status).json().expect("it is JSON"),
-            r#"{"error":{"kind":"not_found","exit_code":3,"reason":"SYNC_SET_NOT_FOUND","message":"there is no set s1","remedy":"`tandem set list` shows the sets.","metadata":{"sync_set":"s1"}}}"#
-        );
-    }
-
     #[test]
     fn a_field_that_is_wrong_is_named() {
         let details = ErrorDetails::with_bad_request_violation("page_size", "must not be negative");
@@ -218,6 +133,24 @@ mod tests {
             "bad request\n  page_size: must not be negative"
         );
         assert_eq!(error.kind, Kind::Refused);
+    }
+
+    #[test]
+    fn a_remedy_tells_how_long_to_wait() {
+        let mut details = ErrorDetails::with_error_info("DRAINING", "tandem", HashMap::new());
+        details.set_retry_info(Some(Duration::from_millis(2500)));
+        let status = Status::with_error_details(Code::Unavailable, "it stops", details);
+        assert_eq!(
+            Error::from(status).remedy.as_deref(),
+            Some("The coordinator is about to stop; try again. Wait at least 2.5 s.")
+        );
+    }
+
+    #[test]
+    fn a_connection_that_broke_under_a_call_is_unavailable() {
+        let broken = io::Error::other("h2 protocol error");
+        let error = Error::from(Status::from_error(Box::new(broken)));
+        assert_eq!(error.kind, Kind::Unavailable);
     }
 
     #[test]

@@ -89,7 +89,7 @@ async fn list(
     filter: &Filter,
     limit: Limit,
 ) -> Result<(), Error> {
-    let (mut client, parent) = (context.journal(), context.names.network());
+    let (mut client, parent) = (context.client.journal(), context.names.network());
     let (sync_set, member) = filter.names(context)?;
     let listed = paging::collect::<_, EntryView>(limit, cursor, async |page_size, page_token| {
         let request = ListJournalRequest {
@@ -120,7 +120,12 @@ async fn watch(
         sync_set,
         member,
     };
-    let mut stream = context.journal().watch_journal(request).await?.into_inner();
+    let mut stream = context
+        .client
+        .journal()
+        .watch_journal(request)
+        .await?
+        .into_inner();
     loop {
         let message = stream
             .message()

@@ -14,7 +14,8 @@ use super::{
     values::{PeerValue, SideValue, StateValue, failure_reason},
     view::{
         Done,
-        member::{MemberView, Requested, Step},
+        member::MemberView,
+        member_step::{Requested, Step},
     },
 };
 
@@ -88,7 +89,7 @@ async fn list(context: &mut Context, list: List) -> Result<(), Error> {
         .state
         .map_or(MemberState::Unspecified, MemberState::from);
     let reason = list.reason.unwrap_or(FailureReason::Unspecified);
-    let mut client = context.members();
+    let mut client = context.client.members();
     let listed = paging::collect::<_, MemberView>(
         list.limit,
         String::new(),
@@ -111,6 +112,7 @@ async fn list(context: &mut Context, list: List) -> Result<(), Error> {
 async fn show(context: &mut Context, member: &str) -> Result<(), Error> {
     let name = context.names.member(member)?;
     let answer = context
+        .client
         .members()
         .get_member(GetMemberRequest { name })
         .await?;
@@ -123,6 +125,7 @@ async fn request_sync(context: &mut Context, targets: &[String]) -> Result<(), E
     for (parent, names) in context.names.targets(targets)? {
         let request = RequestSyncRequest { parent, names };
         requested += context
+            .client
             .members()
             .request_sync(request)
             .await?
@@ -135,7 +138,12 @@ async fn request_sync(context: &mut Context, targets: &[String]) -> Result<(), E
 async fn watch(context: &mut Context, set: &str) -> Result<(), Error> {
     let parent = context.names.set(set)?;
     let request = WatchMembersRequest { parent };
-    let mut stream = context.members().watch_members(request).await?.into_inner();
+    let mut stream = context
+        .client
+        .members()
+        .watch_members(request)
+        .await?
+        .into_inner();
     while let Some(message) = stream.message().await? {
         for step in Step::all(message) {
             context.output.step(&step)?;
@@ -156,7 +164,7 @@ async fn delete(
         side: Side::from(side).into(),
         peer: PeerChoice::from(peer).into(),
     };
-    context.members().delete_member(request).await?;
+    context.client.members().delete_member(request).await?;
     context
         .output
         .show(&Done::new(name, "The deletion is due."))

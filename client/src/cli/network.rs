@@ -6,7 +6,7 @@ use tandem_proto::v1alpha::CreateNetworkRequest;
 use super::{
     context::{Context, given},
     error::Error,
-    names::check_id,
+    ids::check_id,
     view::network::NetworkView,
 };
 
@@ -31,7 +31,12 @@ pub(crate) async fn run(context: &mut Context, verb: Verb) -> Result<(), Error> 
         network_id: id,
         display_name,
     };
-    let answer = context.access().create_network(request).await?.into_inner();
+    let answer = context
+        .client
+        .access()
+        .create_network(request)
+        .await?
+        .into_inner();
     let network = given(answer.network, "the network")?;
     context.output.show(&NetworkView::from(network))
 }

@@ -10,7 +10,7 @@ use super::{
     arguments::Limit,
     context::{Context, given},
     error::Error,
-    names::check_id,
+    ids::check_id,
     paging,
     values::SideValue,
     view::{Done, repository::RepositoryView},
@@ -87,6 +87,7 @@ async fn create(
         display_name,
     };
     let answer = context
+        .client
         .access()
         .create_repository(request)
         .await?
@@ -96,7 +97,7 @@ async fn create(
 }
 
 async fn list(context: &mut Context, limit: Limit) -> Result<(), Error> {
-    let (mut client, parent) = (context.access(), context.names.network());
+    let (mut client, parent) = (context.client.access(), context.names.network());
     let listed = paging::collect::<_, RepositoryView>(
         limit,
         String::new(),
@@ -117,6 +118,7 @@ async fn list(context: &mut Context, limit: Limit) -> Result<(), Error> {
 async fn show(context: &mut Context, repository: &str) -> Result<(), Error> {
     let name = context.names.repository(repository)?;
     let answer = context
+        .client
         .access()
         .get_repository(GetRepositoryRequest { name })
         .await?;
@@ -128,6 +130,7 @@ async fn rebind(context: &mut Context, repository: &str) -> Result<(), Error> {
     let name = context.names.repository(repository)?;
     let request = RebindRepositoryRequest { name };
     let answer = context
+        .client
         .access()
         .rebind_repository(request)
         .await?
@@ -142,7 +145,7 @@ async fn scan(context: &mut Context, repository: &str, read_content: bool) -> Re
         name: name.clone(),
         read_content,
     };
-    context.access().scan_repository(request).await?;
+    context.client.access().scan_repository(request).await?;
     context
         .output
         .show(&Done::new(name, "The scan is asked for."))

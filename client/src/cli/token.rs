@@ -89,7 +89,12 @@ pub(crate) async fn run(context: &mut Context, verb: Verb) -> Result<(), Error> 
 
 async fn create(context: &mut Context, create: Create) -> Result<(), Error> {
     let request = create.request(&context.names)?;
-    let answer = context.access().create_token(request).await?.into_inner();
+    let answer = context
+        .client
+        .access()
+        .create_token(request)
+        .await?
+        .into_inner();
     context.output.show(&SecretView {
         token: given(answer.token, "the token")?.into(),
         secret: answer.secret,
@@ -97,7 +102,7 @@ async fn create(context: &mut Context, create: Create) -> Result<(), Error> {
 }
 
 async fn list(context: &mut Context, limit: Limit) -> Result<(), Error> {
-    let (mut client, parent) = (context.access(), context.names.network());
+    let (mut client, parent) = (context.client.access(), context.names.network());
     let listed =
         paging::collect::<_, TokenView>(limit, String::new(), async |page_size, page_token| {
             let request = ListTokensRequest {
@@ -115,7 +120,7 @@ async fn list(context: &mut Context, limit: Limit) -> Result<(), Error> {
 async fn revoke(context: &mut Context, token: &str) -> Result<(), Error> {
     let name = context.names.token(token)?;
     let request = RevokeTokenRequest { name: name.clone() };
-    context.access().revoke_token(request).await?;
+    context.client.access().revoke_token(request).await?;
     context
         .output
         .show(&Done::new(name, "The token is revoked."))
@@ -124,6 +129,7 @@ async fn revoke(context: &mut Context, token: &str) -> Result<(), Error> {
 /// Shows whom the token speaks for.
 pub(crate) async fn whoami(context: &mut Context) -> Result<(), Error> {
     let answer = context
+        .client
         .access()
         .who_am_i(WhoAmIRequest {})
         .await?

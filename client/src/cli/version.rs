@@ -36,7 +36,7 @@ pub(crate) async fn run(context: &mut Context, verb: Verb) -> Result<(), Error> 
 }
 
 async fn list(context: &mut Context, member: &str, limit: Limit) -> Result<(), Error> {
-    let (mut client, parent) = (context.conflicts(), context.names.member(member)?);
+    let (mut client, parent) = (context.client.conflicts(), context.names.member(member)?);
     let listed =
         paging::collect::<_, VersionView>(limit, String::new(), async |page_size, page_token| {
             let request = ListVersionsRequest {

@@ -9,7 +9,7 @@ use super::{
     label::{self, Label},
     text, time,
 };
-use crate::cli::names::short;
+use crate::cli::ids::short;
 
 /// Both copies left the base, differently.
 #[derive(Debug, Serialize)]
@@ -106,5 +106,42 @@ impl Show for ConflictView {
             ("On-premise", on_premise + &by(&self.on_premise_actor)),
             ("Cloud", cloud + &by(&self.cloud_actor)),
         ])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tandem_proto::v1alpha::{
+        ConflictKind, ConflictPolicy, ConflictState, NodeKind, Projection, Side,
+    };
+
+    use super::*;
+
+    #[test]
+    fn r_con_4_a_conflict_is_shown_with_both_sides() {
+        let projection = |name: &str| Projection {
+            kind: NodeKind::Folder.into(),
+            name: name.to_owned(),
+            ..Projection::default()
+        };
+        let view = ConflictView::from(Conflict {
+            uid: "c1".to_owned(),
+            member: "networks/default/syncSets/s1/members/m1".to_owned(),
+            kind: ConflictKind::DeleteChange.into(),
+            base: Some(projection("old")),
+            cloud: Some(projection("new")),
+            cloud_actor: "bert".to_owned(),
+            policy: ConflictPolicy::CloudWins.into(),
+            winner: Side::Cloud.into(),
+            state: ConflictState::Resolved.into(),
+            ..Conflict::default()
+        });
+        assert_eq!(
+            view.human(),
+            "Conflict:    c1\nMember:      s1/m1\nKind:        DELETE_CHANGE\nState:       RESOLVED\n\
+             Winner:      CLOUD\nPolicy:      CLOUD_WINS\nFound:       -\nBase:        old\n\
+             On-premise:  deleted\nCloud:       new, by bert\n"
+        );
+        assert_eq!(view.cells()[5], "new");
     }
 }

@@ -1,7 +1,7 @@
 //! Members of sync sets.
 
 use serde::Serialize;
-use tandem_proto::v1alpha::{Member, MemberCopy, WatchMembersResponse};
+use tandem_proto::v1alpha::{Member, MemberCopy};
 
 use super::{
     Row, Show,
@@ -10,7 +10,7 @@ use super::{
     label::{self, Label},
     text, time,
 };
-use crate::cli::names::short;
+use crate::cli::ids::short;
 
 /// A member with both copies.
 #[derive(Debug, Serialize)]
@@ -22,7 +22,7 @@ pub(crate) struct MemberView {
     state: Label,
     hold: Label,
     cloud_copy_deleted: bool,
-    failure: Option<FailureView>,
+    pub(crate) failure: Option<FailureView>,
     transient_error: Option<FailureView>,
     on_premise: Option<CopyView>,
     cloud: Option<CopyView>,
@@ -95,7 +95,7 @@ impl CopyView {
 
 impl MemberView {
     /// The state with what explains it.
-    fn readable_state(&self) -> String {
+    pub(crate) fn readable_state(&self) -> String {
         let mut state = label::readable(self.state);
         if let Some(failure) = &self.failure {
             state.push_str(&format!(": {}", label::readable(failure.reason)));
@@ -119,7 +119,8 @@ impl MemberView {
         self.on_premise.as_ref().or(self.cloud.as_ref())
     }
 
-    fn place(&self) -> String {
+    /// Where it lies, by the on-premise copy if there is one.
+    pub(crate) fn place(&self) -> String {
         self.copy().map_or_else(
             || text::NOTHING.to_owned(),
             |copy| text::or_dash(copy.place()),
@@ -198,66 +199,96 @@ impl Show for MemberView {
     }
 }
 
-/// How many members are to be synced now.
-#[derive(Debug, Serialize)]
-pub(crate) struct Requested {
-    pub(crate) requested: i64,
-}
+#[cfg(test)]
+mod tests {
+    use prost_types::Timestamp;
+    use tandem_proto::v1alpha::{ContentRef, Failure, FailureReason, Hold, MemberState, NodeKind};
 
-impl Show for Requested {
-    fn human(&self) -> String {
-        match self.requested {
-            0 => "There was nothing to sync.\n".to_owned(),
-            1 => "1 member is synced now.\n".to_owned(),
-            many => format!("{many} members are synced now.\n"),
+    use super::*;
+    use crate::cli::paging::Listed;
+
+    fn member(state: MemberState) -> Member {
+        Member {
+            name: "networks/default/syncSets/s1/members/m1".to_owned(),
+            uid: "m1".to_owned(),
+            kind: NodeKind::Document.into(),
+            state: state.into(),
+            on_premise: Some(MemberCopy {
+                node_id: "n1".to_owned(),
+                name: "a.txt".to_owned(),
+                path: "contracts/a.txt".to_owned(),
+                content: Some(ContentRef {
+                    digest: vec![1; 32].into(),
+                    size: 10,
+                    inline: None,
+                }),
+                revision: "r1".to_owned(),
+            }),
+            ..Member::default()
         }
     }
-}
 
-/// A step of what is watched.
-#[derive(Debug, Serialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-pub(crate) enum Step {
-    /// A member as it is now.
-    Member(Box<MemberView>),
-    /// A membership ended.
-    Removed { uid: String },
-    /// Everything up to now was told.
-    Current,
-}
-
-impl Step {
-    /// The steps that a message tells of.
-    pub(crate) fn all(message: WatchMembersResponse) -> Vec<Self> {
-        let mut steps = Vec::new();
-        if let Some(member) = message.member {
-            steps.push(Self::Member(Box::new(member.into())));
+    fn failed() -> Member {
+        Member {
+            failure: Some(Failure {
+                reason: FailureReason::TargetFolderNameClash.into(),
+                message: "another node has that name".to_owned(),
+                since: Some(Timestamp {
+                    seconds: 1_700_000_000,
+                    nanos: 0,
+                }),
+                attempts: 1,
+                remedy: "rename either of them".to_owned(),
+                ..Failure::default()
+            }),
+            ..member(MemberState::Failed)
         }
-        if !message.removed_uid.is_empty() {
-            steps.push(Self::Removed {
-                uid: message.removed_uid,
-            });
-        }
-        if message.current {
-            steps.push(Self::Current);
-        }
-        steps
     }
-}
 
-impl Show for Step {
-    fn human(&self) -> String {
-        match self {
-            Self::Member(member) => {
-                let mut line =
-                    text::clean(&format!("{}  {}", member.readable_state(), member.place())) + "\n";
-                if let Some(failure) = &member.failure {
-                    line.push_str(&failure.note(&member.place()));
-                }
-                line
-            }
-            Self::Removed { uid } => format!("ENDED  {}\n", text::clean(uid)),
-            Self::Current => "(this is all for now; waiting for changes)\n".to_owned(),
-        }
+    #[test]
+    fn r_sta_2_failed_members_are_listed_with_their_remedies() {
+        let listed: Listed<MemberView> = Listed {
+            items: vec![member(MemberState::Synced).into(), failed().into()],
+            more: false,
+        };
+        assert_eq!(
+            listed.human(),
+            "STATE                             KIND      SIZE  PATH             LAST SYNCED  MEMBER\n\
+             SYNCED                            DOCUMENT  10 B  contracts/a.txt  -            s1/m1\n\
+             FAILED: TARGET_FOLDER_NAME_CLASH  DOCUMENT  10 B  contracts/a.txt  -            s1/m1\n\n\
+             1 member failed:\n  contracts/a.txt: another node has that name\n    \
+             what to do: rename either of them\n"
+        );
+    }
+
+    #[test]
+    fn r_err_2_one_member_is_shown_with_everything_about_its_failure() {
+        assert_eq!(
+            MemberView::from(failed()).human(),
+            "Member:        s1/m1\n\
+             Kind:          DOCUMENT, inside a synced folder\n\
+             State:         FAILED: TARGET_FOLDER_NAME_CLASH\n\
+             Failure:       TARGET_FOLDER_NAME_CLASH: another node has that name\n  \
+             since:       2023-11-14 22:13:20 UTC, 1 try\n  \
+             what to do:  rename either of them\n\
+             On-premise:    contracts/a.txt (10 B, sha256 010101010101), node n1\n\
+             Cloud:         none\n\
+             Last synced:   -\n"
+        );
+    }
+
+    #[test]
+    fn r_sta_1_a_state_tells_why_it_waits() {
+        let mut waiting = member(MemberState::Pending);
+        waiting.hold = Hold::MassDelete.into();
+        waiting.cloud_copy_deleted = true;
+        waiting.transient_error = Some(Failure {
+            reason: FailureReason::Unreachable.into(),
+            ..Failure::default()
+        });
+        assert_eq!(
+            MemberView::from(waiting).readable_state(),
+            "PENDING (held: MASS_DELETE) (for now: UNREACHABLE) (cloud copy deleted)"
+        );
     }
 }

@@ -4,10 +4,13 @@
 
 pub(crate) mod conflict;
 pub(crate) mod content;
+pub(crate) mod created;
+mod error;
 pub(crate) mod failure;
 pub(crate) mod journal;
 pub(crate) mod label;
 pub(crate) mod member;
+pub(crate) mod member_step;
 pub(crate) mod network;
 pub(crate) mod repository;
 pub(crate) mod set;

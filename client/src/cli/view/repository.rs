@@ -8,7 +8,7 @@ use super::{
     label::{self, Label},
     text, time,
 };
-use crate::cli::names::short;
+use crate::cli::ids::short;
 
 /// A content store that takes part.
 #[derive(Debug, Serialize)]
@@ -98,5 +98,46 @@ impl Show for RepositoryView {
             ("Created", time::readable(self.create_time.as_deref())),
         ]);
         fields + &Self::notes(std::slice::from_ref(self))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tandem_proto::v1alpha::Side;
+
+    use super::*;
+    use crate::cli::paging::Listed;
+
+    #[test]
+    fn repositories_are_listed_with_what_their_agents_do() {
+        let repository = |connected, installation: &str, cloned| Repository {
+            name: "networks/default/repositories/hq".to_owned(),
+            side: Side::OnPremise.into(),
+            connected,
+            installation_id: installation.to_owned(),
+            generation: 1,
+            cloned,
+            ..Repository::default()
+        };
+        let repositories = [
+            repository(true, "i", false),
+            repository(false, "i", false),
+            repository(false, "", false),
+            repository(true, "i", true),
+        ];
+        let listed: Listed<RepositoryView> = Listed {
+            items: repositories.map(Into::into).into(),
+            more: false,
+        };
+        assert_eq!(
+            listed.human(),
+            "REPOSITORY  SIDE        AGENT       GENERATION  CREATED  DISPLAY NAME\n\
+             hq          ON_PREMISE  connected   1           -        -\n\
+             hq          ON_PREMISE  away        1           -        -\n\
+             hq          ON_PREMISE  never seen  1           -        -\n\
+             hq          ON_PREMISE  cloned      1           -        -\n\n\
+             A cloned repository takes part again after its copy was stopped, or after \
+             `tandem repository rebind`.\n"
+        );
     }
 }

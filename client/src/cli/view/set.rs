@@ -1,7 +1,7 @@
 //! Sync sets.
 
 use serde::Serialize;
-use tandem_proto::v1alpha::{SkippedNode, SyncSet};
+use tandem_proto::v1alpha::SyncSet;
 
 use super::{
     Row, Show,
@@ -9,13 +9,13 @@ use super::{
     set_options::OptionsView,
     text, time,
 };
-use crate::cli::names::short;
+use crate::cli::ids::short;
 
 /// A sync set.
 #[derive(Debug, Serialize)]
 pub(crate) struct SetView {
     name: String,
-    uid: String,
+    pub(crate) uid: String,
     kind: Label,
     state: Label,
     scanning: bool,
@@ -152,47 +152,53 @@ impl Show for SetView {
     }
 }
 
-/// A set that was made, and what was chosen for it.
-#[derive(Debug, Serialize)]
-pub(crate) struct CreatedView {
-    pub(crate) sync_set: SetView,
-    pub(crate) accepted: Vec<String>,
-    pub(crate) skipped: Vec<SkippedView>,
-}
+#[cfg(test)]
+mod tests {
+    use tandem_proto::v1alpha::{SyncSetCounters, SyncSetState};
 
-/// A chosen node that was left out.
-#[derive(Debug, Serialize)]
-pub(crate) struct SkippedView {
-    node_id: String,
-    reason: String,
-}
+    use super::*;
+    use crate::cli::paging::Listed;
 
-impl From<SkippedNode> for SkippedView {
-    fn from(skipped: SkippedNode) -> Self {
-        Self {
-            node_id: skipped.node_id,
-            reason: skipped.reason,
+    fn set() -> SyncSet {
+        SyncSet {
+            name: "networks/default/syncSets/s1".to_owned(),
+            uid: "s1".to_owned(),
+            state: SyncSetState::Failed.into(),
+            on_premise_repository: "networks/default/repositories/hq".to_owned(),
+            cloud_repository: "networks/default/repositories/cloud".to_owned(),
+            owner: "anna".to_owned(),
+            counters: Some(SyncSetCounters {
+                members: 12,
+                pending: 1,
+                failed: 2,
+                bytes: 4096,
+            }),
+            held_deletions: 3,
+            ..SyncSet::default()
         }
     }
-}
 
-impl Show for CreatedView {
-    fn human(&self) -> String {
-        let mut human = format!(
-            "Made sync set {}.\n\n{}",
-            text::clean(&self.sync_set.uid),
-            self.sync_set.human()
+    #[test]
+    fn sets_are_listed_with_what_to_do() {
+        let listed: Listed<SetView> = Listed {
+            items: vec![set().into()],
+            more: false,
+        };
+        assert_eq!(
+            listed.human(),
+            "SET  STATE                      MEMBERS  PENDING  FAILED  SIZE     ON-PREMISE  CLOUD  OWNER  CREATED\n\
+             s1   FAILED (3 deletions held)  12       1        2       4.0 KiB  hq          cloud  anna   -\n\n\
+             `tandem member list --state failed` shows what failed and what to do.\n\n\
+             `tandem set hold confirm|refuse SET` decides about held deletions.\n"
         );
-        if !self.skipped.is_empty() {
-            let rows = self
-                .skipped
-                .iter()
-                .map(|skipped| vec![skipped.node_id.clone(), skipped.reason.clone()]);
-            human.push_str(&format!(
-                "\nLeft out:\n{}",
-                text::table(&["NODE", "REASON"], rows)
-            ));
-        }
-        human
+    }
+
+    #[test]
+    fn documents_name_every_field_and_tell_absent_from_empty() {
+        let json = serde_json::to_value(SetView::from(set())).expect("it is JSON");
+        assert_eq!(json["state"], "FAILED");
+        assert_eq!(json["failed"], 2);
+        assert_eq!(json["create_time"], serde_json::Value::Null);
+        assert_eq!(json["options"], serde_json::Value::Null);
     }
 }

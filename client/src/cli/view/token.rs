@@ -8,7 +8,7 @@ use super::{
     label::{self, Label},
     text, time,
 };
-use crate::cli::names::short;
+use crate::cli::ids::short;
 
 /// A credential, without its secret.
 #[derive(Debug, Serialize)]

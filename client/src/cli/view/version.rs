@@ -9,7 +9,7 @@ use super::{
     label::{self, Label},
     text, time,
 };
-use crate::cli::names::short;
+use crate::cli::ids::short;
 
 /// Content that was kept of a member.
 #[derive(Debug, Serialize)]
@@ -61,5 +61,37 @@ impl Row for VersionView {
             until,
             short(&self.name),
         ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tandem_proto::v1alpha::{ContentRef, Side, VersionReason};
+
+    use super::*;
+    use crate::cli::{paging::Listed, view::Show};
+
+    #[test]
+    fn versions_are_listed_under_names_that_can_be_given_back() {
+        let version = Version {
+            name: "networks/default/syncSets/s1/members/m1/versions/v1".to_owned(),
+            content: Some(ContentRef {
+                digest: vec![0xff; 32].into(),
+                size: 1,
+                inline: None,
+            }),
+            side: Side::OnPremise.into(),
+            reason: VersionReason::ConflictLoser.into(),
+            ..Version::default()
+        };
+        let listed: Listed<VersionView> = Listed {
+            items: vec![version.into()],
+            more: false,
+        };
+        assert_eq!(
+            listed.human(),
+            "ACCEPTED  WHY KEPT        FROM        CONTENT                   KEPT UNTIL  VERSION\n\
+             -         CONFLICT_LOSER  ON_PREMISE  1 B, sha256 ffffffffffff  no end      s1/m1/v1\n"
+        );
     }
 }
