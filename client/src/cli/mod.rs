@@ -28,6 +28,9 @@ mod values;
 mod version;
 mod view;
 
+#[cfg(test)]
+mod tests;
+
 use std::{ffi::OsString, process::ExitCode};
 
 use clap::Parser;
@@ -44,14 +47,13 @@ pub async fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(error) => return output::usage(&error),
     };
     let format = cli.global.output;
-    match run(cli).await {
+    match run_with(cli, Output::to(format, std::io::stdout())).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => output::failure(&error, format),
     }
 }
 
-async fn run(cli: Cli) -> Result<(), Error> {
-    let output = Output::stdout(cli.global.output);
+async fn run_with(cli: Cli, output: Output) -> Result<(), Error> {
     if let Noun::Completion { shell } = cli.noun {
         return completion::run(output, shell);
     }

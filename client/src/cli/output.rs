@@ -26,11 +26,11 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    /// Writes to standard output.
-    pub(crate) fn stdout(format: Format) -> Self {
+    /// Writes there.
+    pub(crate) fn to(format: Format, writer: impl Write + 'static) -> Self {
         Self {
             format,
-            writer: Box::new(io::stdout()),
+            writer: Box::new(writer),
         }
     }
 
@@ -110,10 +110,7 @@ mod tests {
 
     #[test]
     fn a_closed_output_ends_quietly() {
-        let mut output = Output {
-            format: Format::Human,
-            writer: Box::new(Closed),
-        };
+        let mut output = Output::to(Format::Human, Closed);
         let error = output.write("text").expect_err("nobody reads");
         assert_eq!(error.kind, Kind::OutputClosed);
     }
