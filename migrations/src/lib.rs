@@ -10,6 +10,7 @@ use sea_orm_migration::sea_orm::{DatabaseConnection, Statement};
 
 mod m20261123_000001_access;
 mod m20261123_000002_content;
+mod m20261123_000003_sync;
 
 /// Every migration, oldest first.
 #[derive(Debug)]
@@ -21,6 +22,7 @@ impl MigratorTrait for Migrator {
         vec![
             Box::new(m20261123_000001_access::Migration),
             Box::new(m20261123_000002_content::Migration),
+            Box::new(m20261123_000003_sync::Migration),
         ]
     }
 }
@@ -63,6 +65,14 @@ pub async fn schema_state(database: &DatabaseConnection) -> Result<SchemaState, 
     } else {
         SchemaState::Older(pending)
     })
+}
+
+/// Runs the statements of a migration in order.
+async fn run(manager: &SchemaManager<'_>, statements: &[&str]) -> Result<(), DbErr> {
+    for statement in statements {
+        manager.get_connection().execute_unprepared(statement).await?;
+    }
+    Ok(())
 }
 
 async fn applied(database: &DatabaseConnection) -> Result<BTreeSet<String>, DbErr> {

@@ -2,33 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Which of the two repositories of a sync set is meant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Side {
-    /// The organisation's own repository.
-    OnPremise,
-    /// The repository that outsiders can reach.
-    Cloud,
-}
-
-impl Side {
-    /// The short name that tables and texts use.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::OnPremise => "ON_PREMISE",
-            Self::Cloud => "CLOUD",
-        }
-    }
-
-    /// Reads what [`Side::name`] gave.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        [Self::OnPremise, Self::Cloud]
-            .into_iter()
-            .find(|side| side.name() == name)
-    }
-}
+pub use super::projection::Side;
 
 /// What a user's token allows; each role may do all that the ones before it may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
