@@ -9,6 +9,7 @@ use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::{DatabaseConnection, Statement};
 
 mod m20261123_000001_access;
+mod m20261123_000002_content;
 
 /// Every migration, oldest first.
 #[derive(Debug)]
@@ -19,7 +20,7 @@ impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
         vec![
             Box::new(m20261123_000001_access::Migration),
-            //
+            Box::new(m20261123_000002_content::Migration),
         ]
     }
 }
