@@ -2,14 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Which of the two repositories of a sync set is meant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Side {
-    /// The organisation's own repository.
-    OnPremise,
-    /// The repository that outsiders can reach.
-    Cloud,
-}
+pub use super::projection::Side;
 
 impl Side {
     /// The short name that tables and texts use.
