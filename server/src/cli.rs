@@ -118,22 +118,26 @@ fn failed(error: &anyhow::Error) -> ExitCode {
 async fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         Command::Serve(arguments) => {
-            let config = Config::load(Sources::new(cli.config, arguments.flags()?))?;
+            let config = settings(cli.config, arguments.flags()?)?;
             log_to_stderr(&config.log)?;
             serve(config).await
         }
         Command::Migrate(arguments) => {
-            let config = Config::load(Sources::new(cli.config, arguments.flags()?))?;
+            let config = settings(cli.config, arguments.flags()?)?;
             log_to_stderr(&config.log)?;
             app::migrate(&config).await
         }
         Command::CheckConfig(arguments) => {
-            let config = Config::load(Sources::new(cli.config, arguments.flags()?))?;
+            let config = settings(cli.config, arguments.flags()?)?;
             filter(&config.log)?;
             println!("{}", serde_json::to_string_pretty(&config)?);
             Ok(())
         }
     }
+}
+
+fn settings(file: Option<PathBuf>, flags: Vec<(&'static str, String)>) -> anyhow::Result<Config> {
+    Config::load(Sources::new(file, flags)).context("the settings cannot be used")
 }
 
 async fn serve(config: Config) -> anyhow::Result<()> {

@@ -156,7 +156,7 @@ impl Sources {
 
 /// A setting that cannot be used, or a file that cannot be read.
 #[derive(Debug, thiserror::Error)]
-#[error("the configuration cannot be used: {0}")]
+#[error(transparent)]
 pub struct Error(#[from] config::ConfigError);
 
 impl Config {

@@ -7,6 +7,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use futures::{Stream, StreamExt};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -16,6 +17,9 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::transport::server::{Connected, TcpConnectInfo, TcpIncoming};
 
 use crate::domain::limits::CONNECTIONS_MAX;
+
+/// Wait after a connection that could not be accepted.
+const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(50);
 
 /// One accepted connection.
 #[derive(Debug)]
@@ -33,17 +37,29 @@ pub fn incoming(
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     TcpIncoming::from(listener)
         .with_nodelay(Some(true))
-        .then(move |accepted| {
+        .filter_map(move |accepted| {
             let (places, cut) = (Arc::clone(&places), cut.clone());
             async move {
-                let place = places.acquire_owned().await.map_err(io::Error::other)?;
-                Ok(Connection {
-                    stream: accepted?,
+                let stream = match accepted {
+                    Ok(stream) => stream,
+                    Err(error) => return later(&error).await,
+                };
+                let place = places.acquire_owned().await.ok()?;
+                Some(Ok(Connection {
+                    stream,
                     cut: Box::pin(cut.cancelled_owned()),
                     _place: place,
-                })
+                }))
             }
         })
+}
+
+/// One connection that could not be accepted (often: no file handle is free) must not end the server, as it would with
+/// tonic; a short wait keeps the loop from spinning until it is better.
+async fn later(error: &io::Error) -> Option<io::Result<Connection>> {
+    tracing::warn!(error = %error, "a connection could not be accepted");
+    tokio::time::sleep(ACCEPT_AGAIN_AFTER).await;
+    None
 }
 
 impl Connection {

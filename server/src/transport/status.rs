@@ -230,15 +230,16 @@ mod tests {
     use crate::domain::limits::STATUS_BYTES_MAX;
     use crate::service::error::StorageError;
 
-    fn table() -> Vec<(Error, Code, &'static str, Vec<&'static str>)> {
-        let text = || "x".to_owned();
+    type Row = (Error, Code, &'static str, Vec<&'static str>);
+
+    fn table() -> Vec<Row> {
+        let mut rows = plain();
+        rows.extend(with_facts());
+        rows
+    }
+
+    fn plain() -> Vec<Row> {
         vec![
-            (
-                Error::invalid("a", "b"),
-                Code::InvalidArgument,
-                "INVALID_FIELD",
-                vec!["field"],
-            ),
             (
                 Error::protocol("b"),
                 Code::InvalidArgument,
@@ -258,62 +259,106 @@ mod tests {
                 vec![],
             ),
             (
-                Error::RepositoryNotFound { repository: text() },
-                Code::NotFound,
-                "REPOSITORY_NOT_FOUND",
-                vec!["repository"],
+                Error::SessionSuperseded,
+                Code::FailedPrecondition,
+                "SESSION_SUPERSEDED",
+                vec![],
+            ),
+            (
+                Error::RepositoryCloned,
+                Code::FailedPrecondition,
+                "REPOSITORY_CLONED",
+                vec![],
             ),
             (Error::StaleEpoch, Code::Aborted, "STALE_EPOCH", vec![]),
-            (
-                Error::BatchGap { expected_number: 7 },
-                Code::FailedPrecondition,
-                "BATCH_GAP",
-                vec!["expected_number"],
-            ),
-            (
-                Error::RateLimited { limit: "calls" },
-                Code::ResourceExhausted,
-                "RATE_LIMITED",
-                vec!["limit"],
-            ),
             (Error::Draining, Code::Unavailable, "DRAINING", vec![]),
             (
-                Error::Storage(StorageError::Busy),
+                Error::StoreUnavailable,
                 Code::Unavailable,
                 "STORE_UNAVAILABLE",
                 vec![],
             ),
             (
-                Error::Storage(StorageError::TransactionKept),
+                StorageError::Busy.into(),
+                Code::Unavailable,
+                "STORE_UNAVAILABLE",
+                vec![],
+            ),
+            (
+                StorageError::TransactionKept.into(),
                 Code::Internal,
                 "INTERNAL",
                 vec![],
             ),
+            (Error::CursorEpoch, Code::OutOfRange, "CURSOR_EPOCH", vec![]),
+            (Error::StaleEtag, Code::Aborted, "STALE_ETAG", vec![]),
+        ]
+    }
+
+    fn with_facts() -> Vec<Row> {
+        let repository = || "networks/a/repositories/b".to_owned();
+        let missing = Error::RepositoryNotFound {
+            repository: repository(),
+        };
+        let late = Error::AgentTimeout {
+            repository: repository(),
+        };
+        let gap = Error::BatchGap { expected_number: 7 };
+        let limited = Error::RateLimited { limit: "calls" };
+        let later = Error::NotImplemented { feature: "this" };
+        let compacted = Error::CursorCompacted { floor: 3 };
+        let taken = Error::AlreadyExists { name: repository() };
+        let protocol = Error::ProtocolUnsupported { min: 1, max: 2 };
+        let range = vec!["protocol_max", "protocol_min"];
+        vec![
             (
-                Error::NotImplemented {
-                    feature: "LinkAccount",
-                },
+                Error::invalid("a", "b"),
+                Code::InvalidArgument,
+                "INVALID_FIELD",
+                vec!["field"],
+            ),
+            (
+                missing,
+                Code::NotFound,
+                "REPOSITORY_NOT_FOUND",
+                vec!["repository"],
+            ),
+            (
+                gap,
+                Code::FailedPrecondition,
+                "BATCH_GAP",
+                vec!["expected_number"],
+            ),
+            (
+                limited,
+                Code::ResourceExhausted,
+                "RATE_LIMITED",
+                vec!["limit"],
+            ),
+            (
+                later,
                 Code::Unimplemented,
                 "NOT_IMPLEMENTED",
                 vec!["feature"],
             ),
             (
-                Error::AgentTimeout { repository: text() },
+                late,
                 Code::DeadlineExceeded,
                 "AGENT_TIMEOUT",
                 vec!["repository"],
             ),
             (
-                Error::CursorCompacted { floor: 3 },
+                compacted,
                 Code::OutOfRange,
                 "CURSOR_COMPACTED",
                 vec!["floor"],
             ),
+            (taken, Code::AlreadyExists, "ALREADY_EXISTS", vec!["name"]),
             (
-                Error::AlreadyExists { name: text() },
-                Code::AlreadyExists,
-                "ALREADY_EXISTS",
-                vec!["name"],
+                protocol,
+                Code::FailedPrecondition,
+                "PROTOCOL_UNSUPPORTED",
+                range,
             ),
         ]
     }
