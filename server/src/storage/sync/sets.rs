@@ -1,0 +1,123 @@
+//! Sync sets as they are made, listed and shown.
+
+use std::sync::LazyLock;
+
+use sea_orm::ConnectionTrait;
+
+use super::super::{Error, Store, sql};
+use super::read;
+use crate::domain::ids::{NetworkId, SyncSetId};
+use crate::domain::sync_set::SyncSet;
+
+static LIST: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "SELECT {} FROM sync_set s WHERE s.network = ? AND s.id > ? ORDER BY s.id LIMIT ?",
+        read::SET
+    )
+});
+static ONE: LazyLock<String> = LazyLock::new(|| {
+    format!("SELECT {} FROM sync_set s WHERE s.network = ? AND s.id = ?", read::SET)
+});
+
+impl Store {
+    /// Sets of a network, by creation, behind one of them.
+    ///
+    /// # Errors
+    /// Whatever the database answers.
+    pub async fn sync_sets(
+        &self,
+        network: NetworkId,
+        after: Option<SyncSetId>,
+        limit: usize,
+    ) -> Result<Vec<SyncSet>, Error> {
+        let after = after.map_or_else(Vec::new, SyncSetId::to_bytes);
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let values = [network.0.into(), after.into(), limit.into()];
+        let rows = sql::all(self.reader(), LIST.as_str(), values).await?;
+        rows.iter().map(read::sync_set).collect()
+    }
+
+    /// A set of a network.
+    ///
+    /// # Errors
+    /// Whatever the database answers.
+    pub async fn sync_set(
+        &self,
+        network: NetworkId,
+        id: SyncSetId,
+    ) -> Result<Option<SyncSet>, Error> {
+        let values = [network.0.into(), id.to_bytes().into()];
+        let row = sql::one(self.reader(), ONE.as_str(), values).await?;
+        row.as_ref().map(read::sync_set).transpose()
+    }
+
+    /// True while a scan of either side of a set is not complete.
+    ///
+    /// # Errors
+    /// Whatever the database answers.
+    pub async fn is_scanning(&self, set: &SyncSet) -> Result<bool, Error> {
+        let text = "SELECT 1 FROM scan x JOIN member m ON m.id = ?1 \
+                    AND x.root IN (m.on_premise_node, m.cloud_node) \
+                    WHERE x.repository IN (?2, ?3) LIMIT 1";
+        let values = [
+            set.root.to_bytes().into(),
+            set.repositories.on_premise.0.into(),
+            set.repositories.cloud.0.into(),
+        ];
+        Ok(sql::one(self.reader(), text, values).await?.is_some())
+    }
+
+    /// The set that an earlier request made (R-SET-3).
+    ///
+    /// # Errors
+    /// Whatever the database answers.
+    pub async fn set_of_request(
+        &self,
+        network: NetworkId,
+        request: &[u8],
+    ) -> Result<Option<SyncSetId>, Error> {
+        set_of_request_in(self.reader(), network, request).await
+    }
+}
+
+/// The set that an earlier request made.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn set_of_request_in<C: ConnectionTrait>(
+    connection: &C,
+    network: NetworkId,
+    request: &[u8],
+) -> Result<Option<SyncSetId>, Error> {
+    let text = "SELECT set_id FROM sync_set_request WHERE network = ? AND request = ?";
+    let row = sql::one(connection, text, [network.0.into(), request.to_vec().into()]).await?;
+    let Some(row) = row else { return Ok(None) };
+    let id: Vec<u8> = row.try_get_by_index(0)?;
+    Ok(SyncSetId::from_bytes(&id))
+}
+
+/// Notes which set a request made.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn note_request_in<C: ConnectionTrait>(
+    tx: &C,
+    network: NetworkId,
+    request: &[u8],
+    set: SyncSetId,
+) -> Result<(), Error> {
+    let text = "INSERT INTO sync_set_request (network, request, set_id) VALUES (?, ?, ?)";
+    let values = [network.0.into(), request.to_vec().into(), set.to_bytes().into()];
+    sql::execute(tx, text, values).await?;
+    Ok(())
+}
+
+/// Removes a set whose last member has ended.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn remove_in<C: ConnectionTrait>(tx: &C, set: SyncSetId) -> Result<(), Error> {
+    let id = set.to_bytes();
+    sql::execute(tx, "DELETE FROM sync_set WHERE id = ?", [id.into()]).await?;
+    Ok(())
+}
