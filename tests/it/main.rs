@@ -1,1 +1,12 @@
-//! End-to-end tests.
+//! Everything that is tested across crates, in one binary: programs end to end, and the shape of the code itself.
+//!
+//! A file beside this one that is not listed here is a test nobody runs; `shape` fails on it.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "helpers of tests are tests, which clippy does not see"
+)]
+
+mod floors;
+mod shape;
+mod source;

@@ -1,1 +1,10 @@
-//! The testkit.
+//! The testkit: real programs in processes, trees of files to compare, seeded inputs, and waiting with a deadline.
+//!
+//! Used by the end-to-end tests in `tests/it` and by the benchmark in `tests/bench`.
+
+pub mod change;
+pub mod generate;
+pub mod process;
+pub mod program;
+pub mod tree;
+pub mod wait;
