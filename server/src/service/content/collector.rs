@@ -198,7 +198,9 @@ impl Collector {
             let ids: Vec<_> = files.iter().map(|file| file.id).collect();
             let reader = self.content.store().reader();
             let known = content_index::known_objects(reader, &ids).await?;
-            let loose = files.iter().filter(|file| is_loose(file, known.contains(&file.id), before));
+            let loose = files
+                .iter()
+                .filter(|file| is_loose(file, known.contains(&file.id), before));
             for file in loose {
                 self.content.objects.delete(file.id).await?;
                 deleted += 1;
