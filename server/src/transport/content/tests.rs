@@ -99,3 +99,181 @@ fn a_batch_carries_its_bytes_and_digests_of_32_bytes() {
         assert!(matches!(refused, Error::InvalidField { field, .. } if field == expected));
     }
 }
+
+mod calls {
+    //! The handler over real SQLite and real files, with the principal that the auth layer would have found.
+
+    use futures::stream;
+
+    use super::*;
+    use crate::domain::ids::{NetworkId, RepositoryId, TokenId};
+    use crate::service::Clock;
+    use crate::service::content::digest_of;
+    use crate::storage::content_index::Objects;
+    use crate::storage::testing::TestStore;
+
+    struct Fixture {
+        _test: TestStore,
+        handler: Handler,
+    }
+
+    async fn fixture() -> Fixture {
+        let test = TestStore::new().await;
+        let objects = Objects::open(&test.directory.path().join("content")).unwrap();
+        let coordinator = Coordinator::new(test.store.clone(), Clock::manual(0));
+        let content = Content::new(coordinator.clone(), objects);
+        Fixture {
+            _test: test,
+            handler: Handler::new(coordinator, content),
+        }
+    }
+
+    fn agent() -> Principal {
+        Principal::Agent {
+            network: NetworkId(1),
+            network_name: "acme".to_owned(),
+            repository: RepositoryId(1),
+            repository_name: "hq".to_owned(),
+            side: Side::OnPremise,
+            token: TokenId::default(),
+        }
+    }
+
+    fn user() -> Principal {
+        Principal::User {
+            network: NetworkId(1),
+            network_name: "acme".to_owned(),
+            user: "ann".to_owned(),
+            role: Role::Admin,
+            token: TokenId::default(),
+        }
+    }
+
+    fn from<T>(caller: Principal, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        request.extensions_mut().insert(caller);
+        request
+    }
+
+    const SENDER: Sender = Sender {
+        network: NetworkId(1),
+        repository: RepositoryId(1),
+    };
+
+    fn claim(bytes: &[u8]) -> wire::ContentRef {
+        wire::ContentRef {
+            digest: wire_digest(digest_of(bytes)),
+            size: i64::try_from(bytes.len()).unwrap(),
+            inline: None,
+        }
+    }
+
+    fn message(content: Option<wire::ContentRef>, offset: i64, data: &[u8]) -> wire::WriteRequest {
+        wire::WriteRequest {
+            content,
+            offset,
+            data: Bytes::copy_from_slice(data),
+        }
+    }
+
+    async fn written(
+        fixture: &Fixture,
+        messages: Vec<Result<wire::WriteRequest, Status>>,
+    ) -> Result<i64, Error> {
+        write(&fixture.handler.content, SENDER, stream::iter(messages)).await
+    }
+
+    async fn progress(fixture: &Fixture, bytes: &[u8]) -> (i64, bool) {
+        let digest = wire_digest(digest_of(bytes));
+        let request = from(agent(), wire::QueryWriteRequest { digest });
+        let answer = fixture.handler.query_write(request).await.unwrap();
+        let wire::QueryWriteResponse {
+            committed,
+            complete,
+        } = answer.into_inner();
+        (committed, complete)
+    }
+
+    #[tokio::test]
+    async fn r_cnt_1_a_broken_stream_is_committed_and_gone_on_with() {
+        let fixture = fixture().await;
+        let bytes = vec![7; 300_000];
+        let first = message(Some(claim(&bytes)), 0, &bytes[..100_000]);
+        let broken = Err(Status::cancelled("the client went away"));
+        assert!(written(&fixture, vec![Ok(first), broken]).await.is_err());
+        assert_eq!(progress(&fixture, &bytes).await, (100_000, false));
+        let rest = [
+            Ok(message(Some(claim(&bytes)), 100_000, &[])),
+            Ok(message(None, 100_000, &bytes[100_000..])),
+        ];
+        let size = written(&fixture, rest.into()).await.unwrap();
+        assert_eq!(size, 300_000);
+        assert_eq!(progress(&fixture, &bytes).await, (300_000, true));
+        let again = message(Some(claim(&bytes)), 0, &bytes[..1]);
+        assert_eq!(written(&fixture, vec![Ok(again)]).await.unwrap(), 300_000);
+    }
+
+    #[tokio::test]
+    async fn messages_out_of_order_are_refused() {
+        let fixture = fixture().await;
+        let bytes = vec![7; 300_000];
+        let first = || Ok(message(Some(claim(&bytes)), 0, &bytes[..10]));
+        let inline = wire::ContentRef {
+            inline: Some(Bytes::new()),
+            ..claim(&bytes)
+        };
+        for bad in [
+            Vec::new(),
+            vec![Ok(message(None, 0, &bytes[..10]))],
+            vec![Ok(message(Some(inline), 0, &[]))],
+            vec![first(), first()],
+            vec![first(), Ok(message(None, 11, &bytes[..10]))],
+            vec![first()],
+        ] {
+            let refused = written(&fixture, bad).await;
+            assert!(matches!(
+                refused,
+                Err(Error::ProtocolViolation { .. }
+                    | Error::InvalidField { .. }
+                    | Error::WrongState { .. })
+            ));
+        }
+    }
+
+    #[tokio::test]
+    async fn only_agents_write_and_foreign_names_are_not_looked_up() {
+        let fixture = fixture().await;
+        let request = wire::FindMissingRequest {
+            digests: vec![wire_digest(digest_of(b"x"))],
+        };
+        let refused = fixture
+            .handler
+            .find_missing(from(user(), request.clone()))
+            .await;
+        assert_eq!(refused.unwrap_err().code(), tonic::Code::PermissionDenied);
+        let refused = fixture
+            .handler
+            .find_missing(Request::new(request.clone()))
+            .await;
+        assert_eq!(refused.unwrap_err().code(), tonic::Code::Unauthenticated);
+        let missing = fixture
+            .handler
+            .find_missing(from(agent(), request.clone()))
+            .await;
+        assert_eq!(missing.unwrap().into_inner().missing, request.digests);
+        let name = format!("networks/other/syncSets/{UID}/members/{UID}/versions/42-cloud");
+        let request = wire::ReadRequest {
+            source: Some(source(Some(WireSource::Version(name.clone())), 32)),
+            offset: 0,
+        };
+        let Err(refused) = fixture.handler.read(from(user(), request)).await else {
+            panic!("a foreign network was read");
+        };
+        assert_eq!(refused.code(), tonic::Code::PermissionDenied);
+        let request = wire::BatchReadRequest {
+            sources: vec![source(Some(WireSource::Version(name)), 32)],
+        };
+        let read = fixture.handler.batch_read(from(user(), request)).await;
+        assert!(read.unwrap().into_inner().contents.is_empty());
+    }
+}
