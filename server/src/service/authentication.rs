@@ -224,3 +224,111 @@ impl Drop for Watch<'_> {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::access::Role;
+    use crate::service::Coordinator;
+    use crate::service::access::TokenSubject;
+    use crate::storage::testing::TestStore;
+
+    struct Fixture {
+        coordinator: Coordinator,
+        clock: Clock,
+        _store: TestStore,
+    }
+
+    impl Fixture {
+        async fn new() -> Self {
+            let test = TestStore::new().await;
+            let clock = Clock::manual(1_000 * SECOND);
+            test.store.create_network("acme", "", 0).await.unwrap();
+            Self {
+                coordinator: Coordinator::new(test.store.clone(), clock.clone()),
+                clock,
+                _store: test,
+            }
+        }
+
+        async fn token(&self, expires_at: Option<i64>) -> (TokenId, String) {
+            let operator = Principal::Operator {
+                user: "root".to_owned(),
+                token: TokenId::default(),
+            };
+            let scope = self.coordinator.for_admin(&operator, "acme").await.unwrap();
+            let subject = TokenSubject::User {
+                user: "alice".to_owned(),
+                role: Role::User,
+            };
+            let made = scope.create_token(subject, expires_at).await.unwrap();
+            (made.token.id, made.secret)
+        }
+
+        async fn opens(&self, secret: &str) -> bool {
+            let answer = self.coordinator.authentication.authenticate(secret).await;
+            assert!(matches!(answer, Ok(_) | Err(Error::Unauthenticated)));
+            answer.is_ok()
+        }
+
+        /// As another coordinator on the same database would.
+        async fn revoke_elsewhere(&self, token: TokenId) {
+            let store = &self.coordinator.store;
+            let network = store.network_by_name("acme").await.unwrap().unwrap().id;
+            let now = self.clock.now();
+            assert!(store.revoke_token(Some(network), token, now).await.unwrap());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_token_is_remembered_for_thirty_seconds_at_most() {
+        let fixture = Fixture::new().await;
+        let (token, secret) = fixture.token(None).await;
+        assert!(fixture.opens(&secret).await);
+        fixture.revoke_elsewhere(token).await;
+        fixture.clock.advance(29 * SECOND);
+        assert!(fixture.opens(&secret).await);
+        fixture.clock.advance(SECOND);
+        assert!(!fixture.opens(&secret).await);
+    }
+
+    #[tokio::test]
+    async fn a_remembered_token_ends_when_it_expires() {
+        let fixture = Fixture::new().await;
+        let (_, secret) = fixture.token(Some(1_005 * SECOND)).await;
+        assert!(fixture.opens(&secret).await);
+        fixture.clock.advance(5 * SECOND);
+        assert!(!fixture.opens(&secret).await);
+    }
+
+    #[tokio::test]
+    async fn r_agt_1_the_streams_of_a_revoked_token_end() {
+        let fixture = Fixture::new().await;
+        let authentication = &fixture.coordinator.authentication;
+        let (kept, _) = fixture.token(None).await;
+        let (revoked, _) = fixture.token(None).await;
+        let (expired, _) = fixture.token(Some(1_005 * SECOND)).await;
+        let mut stays = Box::pin(authentication.until_revoked(kept));
+        let mut ends = Box::pin(futures::future::join(
+            authentication.until_revoked(revoked),
+            authentication.until_revoked(expired),
+        ));
+        assert!(futures::poll!(&mut stays).is_pending());
+        assert!(futures::poll!(&mut ends).is_pending());
+        fixture.revoke_elsewhere(revoked).await;
+        fixture.clock.advance(5 * SECOND);
+        authentication.look_for_revoked().await.unwrap();
+        ends.await;
+        assert!(futures::poll!(&mut stays).is_pending());
+        drop(stays);
+        assert!(lock(&authentication.inner.watched).is_empty());
+    }
+
+    #[test]
+    fn secrets_are_long_and_differ() {
+        let (one, other) = (new_secret(), new_secret());
+        assert_eq!(one.len(), SECRET_PREFIX.len() + 64);
+        assert_ne!(one, other);
+        assert_ne!(hash(&one), hash(&other));
+    }
+}

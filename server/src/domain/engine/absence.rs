@@ -1,0 +1,155 @@
+//! A node is not there any more, and with a folder all that it held (R-AGT-5, R-MOV-3).
+
+use super::super::copy::{Absence, Copy, CopyState};
+use super::super::ids::{NodeId, RepositoryId};
+use super::super::journal::{Entry, JournalKind};
+use super::super::member::{Member, PeerChoice};
+use super::super::projection::{NodeKind, Side};
+use super::super::view::{CopyKey, Miss};
+use super::{Engine, Walk, WalkProgress};
+
+impl Engine<'_> {
+    pub(super) fn absent(
+        &mut self,
+        key: &CopyKey,
+        known: Option<Copy>,
+        absence: Absence,
+        choice: Option<PeerChoice>,
+    ) -> Result<bool, Miss> {
+        let Some(copy) = known else { return Ok(false) };
+        if copy.state == CopyState::Gone(absence) {
+            return Ok(false);
+        }
+        let Some(member) = copy.member else {
+            return self.forget(key, copy);
+        };
+        let Some(member) = self.view.member(member)? else {
+            return self.forget(key, copy);
+        };
+        self.vanish(copy, member, absence, choice)
+    }
+
+    /// A node that is no member is gone: nothing depends on it but its name.
+    fn forget(&mut self, key: &CopyKey, copy: Copy) -> Result<bool, Miss> {
+        self.view.remove_copy(key);
+        let name = super::super::member::Obstacle::Name(copy.parent.clone(), copy.name_key.clone());
+        for member in self.view.waiting(&(copy.repository, name))? {
+            self.touch(member);
+        }
+        if let Some(folder) = self.parent_member(&copy)? {
+            self.touch(folder);
+        }
+        Ok(true)
+    }
+
+    pub(super) fn moved_out(&mut self, copy: Copy, member: &Member) -> Result<bool, Miss> {
+        self.vanish(copy, member.clone(), Absence::MovedOut, None)
+    }
+
+    fn vanish(
+        &mut self,
+        copy: Copy,
+        mut member: Member,
+        absence: Absence,
+        choice: Option<PeerChoice>,
+    ) -> Result<bool, Miss> {
+        let Some(mut set) = self.set_of(member.set)? else {
+            return Ok(false);
+        };
+        let side = self.view.side(copy.repository).unwrap_or(Side::OnPremise);
+        let was_there = copy.is_there();
+        let mut gone = copy.clone();
+        gone.state = CopyState::Gone(absence);
+        self.put_copy_and_wake(Some(&copy), gone, &set)?;
+        if copy.projection.kind == NodeKind::Folder && was_there {
+            self.effects.walks.push(Walk {
+                repository: copy.repository,
+                folder: copy.node.clone(),
+                set: set.id,
+                absence,
+                choice,
+            });
+            set.guard.counting += 1;
+            self.touched_sets.insert(set.id);
+            self.view.put_set(set.clone());
+        }
+        self.journal(Entry {
+            kind: JournalKind::Observed,
+            set: Some(set.id),
+            member: Some(member.id),
+            side: Some(side),
+            actor: copy.actor.clone(),
+            node_name: copy.projection.name.clone(),
+            message: match absence {
+                Absence::Deleted => "deleted".to_owned(),
+                Absence::MovedOut => "moved out".to_owned(),
+            },
+        });
+        // What the other side's deletion chose stays in force.
+        let chosen = member
+            .deleting
+            .filter(|(on, _)| *on == side)
+            .map(|(_, choice)| choice);
+        member.choice = choice.or(chosen).or(member.choice);
+        member.deleting = member.deleting.filter(|(on, _)| *on != side);
+        let id = member.id;
+        self.view.put_member(&set, member);
+        self.touch(id);
+        Ok(true)
+    }
+
+    /// A step over what a gone folder held: it shares the folder's fate, unless it was seen elsewhere meanwhile.
+    pub(super) fn walk(&mut self, walk: &Walk, nodes: &[NodeId], progress: WalkProgress) {
+        for node in nodes {
+            // A miss is noted in the view; the run is repeated with the row loaded.
+            let _ = self.walk_node(walk, node);
+        }
+        if progress == WalkProgress::Done
+            && let Ok(Some(mut set)) = self.view.set(walk.set)
+        {
+            set.guard.counting = (set.guard.counting - 1).max(0);
+            self.touched_sets.insert(set.id);
+            self.view.put_set(set);
+        }
+    }
+
+    fn walk_node(&mut self, walk: &Walk, node: &NodeId) -> Result<bool, Miss> {
+        let key = (walk.repository, node.clone());
+        let Some(copy) = self.view.copy(&key)? else {
+            return Ok(false);
+        };
+        if !copy.is_there() || copy.parent != walk.folder {
+            return Ok(false);
+        }
+        self.absent(&key, Some(copy), walk.absence, walk.choice)
+    }
+
+    /// R-AGT-4: in a new generation a node that is not there was lost, not deleted: it is made again.
+    pub(super) fn make_again(
+        &mut self,
+        repository: RepositoryId,
+        node: &NodeId,
+    ) -> Result<(), Miss> {
+        let key = (repository, node.clone());
+        let Some(copy) = self.view.copy(&key)? else {
+            return Ok(());
+        };
+        let Some(mut member) = (match copy.member {
+            Some(member) => self.view.member(member)?,
+            None => None,
+        }) else {
+            return self.forget(&key, copy).map(|_| ());
+        };
+        let Some(set) = self.set_of(member.set)? else {
+            return Ok(());
+        };
+        let side = self.view.side(repository).unwrap_or(Side::OnPremise);
+        *member.nodes.get_mut(side) = None;
+        member.base = None;
+        self.view.remove_copy(&key);
+        let id = member.id;
+        self.view.put_member(&set, member);
+        self.touch(id);
+        Ok(())
+    }
+}

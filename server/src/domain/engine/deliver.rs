@@ -1,0 +1,174 @@
+//! Puts deliveries together from the rows, at the moment they are sent.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::super::copy::Copy;
+use super::super::delivery::{Action, Delivery, FolderRef};
+use super::super::ids::MemberId;
+use super::super::member::{Due, Lane, Member};
+use super::super::projection::{Projection, Side};
+use super::super::sync_set::SyncSet;
+use super::super::view::{Loaded, Miss, Need};
+use super::settle::restoring_side;
+use super::{Context, Engine};
+
+/// What is due for these members on a side; members for which nothing is (any more) are left out.
+///
+/// When needs come back, load them and ask again.
+#[must_use]
+pub fn deliveries(
+    loaded: &Loaded,
+    side: Side,
+    members: &[MemberId],
+) -> (Vec<Delivery>, BTreeSet<Need>) {
+    let context = Context::default();
+    let mut no_ids = Uuid::nil;
+    let mut engine = Engine::new(loaded, &context, &mut no_ids);
+    let found = members
+        .iter()
+        .filter_map(|member| engine.delivery(*member, side).ok().flatten());
+    (found.collect(), engine.view.finish().needs)
+}
+
+impl Engine<'_> {
+    fn delivery(&mut self, id: MemberId, side: Side) -> Result<Option<Delivery>, Miss> {
+        let Some(member) = self.view.member(id)? else {
+            return Ok(None);
+        };
+        let Some(due) = member.due.filter(|due| due.side == side) else {
+            return Ok(None);
+        };
+        let Some(set) = self.set_of(member.set)? else {
+            return Ok(None);
+        };
+        let own = self.copy_of(&set, &member, side)?.filter(Copy::is_there);
+        let action = match (due.lane, own) {
+            (Lane::Change | Lane::Aside, own) => {
+                return self.change(&set, member, due, own);
+            }
+            (Lane::Removal | Lane::ChosenRemoval, Some(own)) => Action::Delete {
+                node: own.node,
+                expected_revision: own.revision,
+            },
+            (Lane::Release, Some(own)) => Action::Release { node: own.node },
+            (_, None) => return Ok(None),
+        };
+        Ok(Some(envelope(&set, &member, action, None)))
+    }
+
+    fn change(
+        &mut self,
+        set: &SyncSet,
+        member: Member,
+        due: Due,
+        own: Option<Copy>,
+    ) -> Result<Option<Delivery>, Miss> {
+        let Some(source) = self.copy_of(set, &member, due.side.other())? else {
+            return Ok(None);
+        };
+        let projection = wanted_projection(set, &member, due, own.as_ref(), &source);
+        let locked = due.side == Side::OnPremise && set.options.lock_on_premise_copy;
+        let content = projection.content.filter(|content| {
+            own.as_ref().and_then(|own| own.projection.content) != Some(*content)
+        });
+        let action = match own {
+            None => {
+                let Some(folder) = self.folder_ref(set, &member, &source, due.side)? else {
+                    return Ok(None);
+                };
+                Action::Create {
+                    folder,
+                    projection,
+                    locked,
+                }
+            }
+            Some(own) => {
+                let stays = member.direct || due.lane == Lane::Aside || member.restoring.is_some();
+                let folder = match stays {
+                    true => None,
+                    false => self
+                        .folder_ref(set, &member, &source, due.side)?
+                        .filter(|folder| *folder != FolderRef::Node(own.parent.clone())),
+                };
+                let (node, expected_revision) = (own.node, own.revision);
+                Action::Update {
+                    node,
+                    expected_revision,
+                    projection,
+                    folder,
+                    locked,
+                }
+            }
+        };
+        Ok(Some(envelope(set, &member, action, content)))
+    }
+
+    fn folder_ref(
+        &mut self,
+        set: &SyncSet,
+        member: &Member,
+        source: &Copy,
+        side: Side,
+    ) -> Result<Option<FolderRef>, Miss> {
+        if member.direct {
+            let node = match side {
+                Side::Cloud => set.target.clone(),
+                Side::OnPremise => set.source_folder.clone(),
+            };
+            return Ok(Some(FolderRef::Node(node)));
+        }
+        let Some(parent) = self.parent_member(source)? else {
+            return Ok(None);
+        };
+        let Some(parent) = self.view.member(parent)? else {
+            return Ok(None);
+        };
+        let there = self.copy_of(set, &parent, side)?.filter(Copy::is_there);
+        Ok(Some(match there {
+            Some(copy) => FolderRef::Node(copy.node),
+            None => FolderRef::Made(parent.id),
+        }))
+    }
+}
+
+/// How the copy is to look: as the other one, or under another name for a moment, or with older content.
+fn wanted_projection(
+    set: &SyncSet,
+    member: &Member,
+    due: Due,
+    own: Option<&Copy>,
+    source: &Copy,
+) -> Arc<Projection> {
+    if let (Some(content), Some(own)) = (member.restoring, own)
+        && due.side == restoring_side(set)
+    {
+        let mut projection = (*own.projection).clone();
+        projection.content = Some(content);
+        return Arc::new(projection);
+    }
+    if let (Lane::Aside, Some(own)) = (due.lane, own) {
+        let mut projection = (*own.projection).clone();
+        projection.name = format!("~{}.moving", member.id.0.simple());
+        return Arc::new(projection);
+    }
+    source.projection.clone()
+}
+
+fn envelope(
+    set: &SyncSet,
+    member: &Member,
+    action: Action,
+    content: Option<super::super::projection::ContentRef>,
+) -> Delivery {
+    Delivery {
+        member: member.id,
+        version: member.version,
+        action,
+        content,
+        conflict: member.conflict,
+        act_as: set.owner.clone(),
+    }
+}

@@ -1,0 +1,263 @@
+//! Nodes that become members, and those that move between sets (R-MEM-1, R-MEM-2, R-MOV-4).
+
+use super::super::copy::{Copy, CopyState, SkipReason};
+use super::super::failure::{Failure, Reason};
+use super::super::ids::{MemberId, RepositoryId};
+use super::super::journal::{Entry, JournalKind};
+use super::super::member::{Member, MemberState};
+use super::super::projection::{NodeKind, Side};
+use super::super::report::{NodeTrait, Presence};
+use super::super::sync_set::SyncSet;
+use super::super::view::{CopyKey, Miss};
+use super::observe::Place;
+use super::{Engine, NoteKind, VersionChange};
+
+impl Engine<'_> {
+    /// A node that is no member was seen.
+    pub(super) fn seen_new(
+        &mut self,
+        key: &CopyKey,
+        known: Option<Copy>,
+        presence: &Presence,
+        at: (usize, usize),
+    ) -> Result<bool, Miss> {
+        let (parent, set) = match self.place(key.0, &presence.parent)? {
+            Place::Inside(parent, set) => (*parent, *set),
+            Place::Outside => {
+                self.note(at, NoteKind::NotSynced("its folder is not synced"));
+                return Ok(false);
+            }
+            Place::Unknown => {
+                self.note(at, NoteKind::UnknownParent);
+                return Ok(false);
+            }
+        };
+        if self.stays_left(known.as_ref(), presence, key.0) {
+            self.note(
+                at,
+                NoteKind::NotSynced("it was unlinked in this folder; request a sync"),
+            );
+            return self
+                .remember_left(key, known, presence, &set)
+                .map(|()| false);
+        }
+        let kind = presence.projection.kind;
+        if let Some(reason) = Self::skip_reason(&set, kind, presence.node_trait) {
+            self.note(at, NoteKind::NotSynced(reason.text()));
+            return self
+                .skip(key, known, presence, &set, reason)
+                .map(|()| false);
+        }
+        if let Some(marked) = self.marked_member(presence.mark, &set, key.0)? {
+            return self.link(key, marked, presence, &set);
+        }
+        if let Some(peer) = self.adoptable(key.0, &parent, presence, &set)? {
+            return self.link(key, peer, presence, &set);
+        }
+        self.enter(key, known, presence, &set)
+    }
+
+    /// R-MEM-4, R-DEL-4: what was unlinked where it lies stays so; what a restored repository lists again too.
+    fn stays_left(
+        &self,
+        known: Option<&Copy>,
+        presence: &Presence,
+        repository: RepositoryId,
+    ) -> bool {
+        known.is_some_and(|copy| match copy.state {
+            CopyState::Left => copy.parent == presence.parent,
+            CopyState::Gone(_) => self.context.rescanning.contains(&repository),
+            CopyState::Live | CopyState::Skipped(_) => false,
+        })
+    }
+
+    fn remember_left(
+        &mut self,
+        key: &CopyKey,
+        known: Option<Copy>,
+        presence: &Presence,
+        set: &SyncSet,
+    ) -> Result<(), Miss> {
+        let side = self.view.side(key.0).unwrap_or(Side::OnPremise);
+        let mut row = self.row(key.0, &key.1, set, side, presence);
+        row.state = CopyState::Left;
+        self.put_copy_and_wake(known.as_ref(), row, set)
+    }
+
+    fn skip(
+        &mut self,
+        key: &CopyKey,
+        known: Option<Copy>,
+        presence: &Presence,
+        set: &SyncSet,
+        reason: SkipReason,
+    ) -> Result<(), Miss> {
+        let side = self.view.side(key.0).unwrap_or(Side::OnPremise);
+        let mut row = self.row(key.0, &key.1, set, side, presence);
+        row.state = CopyState::Skipped(reason);
+        self.put_copy_and_wake(known.as_ref(), row, set)
+    }
+
+    /// R-AGT-6: the member for which the agent made the node; a mark that does not fit any more does not count.
+    fn marked_member(
+        &mut self,
+        mark: Option<MemberId>,
+        set: &SyncSet,
+        repository: RepositoryId,
+    ) -> Result<Option<Member>, Miss> {
+        let Some(mark) = mark else { return Ok(None) };
+        let Some(member) = self.view.member(mark)? else {
+            return Ok(None);
+        };
+        let side = self.view.side(repository).unwrap_or(Side::OnPremise);
+        let fits = member.set == set.id
+            && member.nodes.get(side).is_none()
+            && *set.repositories.get(side) == repository;
+        Ok(fits.then_some(member))
+    }
+
+    /// R-AGT-4: in a new generation an equal unpaired node at the same place on the other side is its peer.
+    fn adoptable(
+        &mut self,
+        repository: RepositoryId,
+        parent: &Member,
+        presence: &Presence,
+        set: &SyncSet,
+    ) -> Result<Option<Member>, Miss> {
+        let rescanning = Side::BOTH.iter().any(|side| {
+            self.context
+                .rescanning
+                .contains(set.repositories.get(*side))
+        });
+        let side = self.view.side(repository).unwrap_or(Side::OnPremise);
+        let Some(folder) = parent
+            .nodes
+            .get(side.other())
+            .clone()
+            .filter(|_| rescanning)
+        else {
+            return Ok(None);
+        };
+        let other = *set.repositories.get(side.other());
+        let name = self
+            .name_rule(set, side.other())
+            .key(&presence.projection.name);
+        for node in self.view.holders(&(other, folder, name))? {
+            let Some(copy) = self.view.copy(&(other, node))? else {
+                continue;
+            };
+            let Some(member) = copy.member else { continue };
+            let Some(member) = self.view.member(member)? else {
+                continue;
+            };
+            let (theirs, ours) = (&copy.projection, &presence.projection);
+            let equal = theirs.kind == ours.kind && theirs.content == ours.content;
+            if equal && member.nodes.get(side).is_none() {
+                return Ok(Some(member));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The node is the missing copy of this member.
+    fn link(
+        &mut self,
+        key: &CopyKey,
+        mut member: Member,
+        presence: &Presence,
+        set: &SyncSet,
+    ) -> Result<bool, Miss> {
+        let side = self.view.side(key.0).unwrap_or(Side::OnPremise);
+        *member.nodes.get_mut(side) = Some(key.1.clone());
+        let mut row = self.row(key.0, &key.1, set, side, presence);
+        row.member = Some(member.id);
+        self.new_version(&row, member.id, side);
+        self.put_copy_and_wake(None, row, set)?;
+        let id = member.id;
+        self.view.put_member(set, member);
+        self.touch(id);
+        Ok(true)
+    }
+
+    /// R-MEM-2: the node becomes an INDIRECT member.
+    fn enter(
+        &mut self,
+        key: &CopyKey,
+        known: Option<Copy>,
+        presence: &Presence,
+        set: &SyncSet,
+    ) -> Result<bool, Miss> {
+        let side = self.view.side(key.0).unwrap_or(Side::OnPremise);
+        let id = MemberId((self.new_id)());
+        let mut member = Member::new(id, set.id, presence.projection.kind, false);
+        *member.nodes.get_mut(side) = Some(key.1.clone());
+        if presence.node_trait == NodeTrait::Record {
+            member.state = MemberState::Failed(Failure {
+                reason: Reason::UnsupportedNode,
+                message: "the node is a record".to_owned(),
+                detail: "records are never synced (R-MEM-1)".to_owned(),
+                since: self.context.now,
+                attempts: 1,
+            });
+        }
+        let mut row = self.row(key.0, &key.1, set, side, presence);
+        row.member = Some(id);
+        self.new_version(&row, id, side);
+        self.journal(Entry {
+            kind: JournalKind::Entered,
+            set: Some(set.id),
+            member: Some(id),
+            side: Some(side),
+            actor: presence.actor.clone(),
+            node_name: row.projection.name.clone(),
+            message: match row.projection.kind {
+                NodeKind::Folder => "new folder".to_owned(),
+                NodeKind::Document => "new document".to_owned(),
+            },
+        });
+        self.put_copy_and_wake(known.as_ref(), row, set)?;
+        let record = presence.node_trait == NodeTrait::Record;
+        self.view.put_member(set, member);
+        if !record {
+            self.touch(id);
+        }
+        Ok(true)
+    }
+
+    pub(super) fn new_version(&mut self, row: &Copy, member: MemberId, side: Side) {
+        if row.projection.content.is_some() {
+            self.effects.versions.push(VersionChange {
+                member,
+                side,
+                repository: row.repository,
+                content: row.projection.content,
+            });
+        }
+    }
+
+    /// R-MOV-4: moved into a folder of another set. With the same repositories its peer follows as a move; else it
+    /// leaves here and enters there.
+    pub(super) fn moved_between(
+        &mut self,
+        copy: Copy,
+        member: &Member,
+        presence: &Presence,
+        target: &SyncSet,
+    ) -> Result<bool, Miss> {
+        let Some(source) = self.set_of(member.set)? else {
+            return Ok(false);
+        };
+        let stays_whole = member.kind == NodeKind::Document;
+        if source.repositories == target.repositories && stays_whole {
+            let mut member = member.clone();
+            self.unblock(&mut member);
+            self.view.remove_member(&source, member.id);
+            member.set = target.id;
+            self.view.put_member(target, member.clone());
+            return self.update(copy, member, target, presence);
+        }
+        let key = (copy.repository, copy.node.clone());
+        self.moved_out(copy, member)?;
+        self.seen_new(&key, None, presence, (0, 0))
+    }
+}

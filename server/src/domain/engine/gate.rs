@@ -1,0 +1,291 @@
+//! Whether a decided change can be delivered now: the receiving folder, the name, the tree (R-REC-7, R-REC-10).
+
+use super::super::copy::{Copy, CopyState};
+use super::super::ids::{MemberId, NodeId};
+use super::super::member::{Hold, Lane, Member, MemberState, Obstacle};
+use super::super::projection::Side;
+use super::super::reconcile::Decision;
+use super::super::sync_set::SyncSet;
+use super::super::view::Miss;
+use super::Engine;
+
+/// What a change meets on the receiving side.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Gate {
+    /// Nothing is in the way.
+    Open(Lane),
+    /// Something else has to happen first.
+    Wait(Hold, Obstacle),
+    /// The name is taken for good; the text says by whom.
+    Clash(Obstacle, String),
+    /// There is no folder to make it in.
+    NoFolder,
+    /// R-MOV-5: together with a move of the other side it would make a cycle, and it is the loser.
+    Undo,
+}
+
+/// The folder that receives a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Folder {
+    /// It is there.
+    There(NodeId),
+    /// It is to be made by a delivery that is due.
+    Coming,
+    /// It waits or failed itself.
+    Waits(MemberId),
+    /// There is none.
+    Missing,
+}
+
+/// Rings of names longer than this are treated as clashes.
+const RING_MAX: usize = 256;
+
+impl Engine<'_> {
+    pub(super) fn gate_change(
+        &mut self,
+        set: &SyncSet,
+        member: &Member,
+        side: Side,
+    ) -> Result<Gate, Miss> {
+        let Some(source) = self.copy_of(set, member, side.other())? else {
+            return Ok(Gate::NoFolder);
+        };
+        let own = self.copy_of(set, member, side)?.filter(Copy::is_there);
+        let folder = match self.receiving_folder(set, member, &source, own.as_ref(), side)? {
+            Folder::There(node) => node,
+            Folder::Coming => return Ok(Gate::Open(Lane::Change)),
+            Folder::Waits(parent) => {
+                return Ok(Gate::Wait(Hold::Parent, Obstacle::Folder(parent)));
+            }
+            Folder::Missing => return Ok(Gate::NoFolder),
+        };
+        let key = self.name_rule(set, side).key(&source.projection.name);
+        let stays = own.as_ref().is_some_and(|own| own.parent == folder);
+        if stays && own.as_ref().is_some_and(|own| own.name_key == key) {
+            return Ok(Gate::Open(Lane::Change));
+        }
+        if let Some(own) = own.filter(|_| !stays && Self::is_folder(member))
+            && let Some(gate) = self.gate_tree(member, &own, &folder, side)?
+        {
+            return Ok(gate);
+        }
+        self.gate_name(set, member, side, (folder, key))
+    }
+
+    fn receiving_folder(
+        &mut self,
+        set: &SyncSet,
+        member: &Member,
+        source: &Copy,
+        own: Option<&Copy>,
+        side: Side,
+    ) -> Result<Folder, Miss> {
+        if member.direct {
+            let node = match (own, side) {
+                (Some(own), _) => own.parent.clone(),
+                (None, Side::Cloud) => set.target.clone(),
+                (None, Side::OnPremise) => set.source_folder.clone(),
+            };
+            let missing = node.0.is_empty() && own.is_none();
+            return Ok(if missing {
+                Folder::Missing
+            } else {
+                Folder::There(node)
+            });
+        }
+        let Some(parent) = self.parent_member(source)? else {
+            return Ok(Folder::Missing);
+        };
+        let Some(mut parent) = self.view.member(parent)? else {
+            return Ok(Folder::Missing);
+        };
+        let Some(copy) = self.copy_of(set, &parent, side)? else {
+            let waits = parent.blocked.is_some() || matches!(parent.state, MemberState::Failed(_));
+            return Ok(if waits {
+                Folder::Waits(parent.id)
+            } else {
+                Folder::Coming
+            });
+        };
+        if copy.state == CopyState::Live {
+            return Ok(Folder::There(copy.node));
+        }
+        if !matches!(copy.state, CopyState::Gone(_)) {
+            return Ok(Folder::Missing);
+        }
+        // R-DEL-2: what is new or changed inside a deleted folder keeps its ancestors, and they are restored.
+        self.uncount_and_revive(set, &mut parent, side);
+        Ok(Folder::Coming)
+    }
+
+    fn uncount_and_revive(&mut self, set: &SyncSet, parent: &mut Member, side: Side) {
+        self.revive(parent, side);
+        let id = parent.id;
+        self.view.put_member(set, parent.clone());
+        self.touch(id);
+    }
+
+    /// Where a member's copy on a side is to lie and be called, if that differs from how it is now.
+    fn wanted(
+        &mut self,
+        member: MemberId,
+        side: Side,
+    ) -> Result<Option<(SyncSet, Member, Option<(NodeId, String)>)>, Miss> {
+        let Some(member) = self.view.member(member)? else {
+            return Ok(None);
+        };
+        let Some(set) = self.set_of(member.set)? else {
+            return Ok(None);
+        };
+        let place = match self.decision(&set, &member)? {
+            Decision::Remove { side: from, .. } if from == side => None,
+            Decision::Deliver(to) if to == side => {
+                let Some(source) = self.copy_of(&set, &member, side.other())? else {
+                    return Ok(None);
+                };
+                let key = self.name_rule(&set, side).key(&source.projection.name);
+                let folder = self.peer_folder(&set, &member, &source, side)?;
+                Some((folder.unwrap_or_default(), key))
+            }
+            _ => return Ok(None),
+        };
+        Ok(Some((set, member, place)))
+    }
+
+    fn peer_folder(
+        &mut self,
+        set: &SyncSet,
+        member: &Member,
+        source: &Copy,
+        side: Side,
+    ) -> Result<Option<NodeId>, Miss> {
+        if member.direct {
+            return Ok(self.copy_of(set, member, side)?.map(|copy| copy.parent));
+        }
+        let Some(parent) = self.parent_member(source)? else {
+            return Ok(None);
+        };
+        let Some(parent) = self.view.member(parent)? else {
+            return Ok(None);
+        };
+        Ok(parent.nodes.get(side).clone())
+    }
+
+    /// What takes a name waits for the due delivery that frees it; a ring opens where the first of it steps aside.
+    fn gate_name(
+        &mut self,
+        set: &SyncSet,
+        member: &Member,
+        side: Side,
+        place: (NodeId, String),
+    ) -> Result<Gate, Miss> {
+        let repository = *set.repositories.get(side);
+        let obstacle = Obstacle::Name(place.0.clone(), place.1.clone());
+        let own = member.nodes.get(side).clone();
+        let mut ring = vec![member.id];
+        let mut at = place;
+        while ring.len() < RING_MAX {
+            let holders = self
+                .view
+                .holders(&(repository, at.0.clone(), at.1.clone()))?;
+            let holder = holders
+                .into_iter()
+                .find(|node| Some(node) != own.as_ref() || ring.len() > 1);
+            let Some(holder) = holder else {
+                let free = ring.len() == 1;
+                return Ok(if free {
+                    Gate::Open(Lane::Change)
+                } else {
+                    Gate::Wait(Hold::Name, obstacle)
+                });
+            };
+            if Some(&holder) == own.as_ref() {
+                return Ok(self.open_ring(member.id, &ring, obstacle));
+            }
+            let copy = self.view.copy(&(repository, holder.clone()))?;
+            let Some(held_by) = copy.and_then(|copy| copy.member) else {
+                return Ok(taken(ring.len(), obstacle, &holder));
+            };
+            match self.wanted(held_by, side)? {
+                None => return Ok(taken(ring.len(), obstacle, &holder)),
+                Some((_, _, None)) => return Ok(Gate::Wait(Hold::Name, obstacle)),
+                Some((_, _, Some(next))) if next == at => {
+                    return Ok(taken(ring.len(), obstacle, &holder));
+                }
+                Some((_, _, Some(next))) => at = next,
+            }
+            ring.push(held_by);
+        }
+        Ok(Gate::Wait(Hold::Name, obstacle))
+    }
+
+    fn open_ring(&mut self, member: MemberId, ring: &[MemberId], obstacle: Obstacle) -> Gate {
+        let first = ring.iter().min().copied().unwrap_or(member);
+        if first == member {
+            return Gate::Open(Lane::Aside);
+        }
+        let waits = self.view.member(first).ok().flatten();
+        if waits.is_some_and(|first| first.due.is_none_or(|due| due.lane != Lane::Aside)) {
+            self.touch(first);
+        }
+        Gate::Wait(Hold::Name, obstacle)
+    }
+
+    /// R-MOV-5: a folder cannot move below itself; it waits for the move that frees the way, or one of both is undone.
+    fn gate_tree(
+        &mut self,
+        member: &Member,
+        own: &Copy,
+        folder: &NodeId,
+        side: Side,
+    ) -> Result<Option<Gate>, Miss> {
+        let key = (own.repository, folder.clone());
+        let mut chain: Vec<Copy> = self.view.copy(&key)?.into_iter().collect();
+        chain.extend(self.view.ancestors(&key)?);
+        let Some(end) = chain.iter().position(|copy| copy.node == own.node) else {
+            return Ok(None);
+        };
+        chain.truncate(end);
+        for copy in &chain {
+            let Some(above) = copy.member else { continue };
+            if let Some((_, _, Some((to, _)))) = self.wanted(above, side)?
+                && to != copy.parent
+            {
+                return Ok(Some(Gate::Wait(Hold::Parent, Obstacle::Folder(above))));
+            }
+        }
+        if side == Side::Cloud {
+            return Ok(Some(Gate::Undo));
+        }
+        self.undo_on_premise(member, &chain)
+    }
+
+    /// The cloud's move holds: the on-premise move that stands against it is undone first.
+    fn undo_on_premise(&mut self, member: &Member, chain: &[Copy]) -> Result<Option<Gate>, Miss> {
+        for copy in chain {
+            let Some(above) = copy.member.filter(|above| *above != member.id) else {
+                continue;
+            };
+            let moved = self.wanted(above, Side::Cloud)?;
+            if moved.is_some() {
+                // Settling it finds the cycle from its side, where it is the loser.
+                self.touch(above);
+                return Ok(Some(Gate::Wait(Hold::Parent, Obstacle::Folder(above))));
+            }
+        }
+        let parent = chain
+            .first()
+            .and_then(|copy| copy.member)
+            .unwrap_or(member.id);
+        Ok(Some(Gate::Wait(Hold::Parent, Obstacle::Folder(parent))))
+    }
+}
+
+/// The first holder stays: a clash. A later one stays: whoever waits for it fails, and this one waits for that.
+fn taken(ring: usize, obstacle: Obstacle, holder: &NodeId) -> Gate {
+    if ring == 1 {
+        Gate::Clash(obstacle, format!("the name is taken by node {holder}"))
+    } else {
+        Gate::Wait(Hold::Name, obstacle)
+    }
+}

@@ -1,0 +1,385 @@
+//! Applies what agents report and people ask, and decides what becomes due.
+//!
+//! First every input changes what is known; then each member that was touched is settled once: decided by the table
+//! of [`reconcile`](super::reconcile), and its work gated by names, folders and the guard. Nothing here waits, reads a
+//! clock or draws a number.
+
+mod absence;
+mod deliver;
+mod ending;
+mod entry;
+mod gate;
+mod observe;
+mod outcome;
+mod request;
+mod settle;
+mod situation;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use uuid::Uuid;
+
+use super::conflict::Conflict;
+use super::copy::Absence;
+use super::ids::{Digest, MemberId, NodeId, RepositoryId, SyncSetId};
+use super::journal::{Entry, JournalKind};
+use super::member::PeerChoice;
+use super::member::{Member, MemberState};
+use super::projection::{ContentRef, Side};
+use super::report::Item;
+use super::sync_set::{Counters, SyncSet};
+use super::view::{Changes, CopyKey, Loaded, Miss, View};
+
+pub use deliver::deliveries;
+pub use request::Request;
+
+/// What a run depends on beside the rows.
+#[derive(Debug, Clone, Default)]
+pub struct Context {
+    /// The time of the transaction, in microseconds since 1970; for people and waits, never for order.
+    pub now: i64,
+    /// Repositories that are scanned because a new generation began: absence is no deletion there, and equal
+    /// unpaired nodes are paired (R-AGT-4).
+    pub rescanning: BTreeSet<RepositoryId>,
+}
+
+/// Something that happened.
+#[derive(Debug, Clone)]
+pub enum Input {
+    /// A batch of one repository's agent.
+    Batch(RepositoryId, Vec<Item>),
+    /// A step of a walk over what a gone folder held.
+    Walk(Walk, Vec<NodeId>, WalkProgress),
+    /// Nodes that a scan did not list and that are known to be absent in a new generation.
+    MissingInGeneration(RepositoryId, Vec<NodeId>),
+    /// Something that a person asked for.
+    Request(Request),
+}
+
+/// A walk over the content of a folder that is gone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Walk {
+    /// The repository.
+    pub repository: RepositoryId,
+    /// The folder.
+    pub folder: NodeId,
+    /// The set whose guard counts.
+    pub set: SyncSetId,
+    /// What became of the folder, and so of what was in it.
+    pub absence: Absence,
+    /// The explicit choice that came with it.
+    pub choice: Option<PeerChoice>,
+}
+
+/// Whether a walk has more steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WalkProgress {
+    /// More children follow.
+    More,
+    /// These were the last.
+    Done,
+}
+
+/// A remark on an item of a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Note {
+    /// The item, from 0.
+    pub item: usize,
+    /// The child of a scan page, from 0.
+    pub child: usize,
+    /// What it is.
+    pub kind: NoteKind,
+}
+
+/// What is remarked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoteKind {
+    /// Report the parents first, then this node again (R-REC-7).
+    UnknownParent,
+    /// It is not synced, for this reason.
+    NotSynced(&'static str),
+}
+
+/// A batch that is refused whole.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// It leaves a folder inside itself.
+    #[error("the batch leaves folder {0} inside itself; report the tree as it is")]
+    Cycle(NodeId),
+}
+
+/// Content that a member has, as a version (ARCHITECTURE, table `version`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VersionChange {
+    /// The member.
+    pub member: MemberId,
+    /// The side of the copy.
+    pub side: Side,
+    /// The repository of the copy.
+    pub repository: RepositoryId,
+    /// The content from now on; `None` = none any more.
+    pub content: Option<ContentRef>,
+}
+
+/// Everything that a run leads to.
+#[derive(Debug, Default)]
+pub struct Effects {
+    /// Rows that change.
+    pub changes: Changes,
+    /// Entries of the journal, in order.
+    pub journal: Vec<Entry>,
+    /// Conflicts that were found.
+    pub conflicts: Vec<Conflict>,
+    /// Content of copies that changed.
+    pub versions: Vec<VersionChange>,
+    /// Content that lost a conflict, and is kept.
+    pub losers: Vec<(MemberId, Side, Digest)>,
+    /// Content that a repository received: from, to, digest.
+    pub shared: Vec<(RepositoryId, RepositoryId, Digest)>,
+    /// Walks to be begun.
+    pub walks: Vec<Walk>,
+    /// Nodes that are to be observed afresh.
+    pub observe: Vec<CopyKey>,
+    /// Remarks on the items of each input.
+    pub notes: Vec<Vec<Note>>,
+    /// Inputs that are refused whole; then nothing of this run may be used.
+    pub refused: Vec<(usize, Refusal)>,
+}
+
+/// Runs inputs on loaded rows.
+///
+/// When the answer's `changes.needs` is not empty, load those and run again. When `refused` is not empty, run again
+/// without those inputs. `new_id` must give a different random id with every call.
+pub fn run(
+    loaded: &Loaded,
+    context: &Context,
+    inputs: &[Input],
+    new_id: &mut dyn FnMut() -> Uuid,
+) -> Effects {
+    let mut engine = Engine::new(loaded, context, new_id);
+    for (index, input) in inputs.iter().enumerate() {
+        engine.take(index, input);
+    }
+    engine.settle_all();
+    engine.finish()
+}
+
+struct Engine<'a> {
+    view: View<'a>,
+    context: &'a Context,
+    new_id: &'a mut dyn FnMut() -> Uuid,
+    pending: VecDeque<MemberId>,
+    touched: BTreeSet<MemberId>,
+    rounds: BTreeMap<MemberId, u32>,
+    moved_folders: Vec<CopyKey>,
+    touched_sets: BTreeSet<SyncSetId>,
+    entries: BTreeMap<MemberId, usize>,
+    effects: Effects,
+}
+
+/// A member is settled at most so often in one run; more would be a loop of ours.
+const SETTLE_ROUNDS_MAX: u32 = 64;
+
+impl<'a> Engine<'a> {
+    fn new(loaded: &'a Loaded, context: &'a Context, new_id: &'a mut dyn FnMut() -> Uuid) -> Self {
+        Self {
+            view: View::new(loaded),
+            context,
+            new_id,
+            pending: VecDeque::new(),
+            touched: BTreeSet::new(),
+            rounds: BTreeMap::new(),
+            moved_folders: Vec::new(),
+            touched_sets: BTreeSet::new(),
+            entries: BTreeMap::new(),
+            effects: Effects::default(),
+        }
+    }
+
+    fn take(&mut self, index: usize, input: &Input) {
+        self.effects.notes.push(Vec::new());
+        match input {
+            Input::Batch(repository, items) => {
+                for (item_index, item) in items.iter().enumerate() {
+                    self.take_item(*repository, item_index, item);
+                }
+                self.refuse_cycles(index);
+            }
+            Input::Walk(walk, nodes, progress) => self.walk(walk, nodes, *progress),
+            Input::MissingInGeneration(repository, nodes) => {
+                for node in nodes {
+                    // A miss is noted in the view; the run is repeated with the row loaded.
+                    let _ = self.make_again(*repository, node);
+                }
+            }
+            Input::Request(request) => {
+                let _ = self.request(request);
+            }
+        }
+    }
+
+    fn take_item(&mut self, repository: RepositoryId, index: usize, item: &Item) {
+        // A miss is noted in the view; the run is repeated with the row loaded.
+        let _ = match item {
+            Item::Observed(observation) => self
+                .observe(repository, observation, (index, 0))
+                .map(|_| ()),
+            Item::Outcome {
+                member,
+                version,
+                answer,
+            } => self.outcome(repository, *member, *version, answer),
+            Item::ScanPage(page) => {
+                for (child, observation) in page.children.iter().enumerate() {
+                    let _ = self.observe(repository, observation, (index, child));
+                }
+                Ok(())
+            }
+            Item::ScanEnd(..) => Ok(()),
+            Item::CauseChanged(member) => self.retry(*member),
+        };
+    }
+
+    /// R-AGT-3: a batch that leaves a cycle in that side's tree is refused whole.
+    fn refuse_cycles(&mut self, index: usize) {
+        for key in std::mem::take(&mut self.moved_folders) {
+            let Ok(above) = self.view.ancestors(&key) else {
+                continue;
+            };
+            if above.last().is_some_and(|top| top.parent == key.1) {
+                self.effects.refused.push((index, Refusal::Cycle(key.1)));
+            }
+        }
+    }
+
+    fn note(&mut self, at: (usize, usize), kind: NoteKind) {
+        if let Some(notes) = self.effects.notes.last_mut() {
+            notes.push(Note {
+                item: at.0,
+                child: at.1,
+                kind,
+            });
+        }
+    }
+
+    fn touch(&mut self, member: MemberId) {
+        if self.touched.insert(member) {
+            self.pending.push_back(member);
+        }
+    }
+
+    fn settle_all(&mut self) {
+        while let Some(member) = self.pending.pop_front() {
+            self.touched.remove(&member);
+            let rounds = self.rounds.entry(member).or_default();
+            *rounds += 1;
+            if *rounds <= SETTLE_ROUNDS_MAX {
+                // A miss is noted in the view; the run is repeated with the row loaded.
+                let _ = self.settle(member);
+            }
+        }
+    }
+
+    /// One entry for each member and run: the weightiest.
+    fn journal(&mut self, entry: Entry) {
+        let weight = |kind: JournalKind| match kind {
+            JournalKind::Failed => 4,
+            JournalKind::Left => 3,
+            JournalKind::Entered => 2,
+            JournalKind::Applied => 1,
+            _ => 0,
+        };
+        let Some(member) = entry.member.filter(|_| entry.kind != JournalKind::Conflict) else {
+            self.effects.journal.push(entry);
+            return;
+        };
+        if let Some(at) = self.entries.get(&member) {
+            let known = &mut self.effects.journal[*at];
+            if weight(entry.kind) >= weight(known.kind) {
+                *known = entry;
+            }
+        } else {
+            self.entries.insert(member, self.effects.journal.len());
+            self.effects.journal.push(entry);
+        }
+    }
+
+    fn finish(mut self) -> Effects {
+        let deltas = self.count_members();
+        let sets: BTreeSet<SyncSetId> = deltas
+            .keys()
+            .copied()
+            .chain(self.touched_sets.iter().copied())
+            .collect();
+        for id in sets {
+            let Ok(Some(mut set)) = self.view.set(id) else {
+                continue;
+            };
+            if let Some(delta) = deltas.get(&id) {
+                add(&mut set.counters, delta, 1);
+            }
+            let was = set.guard.gate;
+            set.guard.decide(set.counters.members, &set.options);
+            self.journal_gate(&set, was);
+            self.view.put_set(set);
+        }
+        self.effects.changes = self.view.finish();
+        self.effects
+    }
+
+    fn count_members(&self) -> BTreeMap<SyncSetId, Counters> {
+        let mut deltas: BTreeMap<SyncSetId, Counters> = BTreeMap::new();
+        for (id, now) in self.view.changed_members() {
+            if let Some(before) = self.view.member_before(*id) {
+                add(deltas.entry(before.set).or_default(), &counted(before), -1);
+            }
+            if let Some(now) = now {
+                add(deltas.entry(now.set).or_default(), &counted(now), 1);
+            }
+        }
+        deltas
+    }
+
+    /// A set, noted as one whose guard is to be decided again.
+    fn set_of(&mut self, id: SyncSetId) -> Result<Option<SyncSet>, Miss> {
+        self.view.set(id)
+    }
+
+    fn journal_gate(&mut self, set: &SyncSet, was: super::sync_set::Gate) {
+        use super::sync_set::Gate;
+        if set.guard.gate == Gate::Held && was != Gate::Held {
+            self.effects.journal.push(Entry {
+                kind: JournalKind::Held,
+                set: Some(set.id),
+                member: None,
+                side: None,
+                actor: String::new(),
+                node_name: String::new(),
+                message: format!(
+                    "{} deletions are held: more than {} % of the set; confirm or refuse them",
+                    set.guard.deletions, set.options.max_delete_percent
+                ),
+            });
+        }
+    }
+}
+
+fn counted(member: &Member) -> Counters {
+    Counters {
+        members: 1,
+        pending: i64::from(member.state == MemberState::Pending),
+        failed: i64::from(matches!(member.state, MemberState::Failed(_))),
+        bytes: member
+            .base
+            .as_ref()
+            .and_then(|base| base.projection.content)
+            .map_or(0, |content| content.size),
+    }
+}
+
+fn add(counters: &mut Counters, delta: &Counters, sign: i64) {
+    counters.members += sign * delta.members;
+    counters.pending += sign * delta.pending;
+    counters.failed += sign * delta.failed;
+    counters.bytes += sign * delta.bytes;
+}

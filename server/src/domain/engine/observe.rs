@@ -1,0 +1,304 @@
+//! A node was seen: what is known of its copy changes (R-PRJ-4, R-PRJ-5).
+
+use super::super::copy::{Copy, CopyState, SkipReason};
+use super::super::ids::{MemberId, NodeId, RepositoryId};
+use super::super::journal::{Entry, JournalKind};
+use super::super::member::{Member, Obstacle};
+use super::super::projection::{NodeKind, Side};
+use super::super::report::{NodeTrait, Observation, Presence, Seen};
+use super::super::sync_set::SyncSet;
+use super::super::view::{CopyKey, Miss};
+use super::{Engine, NoteKind, VersionChange};
+
+/// Where an observed node lies, seen from the sets.
+pub(super) enum Place {
+    /// In a folder of this member.
+    Inside(Box<Member>, Box<SyncSet>),
+    /// In a folder that is no member.
+    Outside,
+    /// In a folder that is not known, or known to be gone.
+    Unknown,
+}
+
+impl Engine<'_> {
+    /// Takes an observation; says whether it changed anything beside the revision.
+    pub(super) fn observe(
+        &mut self,
+        repository: RepositoryId,
+        observation: &Observation,
+        at: (usize, usize),
+    ) -> Result<bool, Miss> {
+        let key = (repository, observation.node.clone());
+        let known = self.view.copy(&key)?;
+        match &observation.seen {
+            Seen::Absent(absence, choice) => self.absent(&key, known, *absence, *choice),
+            Seen::Present(presence) => match known {
+                Some(copy) if copy.member.is_some() => self.seen_again(copy, presence, at),
+                other => self.seen_new(&key, other, presence, at),
+            },
+        }
+    }
+
+    pub(super) fn place(
+        &mut self,
+        repository: RepositoryId,
+        parent: &NodeId,
+    ) -> Result<Place, Miss> {
+        let Some(folder) = self.view.copy(&(repository, parent.clone()))? else {
+            return Ok(Place::Unknown);
+        };
+        match (folder.state, folder.member) {
+            (CopyState::Gone(_), _) => Ok(Place::Unknown),
+            (CopyState::Live, Some(member)) => self.place_in(member),
+            _ => Ok(Place::Outside),
+        }
+    }
+
+    fn place_in(&mut self, member: MemberId) -> Result<Place, Miss> {
+        let Some(member) = self.view.member(member)? else {
+            return Ok(Place::Outside);
+        };
+        let Some(set) = self.set_of(member.set)? else {
+            return Ok(Place::Outside);
+        };
+        if set.ending {
+            return Ok(Place::Outside);
+        }
+        Ok(Place::Inside(Box::new(member), Box::new(set)))
+    }
+
+    /// R-MEM-1: why a node in a synced folder is no member.
+    pub(super) fn skip_reason(
+        set: &SyncSet,
+        kind: NodeKind,
+        node_trait: NodeTrait,
+    ) -> Option<SkipReason> {
+        match node_trait {
+            NodeTrait::WorkingCopy => Some(SkipReason::WorkingCopy),
+            NodeTrait::SmartFolder => Some(SkipReason::SmartFolder),
+            NodeTrait::Link => Some(SkipReason::Link),
+            NodeTrait::Special => Some(SkipReason::Special),
+            NodeTrait::Ordinary | NodeTrait::Record => (kind == NodeKind::Folder
+                && !set.options.include_subfolders)
+                .then_some(SkipReason::Subfolder),
+        }
+    }
+
+    /// A copy of a member was seen.
+    fn seen_again(
+        &mut self,
+        copy: Copy,
+        presence: &Presence,
+        at: (usize, usize),
+    ) -> Result<bool, Miss> {
+        let Some(member) = copy.member else {
+            return Ok(false);
+        };
+        let Some(member) = self.view.member(member)? else {
+            return Ok(false);
+        };
+        let Some(set) = self.set_of(member.set)? else {
+            return Ok(false);
+        };
+        if !member.direct && presence.parent != copy.parent {
+            match self.place(copy.repository, &presence.parent)? {
+                Place::Inside(_, target) if target.id == set.id => {}
+                Place::Inside(_, target) => {
+                    return self.moved_between(copy, &member, presence, &target);
+                }
+                Place::Outside => return self.moved_out(copy, &member),
+                Place::Unknown => {
+                    self.note(at, NoteKind::UnknownParent);
+                    return Ok(false);
+                }
+            }
+        }
+        let kind = presence.projection.kind;
+        if let Some(reason) =
+            Self::skip_reason(&set, kind, presence.node_trait).filter(|_| !member.direct)
+        {
+            self.note(at, NoteKind::NotSynced(reason.text()));
+            return self.moved_out(copy, &member);
+        }
+        self.update(copy, member, &set, presence)
+    }
+
+    /// Takes the observed state into the row; an echo changes the revision only (R-PRJ-5).
+    pub(super) fn update(
+        &mut self,
+        copy: Copy,
+        member: Member,
+        set: &SyncSet,
+        presence: &Presence,
+    ) -> Result<bool, Miss> {
+        let side = self.view.side(copy.repository).unwrap_or(Side::OnPremise);
+        let same = copy.state == CopyState::Live
+            && copy.parent == presence.parent
+            && copy.projection == presence.projection;
+        let mut now = self.row(copy.repository, &copy.node, set, side, presence);
+        now.member = copy.member;
+        if same && copy.locked == now.locked && copy.revision == now.revision {
+            return Ok(false);
+        }
+        self.put_copy_and_wake(Some(&copy), now.clone(), set)?;
+        if same {
+            self.resend_with_new_revision(&copy, &now, member.id);
+            return Ok(false);
+        }
+        if copy.parent != now.parent && now.projection.kind == NodeKind::Folder {
+            self.moved_folders.push((now.repository, now.node.clone()));
+        }
+        self.version_of(&copy, &now, member.id, side);
+        self.journal(Entry {
+            kind: JournalKind::Observed,
+            set: Some(set.id),
+            member: Some(member.id),
+            side: Some(side),
+            actor: presence.actor.clone(),
+            node_name: now.projection.name.clone(),
+            message: describe_change(&copy, &now),
+        });
+        let id = member.id;
+        self.forget_choice(member, set);
+        self.touch(id);
+        Ok(true)
+    }
+
+    /// A seen node is not deleted any more: what was chosen about it is void.
+    fn forget_choice(&mut self, mut member: Member, set: &SyncSet) {
+        if member.choice.take().is_some() || member.restlessness.stale != 0 {
+            member.restlessness.stale = 0;
+            self.view.put_member(set, member);
+        }
+    }
+
+    /// Work that names the older revision is decided anew, so that it does not stay stale for ever.
+    fn resend_with_new_revision(&mut self, before: &Copy, now: &Copy, member: MemberId) {
+        if before.revision != now.revision || before.locked != now.locked {
+            self.touch(member);
+        }
+    }
+
+    /// The row of a node that was seen.
+    pub(super) fn row(
+        &self,
+        repository: RepositoryId,
+        node: &NodeId,
+        set: &SyncSet,
+        side: Side,
+        presence: &Presence,
+    ) -> Copy {
+        Copy {
+            repository,
+            node: node.clone(),
+            member: None,
+            state: CopyState::Live,
+            parent: presence.parent.clone(),
+            name_key: self.name_rule(set, side).key(&presence.projection.name),
+            revision: presence.revision.clone(),
+            projection: presence.projection.clone(),
+            locked: presence.locked,
+            actor: presence.actor.clone(),
+        }
+    }
+
+    /// Notes the content of a copy when it is another than before.
+    pub(super) fn version_of(&mut self, before: &Copy, now: &Copy, member: MemberId, side: Side) {
+        let content = |copy: &Copy| copy.projection.content.map(|content| content.digest);
+        if content(before) != content(now) {
+            self.effects.versions.push(VersionChange {
+                member,
+                side,
+                repository: now.repository,
+                content: now.projection.content,
+            });
+        }
+    }
+
+    /// Changes a row, and looks again at whoever waited for the name or folder that it leaves.
+    pub(super) fn put_copy_and_wake(
+        &mut self,
+        before: Option<&Copy>,
+        now: Copy,
+        set: &SyncSet,
+    ) -> Result<(), Miss> {
+        let side = self.view.side(now.repository).unwrap_or(Side::OnPremise);
+        let left = before.filter(|before| {
+            before.is_there()
+                && (!now.is_there()
+                    || before.parent != now.parent
+                    || before.name_key != now.name_key)
+        });
+        let arrived = now.is_there() && before.is_none_or(|before| before.parent != now.parent);
+        let key = (now.repository, now.node.clone());
+        let folder = now
+            .member
+            .filter(|_| now.projection.kind == NodeKind::Folder);
+        self.view.put_copy(now);
+        if let Some(before) = left {
+            self.wake(
+                set,
+                side,
+                Obstacle::Name(before.parent.clone(), before.name_key.clone()),
+            )?;
+            if let Some(old_parent) = self.parent_member(before)? {
+                self.wake(set, side, Obstacle::Folder(old_parent))?;
+                self.touch_if_removing(old_parent)?;
+            }
+        }
+        if let Some(folder) = folder.filter(|_| arrived && before.is_some() || left.is_some()) {
+            self.wake(set, side, Obstacle::Folder(folder))?;
+        }
+        let _: CopyKey = key;
+        Ok(())
+    }
+
+    /// A folder whose removal waited until it is empty is looked at again.
+    fn touch_if_removing(&mut self, folder: MemberId) -> Result<(), Miss> {
+        let waits = self.view.member(folder)?.is_some_and(
+            |member| matches!(&member.blocked, Some((_, Obstacle::Folder(on))) if *on == folder),
+        );
+        if waits {
+            self.touch(folder);
+        }
+        Ok(())
+    }
+
+    /// Settles again whoever waits for this.
+    pub(super) fn wake(
+        &mut self,
+        set: &SyncSet,
+        side: Side,
+        obstacle: Obstacle,
+    ) -> Result<(), Miss> {
+        for member in self
+            .view
+            .waiting(&(*set.repositories.get(side), obstacle))?
+        {
+            self.touch(member);
+        }
+        Ok(())
+    }
+}
+
+/// What people read in the journal.
+fn describe_change(before: &Copy, now: &Copy) -> String {
+    let (old, new) = (&before.projection, &now.projection);
+    let mut parts = Vec::new();
+    if !matches!(before.state, CopyState::Live) {
+        parts.push("is there again".to_owned());
+    }
+    if old.name != new.name {
+        parts.push(format!("renamed from {}", old.name));
+    }
+    if before.parent != now.parent {
+        parts.push("moved".to_owned());
+    }
+    if old.content != new.content {
+        parts.push("content changed".to_owned());
+    }
+    if old.properties != new.properties {
+        parts.push("properties changed".to_owned());
+    }
+    parts.join(", ")
+}

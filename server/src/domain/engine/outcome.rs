@@ -1,0 +1,350 @@
+//! A delivery was answered (R-REC-6, R-PRJ-5, R-AGT-6), and how the base moves (ARCHITECTURE, "How base moves").
+
+use std::sync::Arc;
+
+use super::super::copy::{Absence, Copy, CopyState};
+use super::super::failure::{Failure, Reason, RetryClass};
+use super::super::ids::{MemberId, NodeId, RepositoryId};
+use super::super::journal::{Entry, JournalKind};
+use super::super::member::{Due, Lane, Member, MemberState, PeerChoice};
+use super::super::projection::{Projection, Side, State};
+use super::super::report::{Answer, Observation, Presence, Seen};
+use super::super::sync_set::SyncSet;
+use super::super::view::Miss;
+use super::Engine;
+use super::observe::Place;
+
+/// *Stale* answers in a row, and flips in a minute, that are taken for a loop (R-PRJ-5).
+const RESTLESS_MAX: i32 = 10;
+const FLIP_WINDOW: i64 = 60_000_000;
+
+impl Engine<'_> {
+    pub(super) fn outcome(
+        &mut self,
+        repository: RepositoryId,
+        id: MemberId,
+        version: i64,
+        answer: &Answer,
+    ) -> Result<(), Miss> {
+        let Some(member) = self.view.member(id)? else {
+            return self.orphan(repository, id, answer);
+        };
+        let Some(set) = self.set_of(member.set)? else {
+            return Ok(());
+        };
+        let Some(side) = self.view.side(repository) else {
+            return Ok(());
+        };
+        if *set.repositories.get(side) != repository {
+            return Ok(());
+        }
+        match answer {
+            Answer::Applied { result, delivered } => {
+                let current = version == member.version;
+                self.applied(member, &set, side, current, result, delivered.as_ref())
+            }
+            Answer::Stale(seen) => self.stale(member, &set, side, seen),
+            Answer::Failed { .. } if version != member.version => Ok(()),
+            Answer::Failed {
+                reason,
+                message,
+                detail,
+                retry_delay,
+            } => {
+                let failure = self.failure(&member, *reason, message, detail);
+                self.fail(&set, member, failure, *retry_delay)
+            }
+        }
+    }
+
+    /// The membership ended while the delivery was on its way: what was made for it is removed again, where the set
+    /// removes cloud copies at all; else it stays, unlinked.
+    fn orphan(
+        &mut self,
+        repository: RepositoryId,
+        id: MemberId,
+        answer: &Answer,
+    ) -> Result<(), Miss> {
+        let Answer::Applied {
+            result:
+                Observation {
+                    node,
+                    seen: Seen::Present(presence),
+                },
+            ..
+        } = answer
+        else {
+            return Ok(());
+        };
+        let Some(side) = self.view.side(repository) else {
+            return Ok(());
+        };
+        let known = self.view.copy(&(repository, node.clone()))?;
+        if known.is_some_and(|copy| copy.is_there()) {
+            return Ok(());
+        }
+        let Place::Inside(_, set) = self.place(repository, &presence.parent)? else {
+            return Ok(());
+        };
+        let mut row = self.row(repository, node, &set, side, presence);
+        let removes = side == Side::OnPremise || set.options.allow_delete_on_cloud;
+        if !removes {
+            row.state = CopyState::Left;
+            return self.put_copy_and_wake(None, row, &set);
+        }
+        let mut member = Member::new(id, set.id, presence.projection.kind, false);
+        *member.nodes.get_mut(side) = Some(node.clone());
+        member.deleting = Some((side, PeerChoice::Remove));
+        row.member = Some(id);
+        self.put_copy_and_wake(None, row, &set)?;
+        self.view.put_member(&set, member);
+        self.touch(id);
+        Ok(())
+    }
+
+    fn applied(
+        &mut self,
+        member: Member,
+        set: &SyncSet,
+        side: Side,
+        current: bool,
+        result: &Observation,
+        delivered: Option<&Arc<Projection>>,
+    ) -> Result<(), Miss> {
+        let lane = member
+            .due
+            .filter(|due| due.side == side && current)
+            .map(|due| due.lane);
+        match (&result.seen, lane) {
+            (_, Some(Lane::Release)) => self.end(set, member),
+            (Seen::Absent(..), _) => self.removed(member, set, side),
+            (Seen::Present(_), Some(Lane::Removal | Lane::ChosenRemoval)) => {
+                self.kept(member, set, side)
+            }
+            (Seen::Present(presence), _) => {
+                let result = (&result.node, presence);
+                self.changed(member, set, side, result, delivered)
+            }
+        }
+    }
+
+    fn removed(&mut self, mut member: Member, set: &SyncSet, side: Side) -> Result<(), Miss> {
+        let Some(copy) = self.copy_of(set, &member, side)? else {
+            return Ok(());
+        };
+        let mut gone = copy.clone();
+        gone.state = CopyState::Gone(Absence::Deleted);
+        self.journal_applied(set, &member, side, &copy.projection.name, "removed");
+        self.put_copy_and_wake(Some(&copy), gone, set)?;
+        if let Some((_, choice)) = member.deleting.take_if(|(on, _)| *on == side) {
+            member.choice = Some(choice);
+        }
+        let id = member.id;
+        self.view.put_member(set, member);
+        self.touch(id);
+        Ok(())
+    }
+
+    /// R-DEL-2: the folder holds something that is not synced, so it stays, unlinked.
+    fn kept(&mut self, member: Member, set: &SyncSet, side: Side) -> Result<(), Miss> {
+        let Some(copy) = self.copy_of(set, &member, side)? else {
+            return Ok(());
+        };
+        let mut left = copy.clone();
+        left.state = CopyState::Left;
+        left.member = None;
+        self.put_copy_and_wake(Some(&copy), left, set)?;
+        let mut member = member;
+        *member.nodes.get_mut(side) = None;
+        self.end(set, member)
+    }
+
+    /// (c) and (d) of "How base moves".
+    fn changed(
+        &mut self,
+        mut member: Member,
+        set: &SyncSet,
+        side: Side,
+        (node, presence): (&NodeId, &Presence),
+        delivered: Option<&Arc<Projection>>,
+    ) -> Result<(), Miss> {
+        let before = self.copy_of(set, &member, side)?;
+        let mut row = self.row(*set.repositories.get(side), node, set, side, presence);
+        row.member = Some(member.id);
+        let result = self.state_of(&member, &row)?;
+        let projection = delivered.unwrap_or(&presence.projection).clone();
+        let delivered = State {
+            projection,
+            parent: result.parent,
+        };
+        let restored = member.restoring.is_some_and(|content| {
+            delivered.projection.content.map(|content| content.digest) == Some(content.digest)
+        });
+        if restored {
+            member.restoring = None;
+        } else {
+            let source = self.copy_of(set, &member, side.other())?;
+            let source = match source.filter(Copy::is_there) {
+                Some(copy) => Some(self.state_of(&member, &copy)?),
+                None => None,
+            };
+            let moved_on = source.is_none_or(|source| source != delivered);
+            self.note_flip(&mut member, moved_on || result == delivered);
+            member.base = Some(if moved_on { result } else { delivered });
+        }
+        *member.nodes.get_mut(side) = Some(node.clone());
+        member.restlessness.stale = 0;
+        member.transient = None;
+        self.note_received(set, side, &member, before.as_ref(), &row);
+        self.journal_applied(set, &member, side, &row.projection.name, "synced");
+        self.put_copy_and_wake(before.as_ref(), row, set)?;
+        let id = member.id;
+        self.view.put_member(set, member);
+        self.touch(id);
+        Ok(())
+    }
+
+    /// The receiver has the content now, and its copy has it as a version.
+    fn note_received(
+        &mut self,
+        set: &SyncSet,
+        side: Side,
+        member: &Member,
+        before: Option<&Copy>,
+        row: &Copy,
+    ) {
+        match before {
+            Some(before) => self.version_of(before, row, member.id, side),
+            None => self.new_version(row, member.id, side),
+        }
+        if let Some(content) = row.projection.content {
+            let from = *set.repositories.get(side.other());
+            self.effects
+                .shared
+                .push((from, row.repository, content.digest));
+        }
+    }
+
+    /// R-PRJ-5: what the receiver made of it flows back at once, but not for ever.
+    fn note_flip(&self, member: &mut Member, quiet: bool) {
+        if quiet {
+            return;
+        }
+        let rest = &mut member.restlessness;
+        if self.context.now - rest.flips_since > FLIP_WINDOW {
+            rest.flips = 0;
+            rest.flips_since = self.context.now;
+        }
+        rest.flips += 1;
+    }
+
+    fn stale(
+        &mut self,
+        mut member: Member,
+        set: &SyncSet,
+        side: Side,
+        seen: &Observation,
+    ) -> Result<(), Miss> {
+        member.restlessness.stale += 1;
+        let (id, count) = (member.id, member.restlessness.stale);
+        self.view.put_member(set, member);
+        self.observe(*set.repositories.get(side), seen, (0, 0))?;
+        // Observing resets the count when it is told of a change; a stale answer is no such sign.
+        if let Some(mut member) = self.view.member(id)? {
+            member.restlessness.stale = count;
+            self.view.put_member(set, member);
+        }
+        self.touch(id);
+        Ok(())
+    }
+
+    pub(super) fn is_restless(member: &Member) -> bool {
+        member.restlessness.stale > RESTLESS_MAX || member.restlessness.flips > RESTLESS_MAX
+    }
+
+    pub(super) fn failure(
+        &self,
+        member: &Member,
+        reason: Reason,
+        message: &str,
+        detail: &str,
+    ) -> Failure {
+        let earlier = match &member.state {
+            MemberState::Failed(failure) => Some(failure),
+            _ => member.transient.as_ref(),
+        };
+        let same = earlier.filter(|earlier| earlier.reason == reason);
+        Failure {
+            reason,
+            message: message.to_owned(),
+            detail: detail.to_owned(),
+            since: same.map_or(self.context.now, |earlier| earlier.since),
+            attempts: same.map_or(0, |earlier| earlier.attempts).saturating_add(1),
+        }
+    }
+
+    /// R-ERR-1: what ends a failure depends on its class.
+    fn fail(
+        &mut self,
+        set: &SyncSet,
+        mut member: Member,
+        failure: Failure,
+        retry_delay: Option<i64>,
+    ) -> Result<(), Miss> {
+        let wait = failure.reason.retry_after(failure.attempts, member.id);
+        let not_before = wait.map(|wait| self.context.now + wait.max(retry_delay.unwrap_or(0)));
+        member.due = match (member.due, not_before) {
+            (Some(due), Some(not_before)) => Some(Due { not_before, ..due }),
+            _ => None,
+        };
+        member.version += 1;
+        if failure.reason.class() == RetryClass::Retry {
+            member.transient = Some(failure);
+            member.state = MemberState::Pending;
+            self.view.put_member(set, member);
+            return Ok(());
+        }
+        let name = self.name_of(set, &member)?;
+        self.journal_failure(set, &member, &failure, name);
+        member.state = MemberState::Failed(failure);
+        self.view.put_member(set, member);
+        Ok(())
+    }
+
+    pub(super) fn journal_failure(
+        &mut self,
+        set: &SyncSet,
+        member: &Member,
+        failure: &Failure,
+        name: String,
+    ) {
+        self.journal(Entry {
+            kind: JournalKind::Failed,
+            set: Some(set.id),
+            member: Some(member.id),
+            side: member.due.map(|due| due.side),
+            actor: String::new(),
+            node_name: name,
+            message: format!("{:?}: {}", failure.reason, failure.message),
+        });
+    }
+
+    fn journal_applied(
+        &mut self,
+        set: &SyncSet,
+        member: &Member,
+        side: Side,
+        name: &str,
+        message: &str,
+    ) {
+        self.journal(Entry {
+            kind: JournalKind::Applied,
+            set: Some(set.id),
+            member: Some(member.id),
+            side: Some(side),
+            actor: set.owner.clone(),
+            node_name: name.to_owned(),
+            message: message.to_owned(),
+        });
+    }
+}

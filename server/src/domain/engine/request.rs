@@ -1,0 +1,237 @@
+//! What people ask for (R-REQ-1, R-CON-5, R-DEL-3, R-UNS-1, SPEC §7).
+
+use super::super::copy::{Copy, CopyState};
+use super::super::ids::{MemberId, SyncSetId};
+use super::super::journal::{Entry, JournalKind};
+use super::super::member::{Member, MemberState, PeerChoice, Restlessness};
+use super::super::projection::{ContentRef, Side};
+use super::super::reconcile::Decision;
+use super::super::sync_set::{Gate, SyncSet};
+use super::super::view::Miss;
+use super::Engine;
+
+/// Something that a person asked for, checked already.
+#[derive(Debug, Clone)]
+pub enum Request {
+    /// A new set with its root member and its on-premise copy.
+    CreateSet {
+        /// The set.
+        set: Box<SyncSet>,
+        /// The member of the synced folder.
+        root: Box<Member>,
+        /// The synced folder as its agent described it.
+        copy: Box<Copy>,
+        /// Who made it.
+        actor: String,
+    },
+    /// Observe afresh and sync at once.
+    Sync(MemberId, String),
+    /// Delete the copy of a side, with a choice about the other.
+    Delete(MemberId, Side, PeerChoice, String),
+    /// Make kept content current again.
+    Restore(MemberId, ContentRef, String),
+    /// Let held deletions flow.
+    ConfirmHold(SyncSetId, String),
+    /// Restore what a held deletion of this member would remove.
+    RefuseRemoval(MemberId),
+    /// Every held deletion of the set was refused.
+    RefusedHold(SyncSetId, String),
+    /// End a set; its members follow one by one.
+    EndSet(SyncSetId, String),
+    /// End a member of a set that is ending.
+    EndMember(MemberId),
+    /// Look again at a member: its wait is over, or what it waited for may have changed.
+    Settle(MemberId),
+}
+
+impl Engine<'_> {
+    pub(super) fn request(&mut self, request: &Request) -> Result<(), Miss> {
+        match request {
+            Request::CreateSet {
+                set,
+                root,
+                copy,
+                actor,
+            } => {
+                self.create_set(set, root, copy, actor);
+                Ok(())
+            }
+            Request::Sync(member, actor) => self.sync(*member, actor),
+            Request::Delete(member, side, choice, actor) => {
+                self.with_member(*member, JournalKind::SyncRequested, actor, |member| {
+                    member.deleting = Some((*side, *choice));
+                })
+            }
+            Request::Restore(member, content, actor) => {
+                self.with_member(*member, JournalKind::VersionRestored, actor, |member| {
+                    member.restoring = Some(*content);
+                })
+            }
+            Request::ConfirmHold(set, actor) => self.open_gate(*set, actor, "confirmed"),
+            Request::RefusedHold(set, actor) => self.open_gate(*set, actor, "refused"),
+            Request::RefuseRemoval(member) => self.refuse_removal(*member),
+            Request::EndSet(set, actor) => self.end_set(*set, actor),
+            Request::EndMember(member) => self.end_member(*member),
+            Request::Settle(member) => {
+                self.touch(*member);
+                Ok(())
+            }
+        }
+    }
+
+    fn create_set(&mut self, set: &SyncSet, root: &Member, copy: &Copy, actor: &str) {
+        self.effects.journal.push(Entry {
+            kind: JournalKind::SetCreated,
+            set: Some(set.id),
+            member: None,
+            side: None,
+            actor: actor.to_owned(),
+            node_name: copy.projection.name.clone(),
+            message: "sync set created".to_owned(),
+        });
+        self.view.put_set(set.clone());
+        self.view.put_copy(copy.clone());
+        self.view.put_member(set, root.clone());
+        self.touch(root.id);
+    }
+
+    fn with_member(
+        &mut self,
+        id: MemberId,
+        kind: JournalKind,
+        actor: &str,
+        change: impl FnOnce(&mut Member),
+    ) -> Result<(), Miss> {
+        let Some(mut member) = self.view.member(id)? else {
+            return Ok(());
+        };
+        let Some(set) = self.set_of(member.set)? else {
+            return Ok(());
+        };
+        let node_name = self.name_of(&set, &member)?;
+        self.journal(Entry {
+            kind,
+            set: Some(set.id),
+            member: Some(id),
+            side: None,
+            actor: actor.to_owned(),
+            node_name,
+            message: "requested".to_owned(),
+        });
+        change(&mut member);
+        self.view.put_member(&set, member);
+        self.touch(id);
+        Ok(())
+    }
+
+    /// R-REQ-1, R-DEL-1: both copies are observed afresh; a copy that was deleted is made anew.
+    fn sync(&mut self, id: MemberId, actor: &str) -> Result<(), Miss> {
+        let Some(member) = self.view.member(id)? else {
+            return Ok(());
+        };
+        let Some(set) = self.set_of(member.set)? else {
+            return Ok(());
+        };
+        let mut made_anew = false;
+        let mut there = [false; 2];
+        for (side, there) in Side::BOTH.into_iter().zip(&mut there) {
+            if let Some(copy) = self.copy_of(&set, &member, side)? {
+                *there = copy.state == CopyState::Live;
+                self.effects.observe.push((copy.repository, copy.node));
+                made_anew |= side == Side::Cloud && matches!(copy.state, CopyState::Gone(_));
+            }
+        }
+        let made_anew = made_anew && there[0];
+        self.with_member(id, JournalKind::SyncRequested, actor, |member| {
+            if made_anew {
+                member.nodes.cloud = None;
+                member.base = None;
+                member.choice = None;
+            }
+            member.restlessness = Restlessness::default();
+            member.state = MemberState::Pending;
+        })
+    }
+
+    /// The cause of a failure looks different now (R-ERR-1).
+    pub(super) fn retry(&mut self, id: MemberId) -> Result<(), Miss> {
+        let Some(member) = self.view.member(id)? else {
+            return Ok(());
+        };
+        if matches!(member.state, MemberState::Failed(_)) || member.transient.is_some() {
+            self.touch(id);
+        }
+        Ok(())
+    }
+
+    fn open_gate(&mut self, id: SyncSetId, actor: &str, message: &str) -> Result<(), Miss> {
+        let Some(mut set) = self.set_of(id)? else {
+            return Ok(());
+        };
+        set.guard.gate = Gate::Open;
+        set.guard.deletions = 0;
+        self.effects.journal.push(Entry {
+            kind: JournalKind::HoldResolved,
+            set: Some(id),
+            member: None,
+            side: None,
+            actor: actor.to_owned(),
+            node_name: String::new(),
+            message: format!("held deletions {message}"),
+        });
+        self.touched_sets.insert(id);
+        self.view.put_set(set);
+        Ok(())
+    }
+
+    fn refuse_removal(&mut self, id: MemberId) -> Result<(), Miss> {
+        let Some(mut member) = self.view.member(id)? else {
+            return Ok(());
+        };
+        let Some(set) = self.set_of(member.set)? else {
+            return Ok(());
+        };
+        if let Decision::Remove {
+            side,
+            chosen: false,
+        } = self.decision(&set, &member)?
+        {
+            self.revive(&mut member, side.other());
+            self.view.put_member(&set, member);
+            self.touch(id);
+        }
+        Ok(())
+    }
+
+    fn end_set(&mut self, id: SyncSetId, actor: &str) -> Result<(), Miss> {
+        let Some(mut set) = self.set_of(id)? else {
+            return Ok(());
+        };
+        set.ending = true;
+        self.effects.journal.push(Entry {
+            kind: JournalKind::SetEnded,
+            set: Some(id),
+            member: None,
+            side: None,
+            actor: actor.to_owned(),
+            node_name: String::new(),
+            message: "sync set ended".to_owned(),
+        });
+        self.view.put_set(set);
+        Ok(())
+    }
+
+    fn end_member(&mut self, id: MemberId) -> Result<(), Miss> {
+        let Some(member) = self.view.member(id)? else {
+            return Ok(());
+        };
+        let Some(set) = self.set_of(member.set)? else {
+            return Ok(());
+        };
+        if set.ending {
+            self.end_or_release(&set, member)
+        } else {
+            Ok(())
+        }
+    }
+}

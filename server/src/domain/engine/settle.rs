@@ -1,0 +1,353 @@
+//! Decides one member and notes what becomes due.
+
+use super::super::conflict::{Conflict, ConflictKind};
+use super::super::copy::Copy;
+use super::super::failure::Reason;
+use super::super::ids::{ConflictId, MemberId};
+use super::super::journal::{Entry, JournalKind};
+use super::super::member::{Due, Hold, Lane, Member, MemberState, Obstacle};
+use super::super::projection::{Side, Sides, State};
+use super::super::reconcile::{Decision, Sight};
+use super::super::sync_set::SyncSet;
+use super::super::view::Miss;
+use super::Engine;
+use super::gate::Gate;
+
+/// A decision that only moves the base is followed by another one; three such steps are the most there can be.
+const STEPS_MAX: usize = 5;
+
+impl Engine<'_> {
+    pub(super) fn settle(&mut self, id: MemberId) -> Result<(), Miss> {
+        let Some(mut member) = self.view.member(id)? else {
+            return Ok(());
+        };
+        let Some(set) = self.set_of(member.set)? else {
+            return Ok(());
+        };
+        let releasing = member.due.is_some_and(|due| due.lane == Lane::Release);
+        if set.ending || releasing {
+            return Ok(());
+        }
+        if Self::is_restless(&member) {
+            return self.stop_restless(&set, member);
+        }
+        if self.restores(&set, &mut member)? {
+            return Ok(());
+        }
+        for _ in 0..STEPS_MAX {
+            match self.decision(&set, &member)? {
+                Decision::Conflict { kind, winner } => {
+                    self.conflict(&set, &mut member, kind, winner)?;
+                }
+                Decision::Rebase(state) => member.base = Some(state),
+                Decision::Revive(side) => self.revive(&mut member, side),
+                Decision::Deliver(side) => match self.gate_change(&set, &member, side)? {
+                    Gate::Undo => {
+                        self.conflict(&set, &mut member, ConflictKind::MoveMove, Side::Cloud)?;
+                    }
+                    gate => return self.owe(&set, member, side, gate),
+                },
+                other => return self.carry_out(&set, member, other),
+            }
+        }
+        Ok(())
+    }
+
+    /// R-CON-5: kept content is delivered to one side as an ordinary change, and flows on from there.
+    fn restores(&mut self, set: &SyncSet, member: &mut Member) -> Result<bool, Miss> {
+        let Some(content) = member.restoring else {
+            return Ok(false);
+        };
+        let side = restoring_side(set);
+        let copy = self.copy_of(set, member, side)?.filter(Copy::is_there);
+        let differs = copy.is_some_and(|copy| {
+            copy.projection.content.map(|content| content.digest) != Some(content.digest)
+        });
+        if !differs {
+            member.restoring = None;
+            return Ok(false);
+        }
+        self.owe(set, member.clone(), side, Gate::Open(Lane::Change))?;
+        Ok(true)
+    }
+
+    fn stop_restless(&mut self, set: &SyncSet, mut member: Member) -> Result<(), Miss> {
+        let name = self.name_of(set, &member)?;
+        let message = "the copies kept changing each other, or kept being stale";
+        let failure = self.failure(&member, Reason::LoopDetected, message, "R-PRJ-5");
+        self.journal_failure(set, &member, &failure, name);
+        member.state = MemberState::Failed(failure);
+        member.due = None;
+        self.put_settled(set, member);
+        Ok(())
+    }
+
+    /// The copy on this side is to be made anew; what was agreed on does not count any more.
+    pub(super) fn revive(&mut self, member: &mut Member, side: Side) {
+        *member.nodes.get_mut(side) = None;
+        member.base = None;
+        member.choice = None;
+    }
+
+    /// R-CON-1, R-CON-4 and (a) of "How base moves": recorded once, then an ordinary one-sided change.
+    fn conflict(
+        &mut self,
+        set: &SyncSet,
+        member: &mut Member,
+        kind: ConflictKind,
+        winner: Side,
+    ) -> Result<(), Miss> {
+        let loser = winner.other();
+        let sights = self.sights(set, member)?;
+        let mut states = Sides::<Option<State>>::default();
+        let mut actors = Sides::<String>::default();
+        for side in Side::BOTH {
+            if let Sight::Live(state) = sights.get(side) {
+                *states.get_mut(side) = Some(state.clone());
+            }
+            let copy = self.copy_of(set, member, side)?;
+            *actors.get_mut(side) = copy.map(|copy| copy.actor).unwrap_or_default();
+        }
+        let id = ConflictId((self.new_id)());
+        let lost = states.get(loser).clone();
+        if let Some(content) = lost.as_ref().and_then(|state| state.projection.content) {
+            self.effects.losers.push((member.id, loser, content.digest));
+        }
+        self.journal_conflict(set, member, kind)?;
+        self.effects.conflicts.push(Conflict {
+            id,
+            set: set.id,
+            member: member.id,
+            kind,
+            base: member.base.clone(),
+            states,
+            actors,
+            winner,
+            at: self.context.now,
+        });
+        member.conflict = Some(id);
+        match lost {
+            Some(state) => member.base = Some(state),
+            None => self.revive(member, loser),
+        }
+        Ok(())
+    }
+
+    fn journal_conflict(
+        &mut self,
+        set: &SyncSet,
+        member: &Member,
+        kind: ConflictKind,
+    ) -> Result<(), Miss> {
+        let node_name = self.name_of(set, member)?;
+        self.journal(Entry {
+            kind: JournalKind::Conflict,
+            set: Some(set.id),
+            member: Some(member.id),
+            side: None,
+            actor: String::new(),
+            node_name,
+            message: format!("{kind:?}: the cloud's state holds; the loser is kept"),
+        });
+        Ok(())
+    }
+
+    fn carry_out(
+        &mut self,
+        set: &SyncSet,
+        mut member: Member,
+        decision: Decision,
+    ) -> Result<(), Miss> {
+        match decision {
+            Decision::Remove { side, chosen } => self.remove(set, member, side, chosen),
+            Decision::End => self.end_or_release(set, member),
+            Decision::Fail(reason) => {
+                self.uncount_removal(set, &member);
+                let name = self.name_of(set, &member)?;
+                let failure = self.failure(&member, reason, reason.remedy(), "");
+                self.journal_failure(set, &member, &failure, name);
+                member.state = MemberState::Failed(failure);
+                member.due = None;
+                self.put_settled(set, member);
+                Ok(())
+            }
+            Decision::CloudCopyDeleted => {
+                self.uncount_removal(set, &member);
+                member.cloud_copy_deleted = true;
+                self.rest(set, member)
+            }
+            _ => self.agree(set, member),
+        }
+    }
+
+    /// Both copies are equal: a new base, and nothing due but a lock (R-LCK-1).
+    fn agree(&mut self, set: &SyncSet, mut member: Member) -> Result<(), Miss> {
+        self.uncount_removal(set, &member);
+        let Some(copy) = self.copy_of(set, &member, Side::OnPremise)? else {
+            return Ok(());
+        };
+        member.base = Some(self.state_of(&member, &copy)?);
+        member.cloud_copy_deleted = false;
+        member.last_synced_at = Some(self.context.now);
+        let locks = self
+            .view
+            .repository(copy.repository)
+            .is_some_and(|repository| repository.locks);
+        if set.options.lock_on_premise_copy && locks && !copy.locked {
+            return self.owe(set, member, Side::OnPremise, Gate::Open(Lane::Change));
+        }
+        self.rest(set, member)
+    }
+
+    fn rest(&mut self, set: &SyncSet, mut member: Member) -> Result<(), Miss> {
+        member.state = MemberState::Synced;
+        member.transient = None;
+        member.conflict = None;
+        member.due = None;
+        self.put_settled(set, member);
+        Ok(())
+    }
+
+    /// Notes what a side owes, or why it has to wait.
+    fn owe(
+        &mut self,
+        set: &SyncSet,
+        mut member: Member,
+        side: Side,
+        gate: Gate,
+    ) -> Result<(), Miss> {
+        self.uncount_removal(set, &member);
+        member.cloud_copy_deleted = false;
+        let (lane, wait) = match gate {
+            Gate::Open(lane) => (Some(lane), None),
+            Gate::Wait(hold, obstacle) => (None, Some((hold, obstacle))),
+            Gate::Clash(obstacle, detail) => {
+                return self.clash(set, member, side, obstacle, &detail);
+            }
+            Gate::NoFolder | Gate::Undo => {
+                return self.carry_out(set, member, Decision::Fail(Reason::TargetFolderNotFound));
+            }
+        };
+        member.state = MemberState::Pending;
+        member.due = lane.map(|lane| Due {
+            side,
+            lane,
+            not_before: 0,
+        });
+        self.put_waiting(set, member, side, wait);
+        Ok(())
+    }
+
+    /// R-REC-9: nothing is overwritten; either rename heals it.
+    fn clash(
+        &mut self,
+        set: &SyncSet,
+        mut member: Member,
+        side: Side,
+        obstacle: Obstacle,
+        detail: &str,
+    ) -> Result<(), Miss> {
+        let name = self.name_of(set, &member)?;
+        let message = "another node has that name in the receiving folder";
+        let failure = self.failure(&member, Reason::TargetFolderNameClash, message, detail);
+        self.journal_failure(set, &member, &failure, name);
+        member.state = MemberState::Failed(failure);
+        member.due = None;
+        self.put_waiting(set, member, side, Some((Hold::Name, obstacle)));
+        Ok(())
+    }
+
+    /// §7: children before parents; the guard counts before anything is delivered (R-DEL-3).
+    fn remove(
+        &mut self,
+        set: &SyncSet,
+        mut member: Member,
+        side: Side,
+        chosen: bool,
+    ) -> Result<(), Miss> {
+        let waits = Self::is_folder(&member) && self.holds_members(set, &member, side)?;
+        if !chosen && !removes(&member) {
+            self.count_removal(set, 1);
+        }
+        member.state = MemberState::Pending;
+        let lane = if chosen {
+            Lane::ChosenRemoval
+        } else {
+            Lane::Removal
+        };
+        member.due = (!waits).then_some(Due {
+            side,
+            lane,
+            not_before: 0,
+        });
+        let wait = waits.then(|| (Hold::Parent, Obstacle::Folder(member.id)));
+        self.put_waiting(set, member, side, wait);
+        Ok(())
+    }
+
+    fn holds_members(&mut self, set: &SyncSet, member: &Member, side: Side) -> Result<bool, Miss> {
+        let Some(node) = member.nodes.get(side).clone() else {
+            return Ok(false);
+        };
+        let repository = *set.repositories.get(side);
+        for child in self.view.children(&(repository, node))? {
+            let copy = self.view.copy(&(repository, child))?;
+            if copy.is_some_and(|copy| copy.member.is_some()) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn count_removal(&mut self, set: &SyncSet, deletions: i64) {
+        if let Ok(Some(mut set)) = self.view.set(set.id) {
+            set.guard.count(deletions, self.context.now);
+            self.touched_sets.insert(set.id);
+            self.view.put_set(set);
+        }
+    }
+
+    /// What is seen again is released by itself (R-DEL-3).
+    fn uncount_removal(&mut self, set: &SyncSet, member: &Member) {
+        if removes(member) {
+            self.count_removal(set, -1);
+        }
+    }
+
+    fn put_waiting(
+        &mut self,
+        set: &SyncSet,
+        mut member: Member,
+        side: Side,
+        wait: Option<(Hold, Obstacle)>,
+    ) {
+        let (hold, blocked) = match wait {
+            Some((hold, obstacle)) => (Some(hold), Some((side, obstacle))),
+            None => (None, None),
+        };
+        member.hold = hold;
+        member.blocked = blocked;
+        member.version += 1;
+        self.view.put_member(set, member);
+    }
+
+    fn put_settled(&mut self, set: &SyncSet, member: Member) {
+        self.put_waiting(set, member, Side::OnPremise, None);
+    }
+}
+
+/// The side that gets kept content back first: the one where a change counts (R-LCK-1).
+pub(super) fn restoring_side(set: &SyncSet) -> Side {
+    if set.options.lock_on_premise_copy {
+        Side::Cloud
+    } else {
+        Side::OnPremise
+    }
+}
+
+/// Whether a removal that the guard counts is due or waiting.
+fn removes(member: &Member) -> bool {
+    let due = member.due.is_some_and(|due| due.lane == Lane::Removal);
+    let waiting = matches!(&member.blocked, Some((_, Obstacle::Folder(on))) if *on == member.id);
+    due || waiting
+}

@@ -1,0 +1,109 @@
+//! What is known of a member, put together from its rows.
+
+use super::super::copy::{Copy, CopyState};
+use super::super::ids::MemberId;
+use super::super::member::Member;
+use super::super::names::NameRule;
+use super::super::projection::{Comparison, NodeKind, Side, Sides, State};
+use super::super::reconcile::{Decision, Sight, Situation, decide};
+use super::super::repository::comparison;
+use super::super::sync_set::SyncSet;
+use super::super::view::Miss;
+use super::Engine;
+
+impl Engine<'_> {
+    /// The copy of a member on a side, whatever its state.
+    pub(super) fn copy_of(
+        &mut self,
+        set: &SyncSet,
+        member: &Member,
+        side: Side,
+    ) -> Result<Option<Copy>, Miss> {
+        match member.nodes.get(side) {
+            None => Ok(None),
+            Some(node) => self.view.copy(&(*set.repositories.get(side), node.clone())),
+        }
+    }
+
+    /// A live copy as reconciling sees it: its place is named by the member whose folder it lies in.
+    pub(super) fn state_of(&mut self, member: &Member, copy: &Copy) -> Result<State, Miss> {
+        let parent = if member.direct {
+            None
+        } else {
+            self.parent_member(copy)?
+        };
+        Ok(State {
+            projection: copy.projection.clone(),
+            parent,
+        })
+    }
+
+    /// The member whose folder a copy lies in.
+    pub(super) fn parent_member(&mut self, copy: &Copy) -> Result<Option<MemberId>, Miss> {
+        let parent = self.view.copy(&(copy.repository, copy.parent.clone()))?;
+        Ok(parent.and_then(|parent| parent.member))
+    }
+
+    fn sight(&mut self, set: &SyncSet, member: &Member, side: Side) -> Result<Sight, Miss> {
+        let Some(copy) = self.copy_of(set, member, side)? else {
+            return Ok(Sight::Never);
+        };
+        Ok(match copy.state {
+            CopyState::Live => Sight::Live(self.state_of(member, &copy)?),
+            CopyState::Gone(absence) => Sight::Gone(absence),
+            CopyState::Left | CopyState::Skipped(_) => Sight::Never,
+        })
+    }
+
+    pub(super) fn sights(&mut self, set: &SyncSet, member: &Member) -> Result<Sides<Sight>, Miss> {
+        let on_premise = self.sight(set, member, Side::OnPremise);
+        let cloud = self.sight(set, member, Side::Cloud);
+        Ok(Sides {
+            on_premise: on_premise?,
+            cloud: cloud?,
+        })
+    }
+
+    pub(super) fn comparison(&self, set: &SyncSet) -> Comparison {
+        let [left, right] =
+            Side::BOTH.map(|side| self.view.repository(*set.repositories.get(side)));
+        match (left, right) {
+            (Some(left), Some(right)) => comparison(left, right),
+            _ => Comparison::default(),
+        }
+    }
+
+    pub(super) fn name_rule(&self, set: &SyncSet, side: Side) -> NameRule {
+        let repository = self.view.repository(*set.repositories.get(side));
+        repository
+            .map(|repository| repository.name_rule)
+            .unwrap_or_default()
+    }
+
+    /// What the table of SPEC §5 says of a member as it stands, without doing it.
+    pub(super) fn decision(&mut self, set: &SyncSet, member: &Member) -> Result<Decision, Miss> {
+        let sights = self.sights(set, member)?;
+        Ok(decide(&Situation {
+            base: member.base.as_ref(),
+            sights: &sights,
+            options: &set.options,
+            comparison: &self.comparison(set),
+            choice: member.choice,
+            deleting: member.deleting.map(|(side, _)| side),
+        }))
+    }
+
+    /// What people call the node.
+    pub(super) fn name_of(&mut self, set: &SyncSet, member: &Member) -> Result<String, Miss> {
+        for side in Side::BOTH {
+            if let Some(copy) = self.copy_of(set, member, side)? {
+                return Ok(copy.projection.name.clone());
+            }
+        }
+        Ok(String::new())
+    }
+
+    pub(super) fn is_folder(member: &Member) -> bool {
+        member.kind == NodeKind::Folder
+    }
+}

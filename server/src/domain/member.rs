@@ -1,0 +1,169 @@
+//! Members: nodes in a sync set, each pairing an on-premise with a cloud copy.
+
+use super::failure::Failure;
+use super::ids::{ConflictId, MemberId, NodeId, SyncSetId};
+use super::projection::{ContentRef, NodeKind, Side, Sides, State};
+
+/// What somebody chose about the other copy when deleting one (SPEC §7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PeerChoice {
+    /// The other copy is removed too.
+    Remove,
+    /// The other copy stays, unlinked.
+    Keep,
+}
+
+/// The state of a member (R-STA-1).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MemberState {
+    /// Never synced, or sync requested, or a change under way.
+    Pending,
+    /// Both copies are equal, as far as the options want them to be.
+    Synced,
+    /// Somebody must act.
+    Failed(Failure),
+}
+
+/// Why a pending member waits (R-STA-1); a set's own holds stand on the set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(i32)]
+pub enum Hold {
+    /// Its folder is not ready on the receiving side, or failed.
+    Parent = 5,
+    /// Another node must leave the name first.
+    Name = 6,
+}
+
+/// What is due for a member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(i32)]
+pub enum Lane {
+    /// Create or change a copy.
+    Change = 1,
+    /// Remove a copy because of an option; the guard may hold it (R-DEL-3).
+    Removal = 2,
+    /// Remove a copy because somebody chose so.
+    ChosenRemoval = 3,
+    /// Change a copy under a temporary name, to open a ring of names (R-REC-10).
+    Aside = 4,
+    /// Unlock a copy whose membership ends.
+    Release = 5,
+}
+
+impl Lane {
+    /// The lane of a stored number.
+    #[must_use]
+    pub fn from_number(number: i32) -> Option<Self> {
+        [
+            Self::Change,
+            Self::Removal,
+            Self::ChosenRemoval,
+            Self::Aside,
+            Self::Release,
+        ]
+        .into_iter()
+        .find(|lane| *lane as i32 == number)
+    }
+}
+
+/// Work that a side owes; the row of the table `due` says when it became so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Due {
+    /// The side whose copy is to change.
+    pub side: Side,
+    /// What kind of work it is.
+    pub lane: Lane,
+    /// Not to be delivered before, in microseconds since 1970; 0 = at once.
+    pub not_before: i64,
+}
+
+/// What a blocked member waits for, on one side; freeing it is a look-up.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Obstacle {
+    /// A name in a folder, by key.
+    Name(NodeId, String),
+    /// A folder: that it is made, moved, or emptied.
+    Folder(MemberId),
+}
+
+/// Guards against a node that never comes to rest (R-PRJ-5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Restlessness {
+    /// *Stale* answers in a row.
+    pub stale: i32,
+    /// Times a receiver made something else of a delivery, within the window.
+    pub flips: i32,
+    /// When the window of flips began.
+    pub flips_since: i64,
+}
+
+/// A node in a sync set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// The random id.
+    pub id: MemberId,
+    /// The set.
+    pub set: SyncSetId,
+    /// Document or folder.
+    pub kind: NodeKind,
+    /// Chosen, not merely inside a synced folder.
+    pub direct: bool,
+    /// The state at the last moment both copies agreed, moved by conflicts to the loser's.
+    pub base: Option<State>,
+    /// The nodes it pairs; `None` where there was never one, or a new one is to be made.
+    pub nodes: Sides<Option<NodeId>>,
+    /// Its state.
+    pub state: MemberState,
+    /// A passing fault, shown beside the state.
+    pub transient: Option<Failure>,
+    /// Why it waits.
+    pub hold: Option<Hold>,
+    /// The cloud copy was deleted and the on-premise one stays (SPEC §7).
+    pub cloud_copy_deleted: bool,
+    /// The conflict whose resolution is under way.
+    pub conflict: Option<ConflictId>,
+    /// Somebody asked to delete this side's copy, with a choice about the other.
+    pub deleting: Option<(Side, PeerChoice)>,
+    /// Kept content that is to become current again (R-CON-5).
+    pub restoring: Option<ContentRef>,
+    /// The choice that came with a deletion that was observed.
+    pub choice: Option<PeerChoice>,
+    /// Work that is due.
+    pub due: Option<Due>,
+    /// What it waits for, on which side.
+    pub blocked: Option<(Side, Obstacle)>,
+    /// Raised with every change of this row; names deliveries.
+    pub version: i64,
+    /// When both copies were last made equal, in microseconds since 1970.
+    pub last_synced_at: Option<i64>,
+    /// Guards against loops.
+    pub restlessness: Restlessness,
+}
+
+impl Member {
+    /// A member that has just entered.
+    #[must_use]
+    pub fn new(id: MemberId, set: SyncSetId, kind: NodeKind, direct: bool) -> Self {
+        Self {
+            id,
+            set,
+            kind,
+            direct,
+            base: None,
+            nodes: Sides::default(),
+            state: MemberState::Pending,
+            transient: None,
+            hold: None,
+            cloud_copy_deleted: false,
+            conflict: None,
+            deleting: None,
+            restoring: None,
+            choice: None,
+            due: None,
+            blocked: None,
+            version: 0,
+            last_synced_at: None,
+            restlessness: Restlessness::default(),
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! What each side did since the base, and what follows from it: the table of SPEC §5 with §6 and §7.
+//!
+//! Pure, total, and blind to time and order (R-REC-5): the result depends on base, both sights, options and choices.
+
+use super::conflict::ConflictKind;
+use super::copy::Absence;
+use super::failure::Reason;
+use super::member::PeerChoice;
+use super::projection::{Comparison, Side, Sides, State};
+use super::sync_set::Options;
+
+/// What is known of one copy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sight {
+    /// There is none yet, or a new one is to be made.
+    Never,
+    /// It is there and looks so.
+    Live(State),
+    /// It was there.
+    Gone(Absence),
+}
+
+/// All that a decision depends on.
+#[derive(Debug, Clone)]
+pub struct Situation<'a> {
+    /// What both once agreed on.
+    pub base: Option<&'a State>,
+    /// What is known of the copies.
+    pub sights: &'a Sides<Sight>,
+    /// The options of the set.
+    pub options: &'a Options,
+    /// What counts as equal.
+    pub comparison: &'a Comparison,
+    /// The explicit choice that came with a deletion (SPEC §7).
+    pub choice: Option<PeerChoice>,
+    /// A deletion that was asked for through the API.
+    pub deleting: Option<Side>,
+}
+
+/// What follows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    /// Both copies are equal.
+    Agreed,
+    /// The other side's state is delivered to this side.
+    Deliver(Side),
+    /// This side's copy is removed; `chosen` when somebody chose so explicitly.
+    Remove {
+        /// The side.
+        side: Side,
+        /// Not counted by the guard.
+        chosen: bool,
+    },
+    /// The base moves to this state, and it is decided again: what differed from it is given up.
+    Rebase(State),
+    /// The copy on this side is to be made anew; then it is decided again.
+    Revive(Side),
+    /// A conflict: it is recorded, the base becomes the loser's state, and it is decided again (ARCHITECTURE, base (a)).
+    Conflict {
+        /// What collided.
+        kind: ConflictKind,
+        /// The side whose state holds.
+        winner: Side,
+    },
+    /// The cloud copy was deleted, and the on-premise one stays; nothing fails yet.
+    CloudCopyDeleted,
+    /// Somebody must act.
+    Fail(Reason),
+    /// The membership ends; what is there stays, unlinked.
+    End,
+}
+
+/// Decides about one member.
+#[must_use]
+pub fn decide(situation: &Situation<'_>) -> Decision {
+    if let Some(side) = situation.deleting
+        && matches!(situation.sights.get(side), Sight::Live(_))
+    {
+        return Decision::Remove { side, chosen: true };
+    }
+    match (&situation.sights.on_premise, &situation.sights.cloud) {
+        (Sight::Live(on_premise), Sight::Live(cloud)) => both_live(situation, on_premise, cloud),
+        (Sight::Live(_), Sight::Never) => Decision::Deliver(Side::Cloud),
+        (Sight::Never, Sight::Live(_)) => Decision::Deliver(Side::OnPremise),
+        (Sight::Gone(Absence::Deleted), Sight::Live(cloud)) => deleted_on_premise(situation, cloud),
+        (Sight::Live(on_premise), Sight::Gone(Absence::Deleted)) => {
+            deleted_on_cloud(situation, on_premise)
+        }
+        (Sight::Gone(Absence::MovedOut), Sight::Live(cloud)) => {
+            moved_out_on_premise(situation, cloud)
+        }
+        // R-MOV-3: moved out on cloud, both copies stay. R-REC-4: gone on both sides.
+        (Sight::Live(_), Sight::Gone(Absence::MovedOut))
+        | (Sight::Never | Sight::Gone(_), Sight::Never | Sight::Gone(_)) => Decision::End,
+    }
+}
+
+impl Situation<'_> {
+    fn changed(&self, state: &State) -> bool {
+        self.base
+            .is_none_or(|base| !self.comparison.equal(base, state))
+    }
+}
+
+/// R-REC-1, push, pull, R-CON-1, R-LCK-1.
+fn both_live(situation: &Situation<'_>, on_premise: &State, cloud: &State) -> Decision {
+    if situation.comparison.equal(on_premise, cloud) {
+        return Decision::Agreed;
+    }
+    let locked = situation.options.lock_on_premise_copy && situation.base.is_some();
+    match (situation.changed(on_premise), situation.changed(cloud)) {
+        (true, _) if locked => Decision::Rebase(on_premise.clone()),
+        (true, true) => Decision::Conflict {
+            kind: ConflictKind::ChangeChange,
+            winner: Side::Cloud,
+        },
+        (true, false) => Decision::Deliver(Side::Cloud),
+        (false, _) => Decision::Deliver(Side::OnPremise),
+    }
+}
+
+/// §7 rows 1 and 2, R-REC-2; under a lock the copy is put back (R-LCK-1).
+fn deleted_on_premise(situation: &Situation<'_>, cloud: &State) -> Decision {
+    if situation.options.lock_on_premise_copy && situation.choice.is_none() {
+        return Decision::Revive(Side::OnPremise);
+    }
+    let removes = match situation.choice {
+        Some(choice) => choice == PeerChoice::Remove,
+        None => situation.options.allow_delete_on_cloud,
+    };
+    if !removes {
+        return Decision::End;
+    }
+    if situation.changed(cloud) {
+        return Decision::Conflict {
+            kind: ConflictKind::DeleteChange,
+            winner: Side::Cloud,
+        };
+    }
+    Decision::Remove {
+        side: Side::Cloud,
+        chosen: situation.choice.is_some(),
+    }
+}
+
+/// §7 rows 3 to 6, R-REC-3.
+fn deleted_on_cloud(situation: &Situation<'_>, on_premise: &State) -> Decision {
+    if !situation.options.allow_delete_on_cloud {
+        return Decision::Revive(Side::Cloud);
+    }
+    let removes = match situation.choice {
+        Some(PeerChoice::Keep) => return Decision::End,
+        Some(PeerChoice::Remove) => true,
+        None => situation.options.delete_on_premise,
+    };
+    match (removes, situation.changed(on_premise)) {
+        (true, true) => Decision::Conflict {
+            kind: ConflictKind::ChangeDelete,
+            winner: Side::Cloud,
+        },
+        (true, false) => Decision::Remove {
+            side: Side::OnPremise,
+            chosen: situation.choice.is_some(),
+        },
+        (false, true) => Decision::Fail(Reason::TargetNodeNoLongerExists),
+        (false, false) => Decision::CloudCopyDeleted,
+    }
+}
+
+/// R-MOV-3, R-REC-11.
+fn moved_out_on_premise(situation: &Situation<'_>, cloud: &State) -> Decision {
+    if situation.options.allow_delete_on_cloud && !situation.changed(cloud) {
+        Decision::Remove {
+            side: Side::Cloud,
+            chosen: false,
+        }
+    } else {
+        Decision::End
+    }
+}
