@@ -8,11 +8,12 @@ use tandem_proto::v1alpha as wire;
 use tandem_proto::v1alpha::content_service_server::ContentService;
 use tandem_proto::v1alpha::content_source::Source as WireSource;
 use tokio_stream::Stream;
+use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::auth::principal;
 use super::names;
-use crate::domain::access::{Role, Side};
+use crate::domain::access::Side;
 use crate::domain::ids::{ConflictId, Digest, MemberId, Position, SyncSetId};
 use crate::domain::limits::{
     CONTENT_BATCH_ITEMS_MAX, DIGESTS_PER_CALL_MAX, UPLOAD_IDLE_MILLISECONDS,
@@ -82,11 +83,15 @@ impl ContentService for Handler {
     ) -> Result<Response<wire::WriteResponse>, Status> {
         let sender = self.sender(&request)?;
         let content = self.content.clone();
-        let messages = request.into_inner();
+        let draining = self.coordinator.draining.clone();
+        let mut messages = Messages {
+            stream: request.into_inner(),
+            draining,
+        };
         // The task owns the stream, so that what came is committed when the client goes away.
         let written = self
             .coordinator
-            .uncancelled(async move { write(&content, sender, messages).await });
+            .uncancelled(async move { write(&content, sender, &mut messages).await });
         Ok(Response::new(wire::WriteResponse {
             size: written.await?,
         }))
@@ -159,23 +164,51 @@ impl ContentService for Handler {
     }
 }
 
+/// What an agent sends of one upload.
+#[derive(Debug)]
+struct Messages<S> {
+    stream: S,
+    draining: CancellationToken,
+}
+
+impl<S: Stream<Item = Result<wire::WriteRequest, Status>> + Unpin> Messages<S> {
+    /// The next message; not waited for longer than an idle upload may be.
+    async fn next(&mut self) -> Result<Option<wire::WriteRequest>, Error> {
+        let idle = Duration::from_millis(UPLOAD_IDLE_MILLISECONDS);
+        let waited = tokio::time::timeout(idle, self.stream.next());
+        let waited = self.draining.run_until_cancelled(waited).await;
+        match waited.ok_or(Error::Draining)? {
+            Ok(Some(Ok(message))) => Ok(Some(message)),
+            Ok(None) => Ok(None),
+            // Nobody is there to hear it, or the message could not be decoded.
+            Ok(Some(Err(status))) => {
+                let rule = format!("the stream broke: {}", status.message());
+                Err(Error::protocol(rule))
+            }
+            Err(_) => Err(Error::protocol(format!(
+                "no message for {UPLOAD_IDLE_MILLISECONDS} ms; ask QueryWrite and go on"
+            ))),
+        }
+    }
+}
+
 /// Takes in one upload, message by message.
-async fn write(
+async fn write<S>(
     content: &Content,
     sender: Sender,
-    messages: impl Stream<Item = Result<wire::WriteRequest, Status>> + Unpin,
-) -> Result<i64, Error> {
-    let mut messages = messages;
-    let first = next(&mut messages).await?;
+    messages: &mut Messages<S>,
+) -> Result<i64, Error>
+where
+    S: Stream<Item = Result<wire::WriteRequest, Status>> + Unpin,
+{
+    let first = messages.next().await?;
     let first = first.ok_or_else(|| Error::protocol("content: send it in a first message"))?;
     let claim = first.content.as_ref();
     let claim =
         claim.ok_or_else(|| Error::protocol("content: must be set in the first message"))?;
     if claim.inline.is_some() {
-        return Err(Error::invalid(
-            "content.inline",
-            "must not be set; send the bytes in `data`",
-        ));
+        let rule = "must not be set; send the bytes in `data`";
+        return Err(Error::invalid("content.inline", rule));
     }
     let digest = digest("content.digest", &claim.digest)?;
     let begun = content.begin_upload(sender, digest, claim.size, first.offset);
@@ -183,16 +216,17 @@ async fn write(
         Begun::Complete { size } => return Ok(size),
         Begun::Session(session) => session.append(first.offset, first.data).await?,
     };
-    rest(session, &mut messages).await
+    rest(session, messages).await
 }
 
-async fn rest(
-    session: UploadSession,
-    messages: &mut (impl Stream<Item = Result<wire::WriteRequest, Status>> + Unpin),
-) -> Result<i64, Error> {
+/// Whatever ends the upload early, what came is committed.
+async fn rest<S>(session: UploadSession, messages: &mut Messages<S>) -> Result<i64, Error>
+where
+    S: Stream<Item = Result<wire::WriteRequest, Status>> + Unpin,
+{
     let mut session = session;
     loop {
-        session = match next(messages).await {
+        session = match messages.next().await {
             Ok(None) => return session.finish().await,
             Ok(Some(message)) if message.content.is_some() => {
                 session.pause().await?;
@@ -204,25 +238,6 @@ async fn rest(
                 return Err(error);
             }
         };
-    }
-}
-
-/// The next message; not waited for longer than an idle upload may be.
-async fn next(
-    messages: &mut (impl Stream<Item = Result<wire::WriteRequest, Status>> + Unpin),
-) -> Result<Option<wire::WriteRequest>, Error> {
-    let idle = Duration::from_millis(UPLOAD_IDLE_MILLISECONDS);
-    match tokio::time::timeout(idle, messages.next()).await {
-        Ok(Some(Ok(message))) => Ok(Some(message)),
-        Ok(None) => Ok(None),
-        // Nobody is there to hear it, or the message could not be decoded.
-        Ok(Some(Err(status))) => Err(Error::protocol(format!(
-            "the stream broke: {}",
-            status.message()
-        ))),
-        Err(_) => Err(Error::protocol(format!(
-            "no message for {UPLOAD_IDLE_MILLISECONDS} ms; ask QueryWrite and go on"
-        ))),
     }
 }
 
@@ -296,10 +311,8 @@ fn reader(caller: &Principal) -> Reader {
             network: *network,
             repository: *repository,
         },
-        Principal::User { network, role, .. } => {
-            debug_assert!(*role >= Role::Viewer, "every role sees the network");
-            Reader::User { network: *network }
-        }
+        // Every role sees everything in its network.
+        Principal::User { network, .. } => Reader::User { network: *network },
         Principal::Operator { .. } => Reader::Operator,
     }
 }

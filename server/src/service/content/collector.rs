@@ -189,7 +189,7 @@ impl Collector {
 
     async fn delete_loose_files(&self, shutdown: &CancellationToken) -> Result<u64, Error> {
         let before = self.before();
-        let mut deleted = 0;
+        let mut deleted = self.content.objects.delete_staging(before).await?;
         let mut listing = std::pin::pin!(self.content.objects.list(COLLECT_ROWS_MAX));
         while let Some(files) = listing.try_next().await? {
             if shutdown.is_cancelled() {

@@ -13,8 +13,8 @@ use std::collections::BTreeSet;
 
 use sha2::{Digest as _, Sha256};
 
-/// Who reads what: the words of the one place that decides it.
-pub use crate::storage::content_index::{Reader, Source, SourceName};
+/// The files, and who reads what: the words of the one place that decides it.
+pub use crate::storage::content_index::{Objects, Reader, Source, SourceName};
 pub use collector::{Collected, Collector, CollectorOptions};
 pub use read::Chunk;
 pub use upload::{Begun, Progress, UploadSession};
@@ -24,7 +24,7 @@ use crate::domain::ids::{Digest, NetworkId, RepositoryId};
 use crate::domain::limits::{CONTENT_TOUCH_AFTER_MICROSECONDS, DIGESTS_PER_CALL_MAX};
 use crate::service::{AgentScope, Coordinator, Error};
 use crate::storage::Store;
-use crate::storage::content_index::{self, ObjectError, Objects};
+use crate::storage::content_index::{self, ObjectError};
 use upload_slots::UploadSlots;
 
 /// The repository of an agent's credential.

@@ -106,10 +106,10 @@ mod calls {
     use futures::stream;
 
     use super::*;
+    use crate::domain::access::Role;
     use crate::domain::ids::{NetworkId, RepositoryId, TokenId};
     use crate::service::Clock;
-    use crate::service::content::digest_of;
-    use crate::storage::content_index::Objects;
+    use crate::service::content::{Objects, digest_of};
     use crate::storage::testing::TestStore;
 
     struct Fixture {
@@ -180,7 +180,11 @@ mod calls {
         fixture: &Fixture,
         messages: Vec<Result<wire::WriteRequest, Status>>,
     ) -> Result<i64, Error> {
-        write(&fixture.handler.content, SENDER, stream::iter(messages)).await
+        let mut messages = Messages {
+            stream: stream::iter(messages),
+            draining: CancellationToken::new(),
+        };
+        write(&fixture.handler.content, SENDER, &mut messages).await
     }
 
     async fn progress(fixture: &Fixture, bytes: &[u8]) -> (i64, bool) {
@@ -211,6 +215,26 @@ mod calls {
         assert_eq!(progress(&fixture, &bytes).await, (300_000, true));
         let again = message(Some(claim(&bytes)), 0, &bytes[..1]);
         assert_eq!(written(&fixture, vec![Ok(again)]).await.unwrap(), 300_000);
+    }
+
+    #[tokio::test]
+    async fn draining_commits_what_came() {
+        let fixture = fixture().await;
+        let bytes = vec![7; 300_000];
+        let draining = CancellationToken::new();
+        let first = Ok(message(Some(claim(&bytes)), 0, &bytes[..100_000]));
+        let stop = draining.clone();
+        let then_drain = stream::once(async move {
+            stop.cancel();
+            std::future::pending().await
+        });
+        let mut messages = Messages {
+            stream: Box::pin(stream::iter([first]).chain(then_drain)),
+            draining,
+        };
+        let ended = write(&fixture.handler.content, SENDER, &mut messages).await;
+        assert!(matches!(ended, Err(Error::Draining)));
+        assert_eq!(progress(&fixture, &bytes).await, (100_000, false));
     }
 
     #[tokio::test]

@@ -200,9 +200,13 @@ async fn files_that_no_row_names_are_deleted() {
     let half = fixture.test.directory.path().join("content/uploads");
     std::fs::write(half.join(Uuid::now_v7().simple().to_string()), "half").unwrap();
     std::fs::write(half.join("not ours"), "foreign").unwrap();
+    let staged = format!("{}#1", fixture.files("blobs")[0].display());
+    std::fs::write(staged, "what a crash left of a put").unwrap();
+    assert_eq!(fixture.collect().await.files, 1, "whole files have time");
+    std::fs::write(half.join(Uuid::now_v7().simple().to_string()), "half").unwrap();
     // Files carry the system's time, so the collector's clock is moved far beyond it.
     fixture.clock.advance(200 * 365 * 24 * 60 * MINUTE);
-    assert_eq!(fixture.collect().await.files, 2);
+    assert_eq!(fixture.collect().await.files, 3);
     assert_eq!(fixture.files("").len(), 2);
 }
 

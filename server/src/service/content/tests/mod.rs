@@ -19,8 +19,8 @@ use crate::service::Clock;
 use crate::storage::testing::TestStore;
 use crate::storage::{Options, sql};
 
-/// A moment from which all periods can be subtracted.
-const START: i64 = 1_800_000_000_000_000;
+/// Before every real file was written, so that files are young until time is moved.
+const START: i64 = 1_000_000_000_000_000;
 const MINUTE: i64 = 60 * 1_000_000;
 
 /// The tables of membership, as far as rights to content ask them, where their migration is not there yet.
