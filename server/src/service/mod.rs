@@ -15,6 +15,7 @@ use crate::storage::Store;
 pub mod access;
 pub mod authentication;
 pub mod clock;
+pub mod content;
 pub mod error;
 pub mod presence;
 pub mod scope;

@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 
 pub mod access;
 pub mod checkpoint;
+pub mod content_index;
 pub mod entity;
 pub mod error;
 mod lock;

@@ -21,6 +21,7 @@ use crate::service::Coordinator;
 
 pub mod access;
 pub mod auth;
+pub mod content;
 pub mod convert;
 pub mod health;
 pub mod incoming;

@@ -189,7 +189,7 @@ impl Collector {
 
     async fn delete_loose_files(&self, shutdown: &CancellationToken) -> Result<u64, Error> {
         let before = self.before();
-        let mut deleted = 0;
+        let mut deleted = self.content.objects.delete_staging(before).await?;
         let mut listing = std::pin::pin!(self.content.objects.list(COLLECT_ROWS_MAX));
         while let Some(files) = listing.try_next().await? {
             if shutdown.is_cancelled() {
@@ -198,7 +198,9 @@ impl Collector {
             let ids: Vec<_> = files.iter().map(|file| file.id).collect();
             let reader = self.content.store().reader();
             let known = content_index::known_objects(reader, &ids).await?;
-            let loose = files.iter().filter(|file| is_loose(file, known.contains(&file.id), before));
+            let loose = files
+                .iter()
+                .filter(|file| is_loose(file, known.contains(&file.id), before));
             for file in loose {
                 self.content.objects.delete(file.id).await?;
                 deleted += 1;

@@ -13,6 +13,8 @@ use std::collections::BTreeSet;
 
 use sha2::{Digest as _, Sha256};
 
+/// The files, and who reads what: the words of the one place that decides it.
+pub use crate::storage::content_index::{Objects, Reader, Source, SourceName};
 pub use collector::{Collected, Collector, CollectorOptions};
 pub use read::Chunk;
 pub use upload::{Begun, Progress, UploadSession};
@@ -22,7 +24,7 @@ use crate::domain::ids::{Digest, NetworkId, RepositoryId};
 use crate::domain::limits::{CONTENT_TOUCH_AFTER_MICROSECONDS, DIGESTS_PER_CALL_MAX};
 use crate::service::{AgentScope, Coordinator, Error};
 use crate::storage::Store;
-use crate::storage::content_index::{self, ObjectError, Objects};
+use crate::storage::content_index::{self, ObjectError};
 use upload_slots::UploadSlots;
 
 /// The repository of an agent's credential.
@@ -82,18 +84,22 @@ impl Content {
         digests: Vec<Digest>,
     ) -> Result<Vec<Digest>, Error> {
         if digests.is_empty() || digests.len() > DIGESTS_PER_CALL_MAX {
-            return Err(Error::invalid("digests", format!("1 to {DIGESTS_PER_CALL_MAX} digests; ask in several calls")));
+            return Err(Error::invalid(
+                "digests",
+                format!("1 to {DIGESTS_PER_CALL_MAX} digests; ask in several calls"),
+            ));
         }
         let content = self.clone();
-        self.coordinator.uncancelled(async move {
-            let there = content.reliable(sender.repository, &digests).await?;
-            let mut asked = BTreeSet::new();
-            let missing = digests.into_iter();
-            Ok(missing
-                .filter(|digest| !there.contains(digest) && asked.insert(*digest))
-                .collect())
-        })
-        .await
+        self.coordinator
+            .uncancelled(async move {
+                let there = content.reliable(sender.repository, &digests).await?;
+                let mut asked = BTreeSet::new();
+                let missing = digests.into_iter();
+                Ok(missing
+                    .filter(|digest| !there.contains(digest) && asked.insert(*digest))
+                    .collect())
+            })
+            .await
     }
 
     /// Those of the digests that are there and stay for the grace period.

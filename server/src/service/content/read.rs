@@ -88,7 +88,12 @@ impl Content {
         }
         let connection = self.store().reader();
         let readable = content_index::readable(connection, reader, sources).await?;
-        let blobs = fitting(readable.iter().flatten().map(|found| (found.blob, found.size)));
+        let blobs = fitting(
+            readable
+                .iter()
+                .flatten()
+                .map(|found| (found.blob, found.size)),
+        );
         let places = content_index::blobs_by_id(connection, &blobs).await?;
         self.whole_contents(&blobs, &places).await
     }
@@ -195,7 +200,9 @@ impl Reading {
         };
         if let Some(hasher) = &mut self.hasher {
             hasher.update(&data);
-            if end == self.place.size && Digest(hasher.clone().finalize().into()) != self.place.digest {
+            if end == self.place.size
+                && Digest(hasher.clone().finalize().into()) != self.place.digest
+            {
                 return Err(self.damaged().await);
             }
         }

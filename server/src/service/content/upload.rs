@@ -9,11 +9,11 @@ use uuid::Uuid;
 use super::upload_slots::UploadSlot;
 use super::{Content, Sender, verify};
 use crate::domain::ids::{BlobId, Digest};
-use crate::service::Error;
 use crate::domain::limits::{
     CONTENT_BYTES_MAX, CONTENT_IN_DATABASE_BYTES_MAX, UPLOAD_COMMIT_BYTES,
     UPLOAD_MESSAGE_BYTES_MAX, UPLOADS_UNFINISHED_PER_REPOSITORY_MAX,
 };
+use crate::service::Error;
 use crate::storage::content_index::{self, NewContent, Place, Upload, UploadFile};
 
 /// What became of the wish to send a content.
@@ -75,11 +75,7 @@ impl Content {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn query_write(
-        &self,
-        sender: Sender,
-        digest: Digest,
-    ) -> Result<Progress, Error> {
+    pub async fn query_write(&self, sender: Sender, digest: Digest) -> Result<Progress, Error> {
         if let Some(size) = self.size_there(sender, digest).await? {
             return Ok(Progress {
                 committed: size,
@@ -95,11 +91,7 @@ impl Content {
     }
 
     /// The size of content that the repository has, and that stays for the grace period.
-    async fn size_there(
-        &self,
-        sender: Sender,
-        digest: Digest,
-    ) -> Result<Option<i64>, Error> {
+    async fn size_there(&self, sender: Sender, digest: Digest) -> Result<Option<i64>, Error> {
         let missing = self.find_missing(sender, vec![digest]).await?;
         if !missing.is_empty() {
             return Ok(None);
@@ -128,12 +120,15 @@ impl Content {
             Some(_) => return Err(Error::DigestMismatch { digest }),
             None => {}
         }
-        let is_small = usize::try_from(size).is_ok_and(|size| size <= CONTENT_IN_DATABASE_BYTES_MAX);
+        let is_small =
+            usize::try_from(size).is_ok_and(|size| size <= CONTENT_IN_DATABASE_BYTES_MAX);
         let sink = if is_small {
             expect_offset(0, offset)?;
             Sink::Memory(BytesMut::new())
         } else {
-            Sink::File(Box::new(self.file_sink(sender, digest, size, offset).await?))
+            Sink::File(Box::new(
+                self.file_sink(sender, digest, size, offset).await?,
+            ))
         };
         Ok(Begun::Session(UploadSession {
             content: self.clone(),
@@ -297,9 +292,14 @@ impl UploadSession {
             )));
         }
         if data.len() > UPLOAD_MESSAGE_BYTES_MAX {
-            return Err(Error::invalid("data", format!("at most {UPLOAD_MESSAGE_BYTES_MAX} bytes; send smaller pieces")));
+            return Err(Error::invalid(
+                "data",
+                format!("at most {UPLOAD_MESSAGE_BYTES_MAX} bytes; send smaller pieces"),
+            ));
         }
-        let end = i64::try_from(data.len()).ok().and_then(|length| expected.checked_add(length));
+        let end = i64::try_from(data.len())
+            .ok()
+            .and_then(|length| expected.checked_add(length));
         if end.is_none_or(|end| end > self.size) {
             return Err(Error::DigestMismatch {
                 digest: self.digest,
@@ -339,7 +339,11 @@ impl UploadSession {
             Sink::Memory(bytes) => {
                 verify(digest, size, &bytes)?;
                 let place = Place::Database(bytes.freeze());
-                let new = NewContent { digest, size, place };
+                let new = NewContent {
+                    digest,
+                    size,
+                    place,
+                };
                 content.keep(sender, &[new]).await?;
             }
             Sink::File(sink) => content.publish(sender, digest, size, *sink).await?,
@@ -373,7 +377,11 @@ impl Content {
         drop(sink.file.sync().await?);
         self.objects.publish(id).await?;
         let place = Place::Object(id);
-        let new = &[NewContent { digest, size, place }];
+        let new = &[NewContent {
+            digest,
+            size,
+            place,
+        }];
         let (now, network, repository) = (self.now(), sender.network, sender.repository);
         let unused = self
             .store()
@@ -390,9 +398,15 @@ impl Content {
 
 fn check_claim(size: i64, offset: i64) -> Result<(), Error> {
     let (field, rule) = if !(0..=CONTENT_BYTES_MAX).contains(&size) {
-        ("content.size", format!("0 to {CONTENT_BYTES_MAX} bytes; larger content cannot be synced"))
+        (
+            "content.size",
+            format!("0 to {CONTENT_BYTES_MAX} bytes; larger content cannot be synced"),
+        )
     } else if !(0..=size).contains(&offset) {
-        ("offset", format!("0 to the size, {size}; ask QueryWrite for the committed offset"))
+        (
+            "offset",
+            format!("0 to the size, {size}; ask QueryWrite for the committed offset"),
+        )
     } else {
         return Ok(());
     };

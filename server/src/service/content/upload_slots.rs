@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::domain::ids::{Digest, RepositoryId};
-use crate::service::Error;
 use crate::domain::limits::UPLOADS_AT_ONCE_PER_REPOSITORY_MAX;
+use crate::service::Error;
 
 type Running = BTreeMap<RepositoryId, BTreeSet<Digest>>;
 
@@ -34,13 +34,13 @@ impl UploadSlots {
         let of_repository = running.entry(repository).or_default();
         if of_repository.contains(&digest) {
             return Err(Error::RateLimited {
-                        limit: "uploads of one content at once",
-                    });
+                limit: "uploads of one content at once",
+            });
         }
         if of_repository.len() >= UPLOADS_AT_ONCE_PER_REPOSITORY_MAX {
             return Err(Error::RateLimited {
-                        limit: "uploads of one repository at once",
-                    });
+                limit: "uploads of one repository at once",
+            });
         }
         of_repository.insert(digest);
         Ok(UploadSlot {

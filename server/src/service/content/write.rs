@@ -5,11 +5,11 @@ use futures::{StreamExt, TryStreamExt, stream};
 use uuid::Uuid;
 
 use super::{Content, Sender, verify};
-use crate::service::Error;
 use crate::domain::ids::{BlobId, Digest};
 use crate::domain::limits::{
     CONTENT_BATCH_BYTES_MAX, CONTENT_BATCH_ITEMS_MAX, CONTENT_IN_DATABASE_BYTES_MAX,
 };
+use crate::service::Error;
 use crate::storage::content_index::{self, NewContent, Place};
 
 /// Objects that one call writes at once.
@@ -34,16 +34,17 @@ impl Content {
     pub async fn batch_write(&self, sender: Sender, sent: Vec<Sent>) -> Result<(), Error> {
         check_limits(&sent)?;
         let content = self.clone();
-        self.coordinator.uncancelled(async move {
-            let sent = verified(sent).await?;
-            let contents: Vec<NewContent> = stream::iter(sent)
-                .map(|sent| content.placed(sent))
-                .buffered(OBJECTS_AT_ONCE)
-                .try_collect()
-                .await?;
-            content.keep(sender, &contents).await
-        })
-        .await
+        self.coordinator
+            .uncancelled(async move {
+                let sent = verified(sent).await?;
+                let contents: Vec<NewContent> = stream::iter(sent)
+                    .map(|sent| content.placed(sent))
+                    .buffered(OBJECTS_AT_ONCE)
+                    .try_collect()
+                    .await?;
+                content.keep(sender, &contents).await
+            })
+            .await
     }
 
     /// Puts bytes that are too large for the database into an object.
@@ -63,11 +64,7 @@ impl Content {
     }
 
     /// Notes verified and durable contents as sent by the repository.
-    pub(super) async fn keep(
-        &self,
-        sender: Sender,
-        contents: &[NewContent],
-    ) -> Result<(), Error> {
+    pub(super) async fn keep(&self, sender: Sender, contents: &[NewContent]) -> Result<(), Error> {
         let now = self.now();
         let (network, repository) = (sender.network, sender.repository);
         let unused = self

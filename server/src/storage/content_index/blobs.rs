@@ -238,7 +238,12 @@ async fn insert_objects<C: ConnectionTrait>(
     }
     let records = blobs.iter().map(|(blob, digest, size)| {
         let (size, path) = (size.to_string(), object_path(*blob).to_string());
-        [blob.to_bytes(), digest.0.to_vec(), size.into_bytes(), path.into_bytes()]
+        [
+            blob.to_bytes(),
+            digest.0.to_vec(),
+            size.into_bytes(),
+            path.into_bytes(),
+        ]
     });
     let values = [network.0.into(), record_list(records).into(), now.into()];
     sql::execute(transaction, INSERT_OBJECTS, values).await?;

@@ -7,6 +7,7 @@
 use std::io;
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
@@ -15,7 +16,7 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use uuid::Uuid;
 
-use super::upload_file::UploadFile;
+use super::upload_file::{UploadFile, blocking};
 use crate::domain::ids::BlobId;
 
 /// Why an object could not be used.
@@ -172,6 +173,20 @@ impl Objects {
         UploadFile::open(path, committed).await
     }
 
+    /// Deletes what a crash left of objects that were being put: files beside them with `#` and a number at the end,
+    /// which no listing shows. Answers how many.
+    ///
+    /// # Errors
+    /// When the content store fails.
+    pub async fn delete_staging(&self, written_before: i64) -> Result<u64, ObjectError> {
+        let path = self.root.join("blobs");
+        blocking(move || {
+            let deleted = delete_staging(&path, written_before);
+            deleted.map_err(|source| ObjectError::File { path, source })
+        })
+        .await
+    }
+
     /// What lies in the content store, in chunks; with foreign files left out.
     ///
     /// # Errors
@@ -187,6 +202,29 @@ impl Objects {
             .try_chunks(chunk)
             .map(|listed| listed.map_err(|error| error.1))
     }
+}
+
+fn delete_staging(blobs: &FilePath, written_before: i64) -> io::Result<u64> {
+    let mut deleted = 0;
+    for directory in std::fs::read_dir(blobs)? {
+        for entry in std::fs::read_dir(directory?.path())? {
+            let entry = entry?;
+            if !entry.file_name().to_string_lossy().contains('#') {
+                continue;
+            }
+            let age = entry
+                .metadata()?
+                .modified()?
+                .duration_since(SystemTime::UNIX_EPOCH);
+            let written_at =
+                age.map_or(0, |age| i64::try_from(age.as_micros()).unwrap_or(i64::MAX));
+            if written_at < written_before {
+                std::fs::remove_file(entry.path())?;
+                deleted += 1;
+            }
+        }
+    }
+    Ok(deleted)
 }
 
 fn object_file(meta: &object_store::ObjectMeta) -> Option<ObjectFile> {

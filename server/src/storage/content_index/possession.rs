@@ -99,11 +99,7 @@ pub async fn touch_in<C: ConnectionTrait>(
     digests: &[Digest],
     now: i64,
 ) -> Result<(), Error> {
-    let values = [
-        repository.0.into(),
-        digest_list(digests).into(),
-        now.into(),
-    ];
+    let values = [repository.0.into(), digest_list(digests).into(), now.into()];
     sql::execute(transaction, TOUCH, values).await?;
     Ok(())
 }

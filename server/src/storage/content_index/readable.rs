@@ -3,7 +3,7 @@
 //! This is the one place where rights to content are decided. A foreign or unknown name, a digest that the named thing
 //! does not have, and content that is gone all answer the same: nothing.
 
-use sea_orm::{ConnectionTrait, Value};
+use sea_orm::ConnectionTrait;
 use serde_json::json;
 
 use super::blobs::blob_of_row;
@@ -15,11 +15,37 @@ use crate::storage::{Error, sql};
 
 /// Who reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Reader {
-    /// The network of the credential.
-    pub network: NetworkId,
-    /// The repository of an agent; `None` for users, whose role lets them see everything in the network.
-    pub repository: Option<RepositoryId>,
+pub enum Reader {
+    /// The agent of a repository: what the sets of its repository name.
+    Agent {
+        /// The network of the credential.
+        network: NetworkId,
+        /// The repository of the credential.
+        repository: RepositoryId,
+    },
+    /// A user: every role sees everything in the network.
+    User {
+        /// The network of the credential.
+        network: NetworkId,
+    },
+    /// An operator, who is a user of every network.
+    Operator,
+}
+
+impl Reader {
+    fn network(self) -> Option<i64> {
+        match self {
+            Self::Agent { network, .. } | Self::User { network } => Some(network.0),
+            Self::Operator => None,
+        }
+    }
+
+    fn repository(self) -> Option<i64> {
+        match self {
+            Self::Agent { repository, .. } => Some(repository.0),
+            Self::User { .. } | Self::Operator => None,
+        }
+    }
 }
 
 /// What gives the right.
@@ -62,7 +88,7 @@ pub struct Readable {
 
 const BY_MEMBER: &str = "SELECT w.value ->> 0, b.id, b.size FROM json_each(?1) AS w \
     CROSS JOIN member AS m ON m.id = unhex(w.value ->> 2) \
-    CROSS JOIN sync_set AS s ON s.id = m.set_id AND s.network = ?2 \
+    CROSS JOIN sync_set AS s ON s.id = m.set_id AND s.network = ifnull(?2, s.network) \
     CROSS JOIN content AS c ON c.repository IN (s.on_premise_repository, s.cloud_repository) \
     AND c.digest = unhex(w.value ->> 1) \
     CROSS JOIN blob AS b ON b.id = c.blob AND b.state = 'W' \
@@ -73,11 +99,11 @@ const BY_MEMBER: &str = "SELECT w.value ->> 0, b.id, b.size FROM json_each(?1) A
 
 /// A conflict names content through the versions that keep it, so it can be read when the set is long gone.
 const BY_CONFLICT: &str = "SELECT w.value ->> 0, b.id, b.size FROM json_each(?1) AS w \
-    CROSS JOIN conflict AS k ON k.id = unhex(w.value ->> 2) AND k.network = ?2 \
+    CROSS JOIN conflict AS k ON k.id = unhex(w.value ->> 2) AND k.network = ifnull(?2, k.network) \
     AND unhex(w.value ->> 1) IN (k.on_premise_digest, k.cloud_digest) \
     CROSS JOIN version AS v ON v.member = k.member AND v.digest = unhex(w.value ->> 1) \
     CROSS JOIN content AS c ON c.repository = v.repository AND c.digest = v.digest \
-    CROSS JOIN blob AS b ON b.id = c.blob AND b.network = ?2 AND b.state = 'W' \
+    CROSS JOIN blob AS b ON b.id = c.blob AND b.network = ifnull(?2, b.network) AND b.state = 'W' \
     WHERE ?3 IS NULL OR v.repository = ?3 OR EXISTS (SELECT 1 FROM sync_set AS s WHERE s.id = k.set_id \
     AND ?3 IN (s.on_premise_repository, s.cloud_repository))";
 
@@ -85,7 +111,7 @@ const BY_VERSION: &str = "SELECT w.value ->> 0, b.id, b.size FROM json_each(?1) 
     CROSS JOIN version AS v ON v.member = unhex(w.value ->> 2) AND v.position = w.value ->> 3 \
     AND v.side = w.value ->> 4 AND v.digest = unhex(w.value ->> 1) \
     CROSS JOIN content AS c ON c.repository = v.repository AND c.digest = v.digest \
-    CROSS JOIN blob AS b ON b.id = c.blob AND b.network = ?2 AND b.state = 'W' \
+    CROSS JOIN blob AS b ON b.id = c.blob AND b.network = ifnull(?2, b.network) AND b.state = 'W' \
     WHERE NOT EXISTS (SELECT 1 FROM member AS m WHERE m.id = v.member AND m.set_id <> unhex(w.value ->> 5)) \
     AND (?3 IS NULL OR v.repository = ?3 OR EXISTS (SELECT 1 FROM member AS m JOIN sync_set AS s ON s.id = m.set_id \
     WHERE m.id = v.member AND ?3 IN (s.on_premise_repository, s.cloud_repository)))";
@@ -121,11 +147,16 @@ async fn ask<C: ConnectionTrait>(
     list: String,
     answers: &mut [Option<Readable>],
 ) -> Result<(), Error> {
-    let repository: Value = reader.repository.map(|repository| repository.0).into();
-    let values = [list.into(), reader.network.0.into(), repository];
+    let values = [
+        list.into(),
+        reader.network().into(),
+        reader.repository().into(),
+    ];
     for row in sql::all(connection, text, values).await? {
         let index: i64 = row.try_get_by_index(0)?;
-        let answer = usize::try_from(index).ok().and_then(|index| answers.get_mut(index));
+        let answer = usize::try_from(index)
+            .ok()
+            .and_then(|index| answers.get_mut(index));
         if let Some(answer) = answer {
             *answer = Some(Readable {
                 blob: blob_of_row(&row, 1)?,
@@ -151,12 +182,21 @@ impl Lists {
             let digest = source.digest.to_string();
             match source.name {
                 SourceName::Member(id) => {
-                    lists.members.push(json!([index, digest, id.0.simple().to_string()]));
+                    lists
+                        .members
+                        .push(json!([index, digest, id.0.simple().to_string()]));
                 }
                 SourceName::Conflict(id) => {
-                    lists.conflicts.push(json!([index, digest, id.0.simple().to_string()]));
+                    lists
+                        .conflicts
+                        .push(json!([index, digest, id.0.simple().to_string()]));
                 }
-                SourceName::Version { set, member, position, side } => lists.versions.push(json!([
+                SourceName::Version {
+                    set,
+                    member,
+                    position,
+                    side,
+                } => lists.versions.push(json!([
                     index,
                     digest,
                     member.0.simple().to_string(),

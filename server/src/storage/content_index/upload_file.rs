@@ -122,7 +122,8 @@ fn hash(file: &mut File, committed: u64) -> io::Result<Sha256> {
     }
 }
 
-async fn blocking<T: Send + 'static>(
+/// Runs work that waits for a disk where it holds up nothing else.
+pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, ObjectError> + Send + 'static,
 ) -> Result<T, ObjectError> {
     tokio::task::spawn_blocking(work)
