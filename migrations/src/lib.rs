@@ -70,7 +70,10 @@ pub async fn schema_state(database: &DatabaseConnection) -> Result<SchemaState, 
 /// Runs the statements of a migration in order.
 async fn run(manager: &SchemaManager<'_>, statements: &[&str]) -> Result<(), DbErr> {
     for statement in statements {
-        manager.get_connection().execute_unprepared(statement).await?;
+        manager
+            .get_connection()
+            .execute_unprepared(statement)
+            .await?;
     }
     Ok(())
 }

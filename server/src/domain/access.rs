@@ -4,25 +4,6 @@ use serde::{Deserialize, Serialize};
 
 pub use super::projection::Side;
 
-impl Side {
-    /// The short name that tables and texts use.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::OnPremise => "ON_PREMISE",
-            Self::Cloud => "CLOUD",
-        }
-    }
-
-    /// Reads what [`Side::name`] gave.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        [Self::OnPremise, Self::Cloud]
-            .into_iter()
-            .find(|side| side.name() == name)
-    }
-}
-
 /// What a user's token allows; each role may do all that the ones before it may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Role {

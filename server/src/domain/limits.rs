@@ -121,3 +121,5 @@ const _: () = assert!(READ_CHUNK_BYTES < MESSAGE_BYTES_MAX);
 const _: () = assert!(DIGESTS_PER_CALL_MAX <= TRANSACTION_ROWS_MAX);
 const _: () = assert!(CONTENT_BATCH_ITEMS_MAX <= TRANSACTION_ROWS_MAX);
 const _: () = assert!(COLLECT_ROWS_MAX <= TRANSACTION_ROWS_MAX);
+/// Microseconds for which superseded content is kept (R-CNT-2).
+pub const SUPERSEDED_KEPT_MICROSECONDS: i64 = 30 * 24 * 3_600 * 1_000_000;

@@ -63,6 +63,12 @@ pub enum Error {
         /// The value.
         value: String,
     },
+    /// A row cannot be read as what it should be.
+    #[error("{what} cannot be read; restore the database from a backup")]
+    Corrupt {
+        /// What it should be.
+        what: &'static str,
+    },
     /// The database is away: full, unreadable, or all its connections are taken.
     #[error("the database cannot be used now")]
     Unavailable(#[source] DbErr),

@@ -20,6 +20,7 @@ mod lock;
 pub mod open;
 mod repositories;
 pub mod sql;
+pub mod sync;
 mod tokens;
 pub mod tx;
 

@@ -10,7 +10,7 @@ use super::Error;
 /// Whatever the database answers.
 pub async fn execute<C: ConnectionTrait>(
     connection: &C,
-    text: &'static str,
+    text: &str,
     values: impl IntoIterator<Item = Value>,
 ) -> Result<u64, Error> {
     let statement = statement(connection, text, values);
@@ -23,7 +23,7 @@ pub async fn execute<C: ConnectionTrait>(
 /// Whatever the database answers.
 pub async fn all<C: ConnectionTrait>(
     connection: &C,
-    text: &'static str,
+    text: &str,
     values: impl IntoIterator<Item = Value>,
 ) -> Result<Vec<QueryResult>, Error> {
     let statement = statement(connection, text, values);
@@ -36,7 +36,7 @@ pub async fn all<C: ConnectionTrait>(
 /// Whatever the database answers.
 pub async fn one<C: ConnectionTrait>(
     connection: &C,
-    text: &'static str,
+    text: &str,
     values: impl IntoIterator<Item = Value>,
 ) -> Result<Option<QueryResult>, Error> {
     let statement = statement(connection, text, values);
@@ -45,7 +45,7 @@ pub async fn one<C: ConnectionTrait>(
 
 fn statement<C: ConnectionTrait>(
     connection: &C,
-    text: &'static str,
+    text: &str,
     values: impl IntoIterator<Item = Value>,
 ) -> Statement {
     Statement::from_sql_and_values(connection.get_database_backend(), text, values)

@@ -25,8 +25,13 @@ pub async fn sequence_in<C: ConnectionTrait>(
 ) -> Result<Sequence, Error> {
     let text = "SELECT epoch, batch_number FROM repository WHERE id = ?";
     let row = sql::one(tx, text, [repository.0.into()]).await?;
-    let row = row.ok_or(Error::Corrupt { what: "the row of a repository" })?;
-    Ok(Sequence { epoch: row.try_get_by_index(0)?, number: row.try_get_by_index(1)? })
+    let row = row.ok_or(Error::Corrupt {
+        what: "the row of a repository",
+    })?;
+    Ok(Sequence {
+        epoch: row.try_get_by_index(0)?,
+        number: row.try_get_by_index(1)?,
+    })
 }
 
 /// The stored answer to an earlier batch, with its id.
@@ -43,7 +48,9 @@ pub async fn answer_in<C: ConnectionTrait>(
         return Ok(None);
     };
     let id: Vec<u8> = row.try_get_by_index(0)?;
-    let id = BatchId::from_bytes(&id).ok_or(Error::Corrupt { what: "the id of a batch" })?;
+    let id = BatchId::from_bytes(&id).ok_or(Error::Corrupt {
+        what: "the id of a batch",
+    })?;
     Ok(Some((id, row.try_get_by_index(1)?)))
 }
 
@@ -60,13 +67,23 @@ pub async fn accept_in<C: ConnectionTrait>(
 ) -> Result<(), Error> {
     let insert = "INSERT INTO batch_result (repository, number, batch_id, answer) VALUES (?,?,?,?)";
     let id = id.to_bytes();
-    let values = [repository.0.into(), number.into(), id.clone().into(), answer.into()];
+    let values = [
+        repository.0.into(),
+        number.into(),
+        id.clone().into(),
+        answer.into(),
+    ];
     sql::execute(tx, insert, values).await?;
     let prune = "DELETE FROM batch_result WHERE repository = ? AND number <= ?";
     let oldest = number - BATCH_ANSWERS_KEPT;
     sql::execute(tx, prune, [repository.0.into(), oldest.into()]).await?;
     let update = "UPDATE repository SET batch_number = ?, batch_id = ?, cursor = ? WHERE id = ?";
-    let values = [number.into(), id.into(), cursor.to_vec().into(), repository.0.into()];
+    let values = [
+        number.into(),
+        id.into(),
+        cursor.to_vec().into(),
+        repository.0.into(),
+    ];
     sql::execute(tx, update, values).await?;
     Ok(())
 }

@@ -170,7 +170,9 @@ fn side(cloud: bool) -> Side {
 }
 
 fn corrupt<E>(_: E) -> Error {
-    Error::Corrupt { what: "the body of a row" }
+    Error::Corrupt {
+        what: "the body of a row",
+    }
 }
 
 impl From<&Projection> for ProjectionBody {
@@ -178,7 +180,10 @@ impl From<&Projection> for ProjectionBody {
         Self {
             folder: projection.kind == NodeKind::Folder,
             name: projection.name.clone(),
-            digest: projection.content.map(|content| content.digest.0.to_vec()).unwrap_or_default(),
+            digest: projection
+                .content
+                .map(|content| content.digest.0.to_vec())
+                .unwrap_or_default(),
             size: projection.content.map_or(0, |content| content.size),
             properties: projection.properties.iter().map(property_body).collect(),
             node_type: projection.node_type.clone(),
@@ -197,7 +202,10 @@ fn property_body((name, value): (&String, &PropertyValue)) -> PropertyBody {
         }
         PropertyValue::TextList(texts) => ValueBody::TextList(TextListBody { texts }),
     };
-    PropertyBody { name: name.clone(), value: Some(value) }
+    PropertyBody {
+        name: name.clone(),
+        value: Some(value),
+    }
 }
 
 fn property(body: PropertyBody) -> Option<(String, PropertyValue)> {
@@ -216,10 +224,18 @@ impl From<ProjectionBody> for Projection {
     fn from(body: ProjectionBody) -> Self {
         let size = body.size;
         Self {
-            kind: if body.folder { NodeKind::Folder } else { NodeKind::Document },
+            kind: if body.folder {
+                NodeKind::Folder
+            } else {
+                NodeKind::Document
+            },
             name: body.name,
             content: Digest::from_bytes(&body.digest).map(|digest| ContentRef { digest, size }),
-            properties: body.properties.into_iter().filter_map(property).collect::<Properties>(),
+            properties: body
+                .properties
+                .into_iter()
+                .filter_map(property)
+                .collect::<Properties>(),
             node_type: body.node_type,
         }
     }
@@ -236,7 +252,9 @@ pub fn encode_projection(projection: &Projection) -> Vec<u8> {
 /// # Errors
 /// [`Error::Corrupt`].
 pub fn decode_projection(bytes: &[u8]) -> Result<Arc<Projection>, Error> {
-    Ok(Arc::new(ProjectionBody::decode(bytes).map_err(corrupt)?.into()))
+    Ok(Arc::new(
+        ProjectionBody::decode(bytes).map_err(corrupt)?.into(),
+    ))
 }
 
 fn state_body(state: &State) -> StateBody {
@@ -296,9 +314,12 @@ pub fn choice(number: i32) -> Option<PeerChoice> {
 fn blocked_body((on, obstacle): &(Side, Obstacle)) -> BlockedBody {
     let cloud = *on == Side::Cloud;
     match obstacle {
-        Obstacle::Name(node, name) => {
-            BlockedBody { cloud, node: node.0.clone(), name: name.clone(), folder: Vec::new() }
-        }
+        Obstacle::Name(node, name) => BlockedBody {
+            cloud,
+            node: node.0.clone(),
+            name: name.clone(),
+            folder: Vec::new(),
+        },
         Obstacle::Folder(member) => BlockedBody {
             cloud,
             node: String::new(),
@@ -319,8 +340,14 @@ fn blocked(body: BlockedBody) -> (Side, Obstacle) {
 /// Writes what of a member has no column of its own.
 #[must_use]
 pub fn encode_member(member: &Member) -> Vec<u8> {
-    let deleting =
-        |on: Side| choice_number(member.deleting.filter(|(side, _)| *side == on).map(|(_, c)| c));
+    let deleting = |on: Side| {
+        choice_number(
+            member
+                .deleting
+                .filter(|(side, _)| *side == on)
+                .map(|(_, c)| c),
+        )
+    };
     let failed = match &member.state {
         MemberState::Failed(failed) => Some(failure_body(failed)),
         _ => None,
@@ -331,10 +358,16 @@ pub fn encode_member(member: &Member) -> Vec<u8> {
         transient: member.transient.as_ref().map(failure_body),
         hold: member.hold.map_or(0, |hold| hold as i32),
         cloud_copy_deleted: member.cloud_copy_deleted,
-        conflict: member.conflict.map(ConflictId::to_bytes).unwrap_or_default(),
+        conflict: member
+            .conflict
+            .map(ConflictId::to_bytes)
+            .unwrap_or_default(),
         deleting_on_premise: deleting(Side::OnPremise),
         deleting_on_cloud: deleting(Side::Cloud),
-        restoring_digest: member.restoring.map(|c| c.digest.0.to_vec()).unwrap_or_default(),
+        restoring_digest: member
+            .restoring
+            .map(|c| c.digest.0.to_vec())
+            .unwrap_or_default(),
         restoring_size: member.restoring.map_or(0, |content| content.size),
         choice: choice_number(member.choice),
         due: member.due.map(|due| DueBody {
@@ -364,7 +397,9 @@ pub fn decode_member(member: &mut Member, state_number: i32, bytes: &[u8]) -> Re
         _ => MemberState::Pending,
     };
     member.transient = body.transient.map(failure);
-    member.hold = [Hold::Parent, Hold::Name].into_iter().find(|hold| *hold as i32 == body.hold);
+    member.hold = [Hold::Parent, Hold::Name]
+        .into_iter()
+        .find(|hold| *hold as i32 == body.hold);
     member.cloud_copy_deleted = body.cloud_copy_deleted;
     member.conflict = ConflictId::from_bytes(&body.conflict);
     member.deleting = choice(body.deleting_on_premise)
@@ -376,12 +411,19 @@ pub fn decode_member(member: &mut Member, state_number: i32, bytes: &[u8]) -> Re
     member.choice = choice(body.choice);
     member.due = body.due.and_then(|due| {
         let lane = Lane::from_number(due.lane)?;
-        Some(Due { side: side(due.cloud), lane, not_before: due.not_before })
+        Some(Due {
+            side: side(due.cloud),
+            lane,
+            not_before: due.not_before,
+        })
     });
     member.blocked = body.blocked.map(blocked);
     member.last_synced_at = body.last_synced_at;
-    member.restlessness =
-        Restlessness { stale: body.stale, flips: body.flips, flips_since: body.flips_since };
+    member.restlessness = Restlessness {
+        stale: body.stale,
+        flips: body.flips,
+        flips_since: body.flips_since,
+    };
     Ok(())
 }
 
@@ -393,7 +435,14 @@ pub type ConflictParts = ([Option<State>; 3], [String; 2]);
 pub fn encode_conflict(states: [Option<&State>; 3], actors: [&str; 2]) -> Vec<u8> {
     let [base, on_premise, cloud] = states.map(|state| state.map(state_body));
     let [on_premise_actor, cloud_actor] = actors.map(ToOwned::to_owned);
-    ConflictBody { base, on_premise, cloud, on_premise_actor, cloud_actor }.encode_to_vec()
+    ConflictBody {
+        base,
+        on_premise,
+        cloud,
+        on_premise_actor,
+        cloud_actor,
+    }
+    .encode_to_vec()
 }
 
 /// Reads what [`encode_conflict`] wrote.
@@ -421,7 +470,10 @@ mod tests {
             ("c".to_owned(), PropertyValue::Timestamp(-1, 5)),
             ("d".to_owned(), PropertyValue::TextList(vec!["x".into()])),
         ];
-        let content = ContentRef { digest: Digest([7; 32]), size: 3 };
+        let content = ContentRef {
+            digest: Digest([7; 32]),
+            size: 3,
+        };
         let projection = Projection {
             kind: NodeKind::Document,
             name: "n".into(),
@@ -429,7 +481,10 @@ mod tests {
             properties: properties.into(),
             node_type: "t".into(),
         };
-        member.base = Some(State { projection: Arc::new(projection), parent: Some(id) });
+        member.base = Some(State {
+            projection: Arc::new(projection),
+            parent: Some(id),
+        });
         let failed = Failure {
             reason: Reason::Unknown,
             message: "m".into(),
@@ -444,10 +499,18 @@ mod tests {
         member.deleting = Some((Side::Cloud, PeerChoice::Keep));
         member.restoring = Some(content);
         member.choice = Some(PeerChoice::Remove);
-        member.due = Some(Due { side: Side::Cloud, lane: Lane::Aside, not_before: 9 });
+        member.due = Some(Due {
+            side: Side::Cloud,
+            lane: Lane::Aside,
+            not_before: 9,
+        });
         member.blocked = Some((Side::Cloud, Obstacle::Name(NodeId("f".into()), "k".into())));
         member.last_synced_at = Some(0);
-        member.restlessness = Restlessness { stale: 1, flips: 2, flips_since: 3 };
+        member.restlessness = Restlessness {
+            stale: 1,
+            flips: 2,
+            flips_since: 3,
+        };
         member
     }
 

@@ -26,20 +26,33 @@ pub async fn insert_in<C: ConnectionTrait>(
     network: NetworkId,
     conflicts: &[Conflict],
 ) -> Result<(), Error> {
-    INSERT.rows(tx, conflicts.iter().map(|conflict| row(network, conflict)).collect()).await
+    INSERT
+        .rows(
+            tx,
+            conflicts
+                .iter()
+                .map(|conflict| row(network, conflict))
+                .collect(),
+        )
+        .await
 }
 
 fn row(network: NetworkId, conflict: &Conflict) -> Vec<Value> {
     let digest = |side: Side| {
         let state = conflict.states.get(side).as_ref();
-        state.and_then(|state| state.projection.content).map(|content| content.digest.0.to_vec())
+        state
+            .and_then(|state| state.projection.content)
+            .map(|content| content.digest.0.to_vec())
     };
     let states: [Option<&State>; 3] = [
         conflict.base.as_ref(),
         conflict.states.on_premise.as_ref(),
         conflict.states.cloud.as_ref(),
     ];
-    let actors = [conflict.actors.on_premise.as_str(), conflict.actors.cloud.as_str()];
+    let actors = [
+        conflict.actors.on_premise.as_str(),
+        conflict.actors.cloud.as_str(),
+    ];
     vec![
         conflict.id.to_bytes().into(),
         network.0.into(),
@@ -67,7 +80,10 @@ fn read(row: &QueryResult) -> Result<Conflict, Error> {
         kind: ConflictKind::from_number(row.try_get_by_index(3)?).ok_or_else(corrupt)?,
         base,
         states: Sides { on_premise, cloud },
-        actors: Sides { on_premise: on_premise_actor, cloud: cloud_actor },
+        actors: Sides {
+            on_premise: on_premise_actor,
+            cloud: cloud_actor,
+        },
         winner: Side::from_name(&winner).ok_or_else(corrupt)?,
         at: row.try_get_by_index(5)?,
     })
@@ -85,7 +101,12 @@ impl Store {
     ) -> Result<Option<Conflict>, Error> {
         let text = "SELECT id, set_id, member, kind, winner, at, body FROM conflict \
                     WHERE network = ? AND id = ?";
-        let row = sql::one(self.reader(), text, [network.0.into(), id.to_bytes().into()]).await?;
+        let row = sql::one(
+            self.reader(),
+            text,
+            [network.0.into(), id.to_bytes().into()],
+        )
+        .await?;
         row.as_ref().map(read).transpose()
     }
 
@@ -104,17 +125,25 @@ impl Store {
         let limit: Value = i64::try_from(limit).unwrap_or(i64::MAX).into();
         let rows = match member {
             None => {
-                let text = format!(
-                    "{COLUMNS} WHERE network = ? AND id < ? ORDER BY id DESC LIMIT ?"
-                );
-                sql::all(self.reader(), &text, [network.0.into(), before.into(), limit]).await?
+                let text =
+                    format!("{COLUMNS} WHERE network = ? AND id < ? ORDER BY id DESC LIMIT ?");
+                sql::all(
+                    self.reader(),
+                    &text,
+                    [network.0.into(), before.into(), limit],
+                )
+                .await?
             }
             Some(member) => {
                 let text = format!(
                     "{COLUMNS} WHERE network = ? AND member = ? AND id < ? ORDER BY id DESC LIMIT ?"
                 );
-                let values =
-                    [network.0.into(), member.to_bytes().into(), before.into(), limit];
+                let values = [
+                    network.0.into(),
+                    member.to_bytes().into(),
+                    before.into(),
+                    limit,
+                ];
                 sql::all(self.reader(), &text, values).await?
             }
         };

@@ -61,6 +61,9 @@ impl Store {
     ) -> Result<Option<i64>, Error> {
         let text = "SELECT min(not_before) FROM due WHERE repository = ? AND not_before > ?";
         let row = sql::one(self.reader(), text, [repository.0.into(), now.into()]).await?;
-        Ok(row.map(|row| row.try_get_by_index::<Option<i64>>(0)).transpose()?.flatten())
+        Ok(row
+            .map(|row| row.try_get_by_index::<Option<i64>>(0))
+            .transpose()?
+            .flatten())
     }
 }

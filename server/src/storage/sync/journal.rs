@@ -54,8 +54,13 @@ pub struct Row {
 pub async fn lock_in<C: ConnectionTrait>(tx: &C, network: NetworkId) -> Result<Mark, Error> {
     let text = "UPDATE journal_head SET mark = mark WHERE network = ? RETURNING position, mark";
     let row = sql::one(tx, text, [network.0.into()]).await?;
-    let row = row.ok_or(Error::Corrupt { what: "the journal head of a network" })?;
-    Ok(Mark { position: row.try_get_by_index(0)?, mark: row.try_get_by_index(1)? })
+    let row = row.ok_or(Error::Corrupt {
+        what: "the journal head of a network",
+    })?;
+    Ok(Mark {
+        position: row.try_get_by_index(0)?,
+        mark: row.try_get_by_index(1)?,
+    })
 }
 
 /// Appends entries; returns the head behind them.
@@ -108,7 +113,10 @@ fn read(row: &QueryResult) -> Result<Row, Error> {
     let set: Option<Vec<u8>> = row.try_get_by_index(2)?;
     let member: Option<Vec<u8>> = row.try_get_by_index(3)?;
     Ok(Row {
-        at: Mark { position: row.try_get_by_index(0)?, mark: row.try_get_by_index(1)? },
+        at: Mark {
+            position: row.try_get_by_index(0)?,
+            mark: row.try_get_by_index(1)?,
+        },
         set: set.and_then(|bytes| SyncSetId::from_bytes(&bytes)),
         member: member.and_then(|bytes| MemberId::from_bytes(&bytes)),
         kind: row.try_get_by_index(4)?,
@@ -134,8 +142,11 @@ impl Store {
         let text = "SELECT position, mark, set_id, member, kind, side, at, actor, node_name, \
                     message FROM journal WHERE network = ? AND position > ? \
                     ORDER BY position LIMIT ?";
-        let values =
-            [network.0.into(), after.into(), i64::try_from(limit).unwrap_or(i64::MAX).into()];
+        let values = [
+            network.0.into(),
+            after.into(),
+            i64::try_from(limit).unwrap_or(i64::MAX).into(),
+        ];
         let rows = sql::all(self.reader(), text, values).await?;
         rows.iter().map(read).collect()
     }
@@ -161,8 +172,13 @@ impl Store {
     pub async fn journal_head(&self, network: NetworkId) -> Result<(Mark, i64), Error> {
         let text = "SELECT position, mark, generation FROM journal_head WHERE network = ?";
         let row = sql::one(self.reader(), text, [network.0.into()]).await?;
-        let row = row.ok_or(Error::Corrupt { what: "the journal head of a network" })?;
-        let head = Mark { position: row.try_get_by_index(0)?, mark: row.try_get_by_index(1)? };
+        let row = row.ok_or(Error::Corrupt {
+            what: "the journal head of a network",
+        })?;
+        let head = Mark {
+            position: row.try_get_by_index(0)?,
+            mark: row.try_get_by_index(1)?,
+        };
         Ok((head, row.try_get_by_index(2)?))
     }
 }

@@ -123,10 +123,18 @@ pub async fn load<C: ConnectionTrait>(
     children(connection, loaded, &sorted.children).await?;
     waiting(connection, loaded, &sorted.waiting, &mut sorted.members).await?;
     copies(connection, loaded, &sorted.copies).await?;
-    sorted.members.extend(loaded.copies.values().flatten().filter_map(|copy| copy.member));
+    sorted.members.extend(
+        loaded
+            .copies
+            .values()
+            .flatten()
+            .filter_map(|copy| copy.member),
+    );
     sorted.members.retain(|id| !loaded.members.contains_key(id));
     members(connection, loaded, &sorted.members).await?;
-    sorted.sets.extend(loaded.members.values().flatten().map(|member| member.set));
+    sorted
+        .sets
+        .extend(loaded.members.values().flatten().map(|member| member.set));
     sorted.sets.retain(|id| !loaded.sets.contains_key(id));
     sets(connection, loaded, &sorted.sets).await?;
     let peers = peers(loaded);
@@ -137,7 +145,9 @@ pub async fn load<C: ConnectionTrait>(
 fn peers(loaded: &Loaded) -> BTreeSet<CopyKey> {
     let mut peers = BTreeSet::new();
     for member in loaded.members.values().flatten() {
-        let Some(Some(set)) = loaded.sets.get(&member.set) else { continue };
+        let Some(Some(set)) = loaded.sets.get(&member.set) else {
+            continue;
+        };
         for side in Side::BOTH {
             if let Some(node) = member.nodes.get(side) {
                 let key = (*set.repositories.get(side), node.clone());
@@ -151,11 +161,15 @@ fn peers(loaded: &Loaded) -> BTreeSet<CopyKey> {
 }
 
 fn pairs<'a>(keys: impl IntoIterator<Item = &'a CopyKey>) -> Vec<(i64, &'a str)> {
-    keys.into_iter().map(|(repository, node)| (repository.0, node.0.as_str())).collect()
+    keys.into_iter()
+        .map(|(repository, node)| (repository.0, node.0.as_str()))
+        .collect()
 }
 
 fn note_copy(loaded: &mut Loaded, copy: Copy) {
-    loaded.copies.insert((copy.repository, copy.node.clone()), Some(copy));
+    loaded
+        .copies
+        .insert((copy.repository, copy.node.clone()), Some(copy));
 }
 
 async fn copies<C: ConnectionTrait>(
@@ -188,7 +202,10 @@ async fn ancestors<C: ConnectionTrait>(
         found.push(read::copy(&row)?);
     }
     // Whatever a chain ends at is known not to be there.
-    let ends: Vec<CopyKey> = found.iter().map(|copy| (copy.repository, copy.parent.clone())).collect();
+    let ends: Vec<CopyKey> = found
+        .iter()
+        .map(|copy| (copy.repository, copy.parent.clone()))
+        .collect();
     for copy in found {
         note_copy(loaded, copy);
     }
@@ -206,15 +223,21 @@ async fn holders<C: ConnectionTrait>(
     if keys.is_empty() {
         return Ok(());
     }
-    let list: Vec<(i64, &str, &str)> =
-        keys.iter().map(|(repository, node, key)| (repository.0, node.0.as_str(), key.as_str())).collect();
+    let list: Vec<(i64, &str, &str)> = keys
+        .iter()
+        .map(|(repository, node, key)| (repository.0, node.0.as_str(), key.as_str()))
+        .collect();
     for key in keys {
         loaded.holders.entry(key.clone()).or_default();
     }
     for row in sql::all(connection, HOLDERS.as_str(), [json(&list)]).await? {
         let copy = read::copy(&row)?;
         let key = (copy.repository, copy.parent.clone(), copy.name_key.clone());
-        loaded.holders.entry(key).or_default().insert(copy.node.clone());
+        loaded
+            .holders
+            .entry(key)
+            .or_default()
+            .insert(copy.node.clone());
         note_copy(loaded, copy);
     }
     Ok(())
@@ -247,8 +270,10 @@ async fn waiting<C: ConnectionTrait>(
     if keys.is_empty() {
         return Ok(());
     }
-    let texts: Vec<(i64, String)> =
-        keys.iter().map(|(repository, obstacle)| (repository.0, obstacle_text(obstacle))).collect();
+    let texts: Vec<(i64, String)> = keys
+        .iter()
+        .map(|(repository, obstacle)| (repository.0, obstacle_text(obstacle)))
+        .collect();
     let by_text: std::collections::BTreeMap<_, _> = texts.iter().zip(keys).collect();
     for key in keys {
         loaded.waiting.entry(key.clone()).or_default();
@@ -259,7 +284,11 @@ async fn waiting<C: ConnectionTrait>(
         let (Some(key), Some(member)) = (by_text.get(&text), MemberId::from_bytes(&member)) else {
             continue;
         };
-        loaded.waiting.entry((*key).clone()).or_default().insert(member);
+        loaded
+            .waiting
+            .entry((*key).clone())
+            .or_default()
+            .insert(member);
         members.insert(member);
     }
     Ok(())
@@ -339,7 +368,9 @@ pub async fn repositories<C: ConnectionTrait>(
                 case_insensitive: declared.case_insensitive,
                 unicode_insensitive: declared.unicode_insensitive,
             },
-            properties: declared.properties.map_or(KeptProperties::All, KeptProperties::Only),
+            properties: declared
+                .properties
+                .map_or(KeptProperties::All, KeptProperties::Only),
             locks: declared.locks,
         };
         loaded.repositories.insert(repository.id, repository);

@@ -72,11 +72,7 @@ impl Store {
     ///
     /// # Errors
     /// Whatever the database answers.
-    pub async fn member(
-        &self,
-        network: NetworkId,
-        id: MemberId,
-    ) -> Result<Option<Member>, Error> {
+    pub async fn member(&self, network: NetworkId, id: MemberId) -> Result<Option<Member>, Error> {
         let values = [id.to_bytes().into(), network.0.into()];
         let row = sql::one(self.reader(), ONE.as_str(), values).await?;
         row.as_ref().map(read::member).transpose()

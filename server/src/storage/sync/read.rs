@@ -59,13 +59,24 @@ pub(super) fn member(row: &QueryResult) -> Result<Member, Error> {
     let id: Vec<u8> = row.try_get_by_index(0)?;
     let set: Vec<u8> = row.try_get_by_index(1)?;
     let kind: i32 = row.try_get_by_index(2)?;
-    let kind = if kind == 2 { NodeKind::Folder } else { NodeKind::Document };
-    let id = MemberId::from_bytes(&id).ok_or(Error::Corrupt { what: "the id of a member" })?;
-    let set = SyncSetId::from_bytes(&set).ok_or(Error::Corrupt { what: "the id of a set" })?;
+    let kind = if kind == 2 {
+        NodeKind::Folder
+    } else {
+        NodeKind::Document
+    };
+    let id = MemberId::from_bytes(&id).ok_or(Error::Corrupt {
+        what: "the id of a member",
+    })?;
+    let set = SyncSetId::from_bytes(&set).ok_or(Error::Corrupt {
+        what: "the id of a set",
+    })?;
     let mut member = Member::new(id, set, kind, row.try_get_by_index(3)?);
     let on_premise: Option<String> = row.try_get_by_index(5)?;
     let cloud: Option<String> = row.try_get_by_index(6)?;
-    member.nodes = Sides { on_premise: on_premise.map(NodeId), cloud: cloud.map(NodeId) };
+    member.nodes = Sides {
+        on_premise: on_premise.map(NodeId),
+        cloud: cloud.map(NodeId),
+    };
     member.version = row.try_get_by_index(7)?;
     let body: Vec<u8> = row.try_get_by_index(8)?;
     codec::decode_member(&mut member, row.try_get_by_index(4)?, &body)?;
@@ -82,13 +93,17 @@ pub(super) fn sync_set(row: &QueryResult) -> Result<SyncSet, Error> {
     let id: Vec<u8> = row.try_get_by_index(0)?;
     let root: Vec<u8> = row.try_get_by_index(4)?;
     Ok(SyncSet {
-        id: SyncSetId::from_bytes(&id).ok_or(Error::Corrupt { what: "the id of a set" })?,
+        id: SyncSetId::from_bytes(&id).ok_or(Error::Corrupt {
+            what: "the id of a set",
+        })?,
         network: NetworkId(row.try_get_by_index(1)?),
         repositories: Sides {
             on_premise: RepositoryId(row.try_get_by_index(2)?),
             cloud: RepositoryId(row.try_get_by_index(3)?),
         },
-        root: MemberId::from_bytes(&root).ok_or(Error::Corrupt { what: "the root of a set" })?,
+        root: MemberId::from_bytes(&root).ok_or(Error::Corrupt {
+            what: "the root of a set",
+        })?,
         target: NodeId(row.try_get_by_index(5)?),
         source_folder: NodeId(row.try_get_by_index(6)?),
         options: Options {

@@ -60,5 +60,7 @@ impl Insert {
 /// Values as a JSON list, for `json_each`; ids and digests as hex, which the statement turns back with `unhex`.
 #[must_use]
 pub fn json<T: serde::Serialize>(items: &T) -> Value {
-    serde_json::to_string(items).unwrap_or_else(|_| "[]".to_owned()).into()
+    serde_json::to_string(items)
+        .unwrap_or_else(|_| "[]".to_owned())
+        .into()
 }

@@ -123,7 +123,10 @@ fn copy_row(copy: &Copy) -> Vec<Value> {
         copy.parent.0.clone().into(),
         copy.name_key.clone().into(),
         copy.revision.clone().into(),
-        copy.projection.content.map(|content| content.digest.0.to_vec()).into(),
+        copy.projection
+            .content
+            .map(|content| content.digest.0.to_vec())
+            .into(),
         copy.locked.into(),
         copy.actor.clone().into(),
         codec::encode_projection(&copy.projection).into(),
@@ -140,7 +143,12 @@ fn member_row(member: &Member) -> Vec<Value> {
     vec![
         member.id.to_bytes().into(),
         member.set.to_bytes().into(),
-        (if member.kind == NodeKind::Folder { 2 } else { 1 }).into(),
+        (if member.kind == NodeKind::Folder {
+            2
+        } else {
+            1
+        })
+        .into(),
         member.direct.into(),
         state.into(),
         reason.into(),
@@ -178,7 +186,10 @@ async fn save_members<C: ConnectionTrait>(
     delete(tx, DELETE_BLOCKED, &derived.blocked_gone).await?;
     DUE.rows(tx, derived.due).await?;
     BLOCKED.rows(tx, derived.blocked).await?;
-    Ok(Wake { repositories: derived.woken, any: false })
+    Ok(Wake {
+        repositories: derived.woken,
+        any: false,
+    })
 }
 
 #[derive(Default)]
@@ -193,19 +204,26 @@ struct Derived {
 impl Derived {
     fn clear(&mut self, loaded: &Loaded, before: Option<&Member>, now: Option<&Member>) {
         let Some(before) = before else { return };
-        let Some(Some(set)) = loaded.sets.get(&before.set) else { return };
+        let Some(Some(set)) = loaded.sets.get(&before.set) else {
+            return;
+        };
         let hex = before.id.0.simple().to_string();
         let same_set = now.is_some_and(|now| now.set == before.set);
         if let Some(due) = before.due
-            && (!same_set || now.and_then(|now| now.due).is_none_or(|now| now.side != due.side))
+            && (!same_set
+                || now
+                    .and_then(|now| now.due)
+                    .is_none_or(|now| now.side != due.side))
         {
-            self.due_gone.push((set.repositories.get(due.side).0, hex.clone()));
+            self.due_gone
+                .push((set.repositories.get(due.side).0, hex.clone()));
         }
         if let Some((side, obstacle)) = &before.blocked
             && now.is_none_or(|now| now.blocked != before.blocked)
         {
             let repository = set.repositories.get(*side).0;
-            self.blocked_gone.push((repository, load::obstacle_text(obstacle), hex));
+            self.blocked_gone
+                .push((repository, load::obstacle_text(obstacle), hex));
         }
     }
 
@@ -239,7 +257,8 @@ impl Derived {
 }
 
 async fn save_sets<C: ConnectionTrait>(tx: &C, effects: &Effects) -> Result<(), Error> {
-    SETS.rows(tx, effects.changes.sets.values().map(set_row).collect()).await
+    SETS.rows(tx, effects.changes.sets.values().map(set_row).collect())
+        .await
 }
 
 fn set_row(set: &SyncSet) -> Vec<Value> {

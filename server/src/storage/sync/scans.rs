@@ -111,7 +111,12 @@ pub async fn kind_in<C: ConnectionTrait>(
     scan: ScanId,
 ) -> Result<Option<ScanKind>, Error> {
     let text = "SELECT kind FROM scan WHERE id = ? AND repository = ?";
-    let row = sql::one(connection, text, [scan.to_bytes().into(), repository.0.into()]).await?;
+    let row = sql::one(
+        connection,
+        text,
+        [scan.to_bytes().into(), repository.0.into()],
+    )
+    .await?;
     let Some(row) = row else { return Ok(None) };
     Ok(Some(match row.try_get_by_index::<i32>(0)? {
         2 => ScanKind::Generation,
@@ -131,7 +136,9 @@ pub async fn rescanning_in<C: ConnectionTrait>(
     let text = "SELECT DISTINCT x.repository FROM scan x JOIN repository r ON r.id = x.repository \
                 WHERE r.network = ? AND x.kind = 2";
     let rows = sql::all(connection, text, [network.0.into()]).await?;
-    rows.iter().map(|row| Ok(RepositoryId(row.try_get_by_index(0)?))).collect()
+    rows.iter()
+        .map(|row| Ok(RepositoryId(row.try_get_by_index(0)?)))
+        .collect()
 }
 
 /// Notes the nodes that a page should have listed and did not; before the page takes effect.
@@ -150,7 +157,11 @@ pub async fn note_suspects_in<C: ConnectionTrait>(
                 WHERE repository = ?2 AND parent = ?3 AND node > ?4 AND (?5 = '' OR node <= ?5) \
                 AND state IN (0, 3) \
                 AND node NOT IN (SELECT value FROM json_each(?6))";
-    let listed: Vec<&str> = page.children.iter().map(|child| child.node.0.as_str()).collect();
+    let listed: Vec<&str> = page
+        .children
+        .iter()
+        .map(|child| child.node.0.as_str())
+        .collect();
     let values = [
         page.scan.to_bytes().into(),
         repository.0.into(),
@@ -187,8 +198,16 @@ pub async fn take_suspects_in<C: ConnectionTrait>(
 ) -> Result<Vec<NodeId>, Error> {
     let text = "SELECT node FROM suspect WHERE scan = ?";
     let rows = sql::all(tx, text, [scan.to_bytes().into()]).await?;
-    let nodes = rows.iter().map(|row| Ok(NodeId(row.try_get_by_index(0)?))).collect();
-    sql::execute(tx, "DELETE FROM suspect WHERE scan = ?", [scan.to_bytes().into()]).await?;
+    let nodes = rows
+        .iter()
+        .map(|row| Ok(NodeId(row.try_get_by_index(0)?)))
+        .collect();
+    sql::execute(
+        tx,
+        "DELETE FROM suspect WHERE scan = ?",
+        [scan.to_bytes().into()],
+    )
+    .await?;
     nodes
 }
 
@@ -197,7 +216,12 @@ pub async fn take_suspects_in<C: ConnectionTrait>(
 /// # Errors
 /// Whatever the database answers.
 pub async fn finish_in<C: ConnectionTrait>(tx: &C, scan: ScanId) -> Result<(), Error> {
-    sql::execute(tx, "DELETE FROM scan WHERE id = ?", [scan.to_bytes().into()]).await?;
+    sql::execute(
+        tx,
+        "DELETE FROM scan WHERE id = ?",
+        [scan.to_bytes().into()],
+    )
+    .await?;
     Ok(())
 }
 

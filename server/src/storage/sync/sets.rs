@@ -16,7 +16,10 @@ static LIST: LazyLock<String> = LazyLock::new(|| {
     )
 });
 static ONE: LazyLock<String> = LazyLock::new(|| {
-    format!("SELECT {} FROM sync_set s WHERE s.network = ? AND s.id = ?", read::SET)
+    format!(
+        "SELECT {} FROM sync_set s WHERE s.network = ? AND s.id = ?",
+        read::SET
+    )
 });
 
 impl Store {
@@ -90,7 +93,12 @@ pub async fn set_of_request_in<C: ConnectionTrait>(
     request: &[u8],
 ) -> Result<Option<SyncSetId>, Error> {
     let text = "SELECT set_id FROM sync_set_request WHERE network = ? AND request = ?";
-    let row = sql::one(connection, text, [network.0.into(), request.to_vec().into()]).await?;
+    let row = sql::one(
+        connection,
+        text,
+        [network.0.into(), request.to_vec().into()],
+    )
+    .await?;
     let Some(row) = row else { return Ok(None) };
     let id: Vec<u8> = row.try_get_by_index(0)?;
     Ok(SyncSetId::from_bytes(&id))
@@ -107,7 +115,11 @@ pub async fn note_request_in<C: ConnectionTrait>(
     set: SyncSetId,
 ) -> Result<(), Error> {
     let text = "INSERT INTO sync_set_request (network, request, set_id) VALUES (?, ?, ?)";
-    let values = [network.0.into(), request.to_vec().into(), set.to_bytes().into()];
+    let values = [
+        network.0.into(),
+        request.to_vec().into(),
+        set.to_bytes().into(),
+    ];
     sql::execute(tx, text, values).await?;
     Ok(())
 }

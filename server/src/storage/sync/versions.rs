@@ -68,7 +68,11 @@ pub async fn change_in<C: ConnectionTrait>(
         let keys: Vec<(String, &str, String)> = losers
             .iter()
             .map(|(member, side, digest)| {
-                (member.0.simple().to_string(), side.name(), digest.to_string())
+                (
+                    member.0.simple().to_string(),
+                    side.name(),
+                    digest.to_string(),
+                )
             })
             .collect();
         sql::execute(tx, LOSE, [json(&keys)]).await?;
@@ -80,7 +84,9 @@ pub async fn change_in<C: ConnectionTrait>(
 fn rows(changes: &[VersionChange], position: i64, now: i64) -> Vec<Vec<Value>> {
     let mut rows = Vec::new();
     for change in changes {
-        let Some(content) = change.content else { continue };
+        let Some(content) = change.content else {
+            continue;
+        };
         rows.push(vec![
             change.member.to_bytes().into(),
             position.into(),
@@ -112,7 +118,12 @@ impl Store {
                     ORDER BY position DESC, side DESC LIMIT ?";
         let (position, side) = below.map_or((i64::MAX, "~"), |(at, side)| (at, side.name()));
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let values = [member.to_bytes().into(), position.into(), side.into(), limit.into()];
+        let values = [
+            member.to_bytes().into(),
+            position.into(),
+            side.into(),
+            limit.into(),
+        ];
         let mut kept = Vec::new();
         for row in sql::all(self.reader(), text, values).await? {
             let side: String = row.try_get_by_index(1)?;
@@ -121,8 +132,9 @@ impl Store {
                 position: row.try_get_by_index(0)?,
                 side: Side::from_name(&side).unwrap_or(Side::OnPremise),
                 repository: RepositoryId(row.try_get_by_index(2)?),
-                digest: Digest::from_bytes(&digest)
-                    .ok_or(Error::Corrupt { what: "the digest of a version" })?,
+                digest: Digest::from_bytes(&digest).ok_or(Error::Corrupt {
+                    what: "the digest of a version",
+                })?,
                 size: row.try_get_by_index(4)?,
                 reason: row.try_get_by_index(5)?,
                 keep_until: row.try_get_by_index(6)?,

@@ -59,17 +59,28 @@ pub async fn next_walk_in<C: ConnectionTrait>(
 ) -> Result<Option<WalkRow>, Error> {
     let text = "SELECT id, repository, folder, set_id, absence, choice FROM walk \
                 WHERE network = ? ORDER BY id LIMIT 1";
-    let Some(row) = sql::one(tx, text, [network.0.into()]).await? else { return Ok(None) };
+    let Some(row) = sql::one(tx, text, [network.0.into()]).await? else {
+        return Ok(None);
+    };
     let set: Vec<u8> = row.try_get_by_index(3)?;
     let absence: i32 = row.try_get_by_index(4)?;
     let walk = Walk {
         repository: RepositoryId(row.try_get_by_index(1)?),
         folder: NodeId(row.try_get_by_index(2)?),
-        set: SyncSetId::from_bytes(&set).ok_or(Error::Corrupt { what: "the set of a walk" })?,
-        absence: if absence == 2 { Absence::MovedOut } else { Absence::Deleted },
+        set: SyncSetId::from_bytes(&set).ok_or(Error::Corrupt {
+            what: "the set of a walk",
+        })?,
+        absence: if absence == 2 {
+            Absence::MovedOut
+        } else {
+            Absence::Deleted
+        },
         choice: codec::choice(row.try_get_by_index(5)?),
     };
-    Ok(Some(WalkRow { id: row.try_get_by_index(0)?, walk }))
+    Ok(Some(WalkRow {
+        id: row.try_get_by_index(0)?,
+        walk,
+    }))
 }
 
 /// Nodes that are there in a folder, at most `limit`.
@@ -87,7 +98,9 @@ pub async fn members_below_in<C: ConnectionTrait>(
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let values = [repository.0.into(), folder.0.as_str().into(), limit.into()];
     let rows = sql::all(tx, text, values).await?;
-    rows.iter().map(|row| Ok(NodeId(row.try_get_by_index(0)?))).collect()
+    rows.iter()
+        .map(|row| Ok(NodeId(row.try_get_by_index(0)?)))
+        .collect()
 }
 
 /// Forgets a walk that is done.
@@ -112,8 +125,12 @@ pub async fn begin_set_job_in<C: ConnectionTrait>(
 ) -> Result<(), Error> {
     let text = "INSERT OR REPLACE INTO set_job (set_id, network, kind, after, actor) \
                 VALUES (?, ?, ?, x'', ?)";
-    let values =
-        [set.to_bytes().into(), network.0.into(), (kind as i32).into(), actor.into()];
+    let values = [
+        set.to_bytes().into(),
+        network.0.into(),
+        (kind as i32).into(),
+        actor.into(),
+    ];
     sql::execute(tx, text, values).await?;
     Ok(())
 }
@@ -127,12 +144,20 @@ pub async fn next_set_job_in<C: ConnectionTrait>(
     network: NetworkId,
 ) -> Result<Option<SetJob>, Error> {
     let text = "SELECT set_id, kind, after, actor FROM set_job WHERE network = ? LIMIT 1";
-    let Some(row) = sql::one(tx, text, [network.0.into()]).await? else { return Ok(None) };
+    let Some(row) = sql::one(tx, text, [network.0.into()]).await? else {
+        return Ok(None);
+    };
     let set: Vec<u8> = row.try_get_by_index(0)?;
     let kind: i32 = row.try_get_by_index(1)?;
     Ok(Some(SetJob {
-        set: SyncSetId::from_bytes(&set).ok_or(Error::Corrupt { what: "the set of a job" })?,
-        kind: if kind == 1 { SetJobKind::RefuseHold } else { SetJobKind::End },
+        set: SyncSetId::from_bytes(&set).ok_or(Error::Corrupt {
+            what: "the set of a job",
+        })?,
+        kind: if kind == 1 {
+            SetJobKind::RefuseHold
+        } else {
+            SetJobKind::End
+        },
         after: row.try_get_by_index(2)?,
         actor: row.try_get_by_index(3)?,
     }))
