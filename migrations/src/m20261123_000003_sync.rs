@@ -14,7 +14,7 @@ impl MigrationName for Migration {
 
 /// Columns that queries filter on are typed; the rest of a row is one message in `body`, private to the coordinator.
 /// Times are microseconds since 1970-01-01 UTC.
-const UP: [&str; 19] = [
+const UP: [&str; 21] = [
     "CREATE TABLE sync_set (
         id BLOB NOT NULL PRIMARY KEY,
         network INTEGER NOT NULL,
@@ -150,10 +150,24 @@ const UP: [&str; 19] = [
         read_content INTEGER NOT NULL,
         UNIQUE (repository, root)
     ) WITHOUT ROWID",
+    // Nodes that a scan did not list where they were.
     "CREATE TABLE suspect (
+        repository INTEGER NOT NULL,
         scan BLOB NOT NULL,
         node TEXT NOT NULL,
-        PRIMARY KEY (scan, node)
+        PRIMARY KEY (repository, node)
+    ) WITHOUT ROWID",
+    // Nodes that the agent is asked to look at.
+    "CREATE TABLE observe (
+        repository INTEGER NOT NULL,
+        node TEXT NOT NULL,
+        PRIMARY KEY (repository, node)
+    ) WITHOUT ROWID",
+    // Nodes that a new generation does not have: to be made again.
+    "CREATE TABLE lost (
+        repository INTEGER NOT NULL,
+        node TEXT NOT NULL,
+        PRIMARY KEY (repository, node)
     ) WITHOUT ROWID",
     // Sets whose members are being worked off one after another. kind: 0 unsync, 1 refuse held deletions.
     "CREATE TABLE set_job (
@@ -165,8 +179,10 @@ const UP: [&str; 19] = [
     ) WITHOUT ROWID",
 ];
 
-const DOWN: [&str; 13] = [
+const DOWN: [&str; 15] = [
     "DROP TABLE set_job",
+    "DROP TABLE lost",
+    "DROP TABLE observe",
     "DROP TABLE suspect",
     "DROP TABLE scan",
     "DROP TABLE batch_result",

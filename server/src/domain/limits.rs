@@ -123,3 +123,13 @@ const _: () = assert!(CONTENT_BATCH_ITEMS_MAX <= TRANSACTION_ROWS_MAX);
 const _: () = assert!(COLLECT_ROWS_MAX <= TRANSACTION_ROWS_MAX);
 /// Microseconds for which superseded content is kept (R-CNT-2).
 pub const SUPERSEDED_KEPT_MICROSECONDS: i64 = 30 * 24 * 3_600 * 1_000_000;
+/// Commands that may wait for one agent.
+pub const COMMANDS_WAITING_MAX: usize = 64;
+/// Jobs that may wait for a network's writer.
+pub const INGEST_QUEUE_MAX: usize = 64;
+/// Items that one group of batches takes; more make the 99th percentile of waiting worse.
+pub const INGEST_GROUP_ITEMS_MAX: usize = 2_000;
+/// Nodes that one step of a walk takes.
+pub const WALK_STEP_NODES_MAX: usize = 500;
+/// Times that the engine may ask for more rows in one transaction.
+pub const ENGINE_ROUNDS_MAX: usize = 600;

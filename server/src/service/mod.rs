@@ -15,16 +15,22 @@ use crate::storage::Store;
 pub mod access;
 pub mod authentication;
 pub mod clock;
+pub mod command;
 pub mod content;
 pub mod error;
+pub mod ingest;
 pub mod presence;
 pub mod scope;
+pub mod wakeup;
 
 pub use authentication::Authentication;
 pub use clock::Clock;
+pub use command::Sessions;
 pub use error::Error;
+pub use ingest::Ingest;
 pub use presence::Presence;
 pub use scope::{AdminScope, AgentScope, OperatorScope, Principal, UserScope};
+pub use wakeup::Wakeup;
 
 /// All that the coordinator is made of; cloning it is cheap.
 #[derive(Debug, Clone)]
@@ -43,6 +49,12 @@ pub struct Parts {
     pub authentication: Authentication,
     /// Which repositories are connected here.
     pub presence: Presence,
+    /// Bells that ring after commits.
+    pub wakeup: Wakeup,
+    /// The sessions of agents that are connected here.
+    pub sessions: Sessions,
+    /// The writers of all networks.
+    pub ingest: Ingest,
     /// Cancelled as the first act of draining: streams say so to their peers and end.
     pub draining: CancellationToken,
     /// Every task that must end before the database is closed.
@@ -62,6 +74,9 @@ impl Coordinator {
     #[must_use]
     pub fn new(store: Store, clock: Clock) -> Self {
         let authentication = Authentication::new(store.clone(), clock.clone());
+        let (wakeup, tasks) = (Wakeup::default(), TaskTracker::new());
+        let writers = (store.clone(), clock.clone(), wakeup.clone(), tasks.clone());
+        let ingest = Ingest::new(writers.0, writers.1, writers.2, writers.3);
         Self {
             parts: Arc::new(Parts {
                 store,
@@ -69,7 +84,10 @@ impl Coordinator {
                 authentication,
                 presence: Presence::default(),
                 draining: CancellationToken::new(),
-                tasks: TaskTracker::new(),
+                tasks,
+                wakeup,
+                sessions: Sessions::default(),
+                ingest,
             }),
         }
     }

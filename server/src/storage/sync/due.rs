@@ -1,7 +1,10 @@
 //! What repositories owe.
 
+use sea_orm::ConnectionTrait;
+
 use super::super::{Error, Store, sql};
-use crate::domain::ids::{MemberId, RepositoryId};
+use super::rows::json;
+use crate::domain::ids::{Digest, MemberId, RepositoryId};
 
 /// Where reading goes on: behind this entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -10,6 +13,36 @@ pub struct After {
     pub since: i64,
     /// The member.
     pub member: Option<MemberId>,
+}
+
+/// Of pairs (member, digest) those that another repository of the member's set has or had, with that repository:
+/// what an outcome may name because it was delivered.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn delivered_in<C: ConnectionTrait>(
+    connection: &C,
+    repository: RepositoryId,
+    results: &[(MemberId, Digest)],
+) -> Result<Vec<(RepositoryId, Digest)>, Error> {
+    if results.is_empty() {
+        return Ok(Vec::new());
+    }
+    let text = "SELECT DISTINCT v.repository, v.digest FROM json_each(?) j CROSS JOIN version v \
+                ON v.member = unhex(j.value->>0) AND v.digest = unhex(j.value->>1) \
+                WHERE v.repository <> ?";
+    let pairs: Vec<(String, String)> = results
+        .iter()
+        .map(|(member, digest)| (member.0.simple().to_string(), digest.to_string()))
+        .collect();
+    let mut delivered = Vec::new();
+    for row in sql::all(connection, text, [json(&pairs), repository.0.into()]).await? {
+        let digest: Vec<u8> = row.try_get_by_index(1)?;
+        if let Some(digest) = Digest::from_bytes(&digest) {
+            delivered.push((RepositoryId(row.try_get_by_index(0)?), digest));
+        }
+    }
+    Ok(delivered)
 }
 
 impl Store {

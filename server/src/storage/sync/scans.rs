@@ -153,9 +153,9 @@ pub async fn note_suspects_in<C: ConnectionTrait>(
     if !page.readable {
         return Ok(());
     }
-    let text = "INSERT OR IGNORE INTO suspect (scan, node) SELECT ?1, node FROM copy \
-                WHERE repository = ?2 AND parent = ?3 AND node > ?4 AND (?5 = '' OR node <= ?5) \
-                AND state IN (0, 3) \
+    let text = "INSERT OR IGNORE INTO suspect (repository, scan, node) SELECT ?2, ?1, node \
+                FROM copy WHERE repository = ?2 AND parent = ?3 AND node > ?4 \
+                AND (?5 = '' OR node <= ?5) AND state IN (0, 3) \
                 AND node NOT IN (SELECT value FROM json_each(?6))";
     let listed: Vec<&str> = page
         .children
@@ -174,41 +174,146 @@ pub async fn note_suspects_in<C: ConnectionTrait>(
     Ok(())
 }
 
-/// Clears suspects that were listed elsewhere or reported since.
+/// Nodes that were reported are neither suspects nor still to be observed.
 ///
 /// # Errors
 /// Whatever the database answers.
 pub async fn clear_suspects_in<C: ConnectionTrait>(
     tx: &C,
-    scan: ScanId,
+    repository: RepositoryId,
     seen: &[&str],
 ) -> Result<(), Error> {
-    let text = "DELETE FROM suspect WHERE scan = ? AND node IN (SELECT value FROM json_each(?))";
-    sql::execute(tx, text, [scan.to_bytes().into(), json(&seen)]).await?;
+    for text in [
+        "DELETE FROM suspect WHERE repository = ? AND node IN (SELECT value FROM json_each(?))",
+        "DELETE FROM observe WHERE repository = ? AND node IN (SELECT value FROM json_each(?))",
+    ] {
+        sql::execute(tx, text, [repository.0.into(), json(&seen)]).await?;
+    }
     Ok(())
 }
 
-/// The suspects that remain, removed from the table.
+/// Nodes that the agent is to look at afresh, whenever it is there.
 ///
 /// # Errors
 /// Whatever the database answers.
-pub async fn take_suspects_in<C: ConnectionTrait>(
+pub async fn ask_to_observe_in<C: ConnectionTrait>(
     tx: &C,
+    repository: RepositoryId,
+    nodes: &[NodeId],
+) -> Result<(), Error> {
+    let text = "INSERT OR IGNORE INTO observe (repository, node) \
+                SELECT ?, value FROM json_each(?)";
+    let nodes: Vec<&str> = nodes.iter().map(|node| node.0.as_str()).collect();
+    sql::execute(tx, text, [repository.0.into(), json(&nodes)]).await?;
+    Ok(())
+}
+
+/// After the last page the remaining suspects are asked for by id: only *absent* is a delete.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn ask_suspects_in<C: ConnectionTrait>(
+    tx: &C,
+    repository: RepositoryId,
     scan: ScanId,
-) -> Result<Vec<NodeId>, Error> {
-    let text = "SELECT node FROM suspect WHERE scan = ?";
-    let rows = sql::all(tx, text, [scan.to_bytes().into()]).await?;
-    let nodes = rows
-        .iter()
-        .map(|row| Ok(NodeId(row.try_get_by_index(0)?)))
-        .collect();
+) -> Result<(), Error> {
+    move_suspects_in(tx, repository, scan, "INSERT OR IGNORE INTO observe").await
+}
+
+/// In a new generation the remaining suspects were lost, not deleted; they are made again, step by step (R-AGT-4).
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn finish_generation_in<C: ConnectionTrait>(
+    tx: &C,
+    repository: RepositoryId,
+    scan: ScanId,
+) -> Result<(), Error> {
+    move_suspects_in(tx, repository, scan, "INSERT OR IGNORE INTO lost").await?;
+    finish_in(tx, scan).await
+}
+
+async fn move_suspects_in<C: ConnectionTrait>(
+    tx: &C,
+    repository: RepositoryId,
+    scan: ScanId,
+    into: &'static str,
+) -> Result<(), Error> {
+    let copy = format!(
+        "{into} (repository, node) SELECT repository, node FROM suspect \
+         WHERE repository = ? AND scan = ?"
+    );
+    let key = || [repository.0.into(), scan.to_bytes().into()];
+    sql::execute(tx, &copy, key()).await?;
     sql::execute(
         tx,
-        "DELETE FROM suspect WHERE scan = ?",
-        [scan.to_bytes().into()],
+        "DELETE FROM suspect WHERE repository = ? AND scan = ?",
+        key(),
     )
     .await?;
-    nodes
+    Ok(())
+}
+
+/// A scan that came to nothing is asked for again, under another id.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn renew_in<C: ConnectionTrait>(
+    tx: &C,
+    repository: RepositoryId,
+    scan: ScanId,
+) -> Result<(), Error> {
+    let key = [repository.0.into(), scan.to_bytes().into()];
+    sql::execute(
+        tx,
+        "DELETE FROM suspect WHERE repository = ? AND scan = ?",
+        key,
+    )
+    .await?;
+    let text = "UPDATE scan SET id = ? WHERE id = ?";
+    let renewed = ScanId(Uuid::now_v7()).to_bytes();
+    sql::execute(tx, text, [renewed.into(), scan.to_bytes().into()]).await?;
+    Ok(())
+}
+
+/// Nodes of one repository that were lost, at most `limit`.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn lost_in<C: ConnectionTrait>(
+    tx: &C,
+    network: NetworkId,
+    limit: usize,
+) -> Result<Option<(RepositoryId, Vec<NodeId>)>, Error> {
+    let text = "SELECT l.repository, l.node FROM lost l WHERE l.repository = (\
+                SELECT x.repository FROM lost x JOIN repository r ON r.id = x.repository \
+                WHERE r.network = ? LIMIT 1) LIMIT ?";
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut found: Option<(RepositoryId, Vec<NodeId>)> = None;
+    for row in sql::all(tx, text, [network.0.into(), limit.into()]).await? {
+        let repository = RepositoryId(row.try_get_by_index(0)?);
+        let node = NodeId(row.try_get_by_index(1)?);
+        found
+            .get_or_insert_with(|| (repository, Vec::new()))
+            .1
+            .push(node);
+    }
+    Ok(found)
+}
+
+/// Forgets nodes that are being made again.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn forget_lost_in<C: ConnectionTrait>(
+    tx: &C,
+    repository: RepositoryId,
+    nodes: &[NodeId],
+) -> Result<(), Error> {
+    let text = "DELETE FROM lost WHERE repository = ? AND node IN (SELECT value FROM json_each(?))";
+    let nodes: Vec<&str> = nodes.iter().map(|node| node.0.as_str()).collect();
+    sql::execute(tx, text, [repository.0.into(), json(&nodes)]).await?;
+    Ok(())
 }
 
 /// Forgets a scan that is over.
@@ -232,5 +337,22 @@ impl Store {
     /// Whatever the database answers.
     pub async fn roots(&self, repository: RepositoryId) -> Result<Vec<Root>, Error> {
         roots_in(self.reader(), repository).await
+    }
+
+    /// Nodes that the agent is to look at afresh, at most `limit`.
+    ///
+    /// # Errors
+    /// Whatever the database answers.
+    pub async fn to_observe(
+        &self,
+        repository: RepositoryId,
+        limit: usize,
+    ) -> Result<Vec<NodeId>, Error> {
+        let text = "SELECT node FROM observe WHERE repository = ? LIMIT ?";
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let rows = sql::all(self.reader(), text, [repository.0.into(), limit.into()]).await?;
+        rows.iter()
+            .map(|row| Ok(NodeId(row.try_get_by_index(0)?)))
+            .collect()
     }
 }

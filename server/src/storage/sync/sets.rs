@@ -6,7 +6,7 @@ use sea_orm::ConnectionTrait;
 
 use super::super::{Error, Store, sql};
 use super::read;
-use crate::domain::ids::{NetworkId, SyncSetId};
+use crate::domain::ids::{NetworkId, NodeId, RepositoryId, SyncSetId};
 use crate::domain::sync_set::SyncSet;
 
 static LIST: LazyLock<String> = LazyLock::new(|| {
@@ -128,8 +128,23 @@ pub async fn note_request_in<C: ConnectionTrait>(
 ///
 /// # Errors
 /// Whatever the database answers.
-pub async fn remove_in<C: ConnectionTrait>(tx: &C, set: SyncSetId) -> Result<(), Error> {
-    let id = set.to_bytes();
-    sql::execute(tx, "DELETE FROM sync_set WHERE id = ?", [id.into()]).await?;
+pub async fn remove_if_empty_in<C: ConnectionTrait>(tx: &C, set: SyncSetId) -> Result<(), Error> {
+    let text = "DELETE FROM sync_set WHERE id = ?1 AND ending = 1 \
+                AND NOT EXISTS (SELECT 1 FROM member WHERE set_id = ?1)";
+    sql::execute(tx, text, [set.to_bytes().into()]).await?;
     Ok(())
+}
+
+/// Whether a node is a member of a set (R-SET-5).
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn is_member_in<C: ConnectionTrait>(
+    connection: &C,
+    repository: RepositoryId,
+    node: &NodeId,
+) -> Result<bool, Error> {
+    let text = "SELECT 1 FROM copy WHERE repository = ? AND node = ? AND member IS NOT NULL";
+    let values = [repository.0.into(), node.0.as_str().into()];
+    Ok(sql::one(connection, text, values).await?.is_some())
 }

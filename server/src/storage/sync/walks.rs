@@ -2,7 +2,7 @@
 
 use sea_orm::ConnectionTrait;
 
-use super::super::{Error, sql};
+use super::super::{Error, Store, sql};
 use super::codec;
 use crate::domain::copy::Absence;
 use crate::domain::engine::Walk;
@@ -205,4 +205,19 @@ pub async fn advance_set_job_in<C: ConnectionTrait>(
         }
     }
     Ok(())
+}
+
+impl Store {
+    /// Networks that have steps left from before.
+    ///
+    /// # Errors
+    /// Whatever the database answers.
+    pub async fn networks_with_steps(&self) -> Result<Vec<NetworkId>, Error> {
+        let text = "SELECT network FROM walk UNION SELECT network FROM set_job \
+                    UNION SELECT r.network FROM lost l JOIN repository r ON r.id = l.repository";
+        let rows = sql::all(self.reader(), text, []).await?;
+        rows.iter()
+            .map(|row| Ok(NetworkId(row.try_get_by_index(0)?)))
+            .collect()
+    }
 }
