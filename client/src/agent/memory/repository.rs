@@ -21,6 +21,7 @@ pub struct MemoryRepository {
     installation_id: String,
     tree: Mutex<MemoryTree>,
     changed: watch::Sender<()>,
+    holds_outcomes: watch::Sender<bool>,
 }
 
 // === impl MemoryRepository ===
@@ -34,6 +35,7 @@ impl MemoryRepository {
             installation_id,
             tree: Mutex::new(tree),
             changed: watch::Sender::new(()),
+            holds_outcomes: watch::Sender::new(false),
         }
     }
 
@@ -42,6 +44,11 @@ impl MemoryRepository {
         let result = work(&mut self.lock());
         self.changed.send_replace(());
         result
+    }
+
+    /// From now on deliveries take effect but are not answered, until this is called with false.
+    pub fn hold_outcomes(&self, hold: bool) {
+        self.holds_outcomes.send_replace(hold);
     }
 
     fn lock(&self) -> MutexGuard<'_, MemoryTree> {
@@ -182,6 +189,8 @@ impl Repository for MemoryRepository {
         for one in work {
             outcomes.push(self.apply_one(one).await);
         }
+        // The sender lives as long as this.
+        let _ = self.holds_outcomes.subscribe().wait_for(|held| !held).await;
         outcomes
     }
 
