@@ -120,7 +120,7 @@ impl MemoryTree {
         self.place(&update.node_id, &parent, &wanted.name)
             .map_err(refused)?;
         if let Some(node) = self.nodes.get_mut(&update.node_id) {
-            node.content = content.or(node.content.take());
+            node.content = content.or_else(|| node.content.take());
             node.properties = properties(wanted);
             node.locked = update.locked;
             node.actor = delivery.act_as.clone();

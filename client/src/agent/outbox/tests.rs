@@ -28,7 +28,7 @@ fn inline_of(batch: &Pending) -> Vec<Option<Bytes>> {
     let mut found = Vec::new();
     for item in batch.items.iter() {
         for_each_content(&mut item.clone(), &mut |content| {
-            found.push(content.inline.clone())
+            found.push(content.inline.clone());
         });
     }
     found

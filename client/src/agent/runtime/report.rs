@@ -16,6 +16,8 @@ use crate::{
 const CHANGES_MAX: usize = 1000;
 /// How long changes of other nodes wait for a delivery that is being applied.
 const TOUCHED_DELAY: Duration = Duration::from_millis(20);
+/// A repository that says nothing for so long does not say that its root is gone.
+const BACK_AFTER: Duration = Duration::from_millis(500);
 
 /// Runs until the session stops.
 pub(super) async fn run<R: Repository>(conversation: Arc<Conversation<R>>) -> Result<(), Error> {
@@ -43,7 +45,7 @@ async fn step<R: Repository>(conversation: &Conversation<R>) -> Result<Step, Err
     let core = &conversation.core;
     core.outbox.room().await;
     let since = core.applying.now();
-    let offered = match core.repository.changes(CHANGES_MAX).await {
+    let offered = match offered(conversation).await {
         Ok(offered) => offered,
         Err(error) => {
             conversation.note_trouble(&error);
@@ -61,6 +63,20 @@ async fn step<R: Repository>(conversation: &Conversation<R>) -> Result<Step, Err
     } else {
         Step::Reported
     })
+}
+
+/// Waits for changes; a root that was gone and now lets itself be waited for is back.
+async fn offered<R: Repository>(
+    conversation: &Conversation<R>,
+) -> Result<Vec<Observation>, repository::Error> {
+    let mut changes = conversation.core.repository.changes(CHANGES_MAX);
+    if conversation.core.progress.borrow().root_gone {
+        match timeout(BACK_AFTER, &mut changes).await {
+            Ok(offered) => return offered,
+            Err(_) => conversation.note_root_back(),
+        }
+    }
+    changes.await
 }
 
 async fn wait_for_outcomes<R: Repository>(conversation: &Conversation<R>) {

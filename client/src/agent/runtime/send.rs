@@ -82,7 +82,7 @@ impl<R: Repository> Sending<R> {
 
     /// Takes all answers that are there, so that a run of accepted batches costs one transaction.
     async fn take(&mut self, first: BatchResult) -> Result<(), Error> {
-        let mut accepted = None;
+        let mut accepted = Vec::new();
         let mut result = Some(first);
         let mut refused = None;
         while let Some(answer) = result {
@@ -93,8 +93,7 @@ impl<R: Repository> Sending<R> {
             let batch = batch.ok_or_else(|| out_of_order(answer.number))?;
             match answer.answer {
                 Some(Answer::Accepted(notes)) => {
-                    self.conversation.note_accepted(&batch, &notes.notes);
-                    accepted = Some(batch.number);
+                    accepted.push((batch, notes.notes));
                 }
                 Some(Answer::Refused(refusal)) => {
                     refused = Some((batch, refusal, answer.missing_digests));
@@ -104,17 +103,25 @@ impl<R: Repository> Sending<R> {
             }
             result = self.results.try_recv().ok();
         }
-        if let Some(number) = accepted {
-            self.conversation.core.outbox.accepted(number).await?;
-        }
-        let waiting = self.conversation.core.outbox.len() as u64;
-        self.conversation
-            .core
-            .note(|progress| progress.batches_waiting = waiting);
+        self.note(accepted).await?;
         match refused {
             Some((batch, refusal, missing)) => self.refused(batch, refusal, missing).await,
             None => Ok(()),
         }
+    }
+
+    /// Stores that batches are accepted, and only then shows it.
+    async fn note(&self, accepted: Vec<(Pending, Vec<ItemNote>)>) -> Result<(), Error> {
+        let core = &self.conversation.core;
+        if let Some((last, _)) = accepted.last() {
+            core.outbox.accepted(last.number).await?;
+        }
+        for (batch, notes) in &accepted {
+            self.conversation.note_accepted(batch, notes);
+        }
+        let waiting = core.outbox.len() as u64;
+        core.note(|progress| progress.batches_waiting = waiting);
+        Ok(())
     }
 
     async fn refused(

@@ -1,7 +1,7 @@
 //! A coordinator that says what a test tells it to.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     future::Future,
     pin::Pin,
     sync::{Arc, Mutex},
@@ -50,6 +50,8 @@ pub(super) async fn soon<T>(what: impl Future<Output = T>) -> T {
 /// One session, from the coordinator's side.
 pub(super) struct Talk {
     pub(super) hello: Hello,
+    /// Frames that came while another one was waited for.
+    earlier: VecDeque<exchange_request::Frame>,
     incoming: Streaming<ExchangeRequest>,
     outgoing: mpsc::Sender<Result<ExchangeResponse, Status>>,
 }
@@ -179,6 +181,13 @@ impl Talk {
     }
 
     pub(super) async fn next(&mut self) -> exchange_request::Frame {
+        match self.earlier.pop_front() {
+            Some(frame) => frame,
+            None => self.receive().await,
+        }
+    }
+
+    async fn receive(&mut self) -> exchange_request::Frame {
         soon(self.incoming.message())
             .await
             .unwrap()
@@ -200,15 +209,17 @@ impl Talk {
             request: Some(request),
         };
         self.send(exchange_response::Frame::Command(asked)).await;
-        match self.next().await {
-            exchange_request::Frame::CommandResult(CommandResult {
-                id: answered,
-                result,
-            }) => {
-                assert_eq!(answered, id);
-                result.unwrap()
+        loop {
+            match self.receive().await {
+                exchange_request::Frame::CommandResult(CommandResult {
+                    id: answered,
+                    result,
+                }) => {
+                    assert_eq!(answered, id);
+                    return result.unwrap();
+                }
+                other => self.earlier.push_back(other),
             }
-            other => panic!("not the answer: {other:?}"),
         }
     }
 
@@ -327,6 +338,7 @@ impl ExchangeService for Fake {
         self.talks
             .send(Talk {
                 hello,
+                earlier: VecDeque::new(),
                 incoming,
                 outgoing,
             })

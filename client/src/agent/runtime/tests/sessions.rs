@@ -53,7 +53,6 @@ async fn r_agt_2_pings_are_answered() {
 async fn r_agt_2_a_cloned_repository_is_shown_and_tried_again() {
     let mut stage = Stage::start().await;
     stage.store.lock().unwrap().refuses = Some(refusal("REPOSITORY_CLONED"));
-    drop(stage.talk().await);
     stage.until(|progress| progress.link == Link::Cloned).await;
     stage.store.lock().unwrap().refuses = None;
     stage.session(welcome(1, 0, &Bytes::new())).await;
@@ -62,9 +61,8 @@ async fn r_agt_2_a_cloned_repository_is_shown_and_tried_again() {
 
 #[tokio::test]
 async fn what_no_retry_mends_ends_the_agent() {
-    let mut stage = Stage::start().await;
+    let stage = Stage::start().await;
     stage.store.lock().unwrap().refuses = Some(Status::unauthenticated("revoked"));
-    drop(stage.talk().await);
     let ended = soon(stage.agent).await.unwrap();
     assert_eq!(ended.unwrap_err().code(), Code::Unauthenticated);
 }
