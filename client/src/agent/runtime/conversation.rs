@@ -107,7 +107,10 @@ async fn open<R: Repository>(core: &Core<R>) -> Result<Opened, Ended> {
         .await
         .map_err(Error::from)?;
     opened.session.confirm(key).await?;
-    settle(core, &opened.welcome).await?;
+    if let Err(error) = settle(core, &opened.welcome).await {
+        close(opened).await;
+        return Err(error.into());
+    }
     core.note(|progress| {
         progress.link = Link::Connected;
         progress.sessions += 1;
@@ -115,6 +118,19 @@ async fn open<R: Repository>(core: &Core<R>) -> Result<Opened, Ended> {
         progress.batches_waiting = core.outbox.len() as u64;
     });
     Ok(opened)
+}
+
+/// Half-closes a session that was not begun, so that the confirmation of the resume key still gets across.
+async fn close(opened: Opened) {
+    let Opened {
+        mut session,
+        sender,
+        ..
+    } = opened;
+    drop(sender);
+    let closing = async { while session.next().await.is_ok() {} };
+    // The coordinator need not answer the half-close.
+    let _ = timeout(CLOSE_TIMEOUT, closing).await;
 }
 
 fn hello<R: Repository>(core: &Core<R>) -> Hello {

@@ -131,6 +131,8 @@ async fn r_agt_4_different_memories_lead_to_a_hello_without_generation() {
         (1, 1)
     );
     talk.welcome(welcome(1, 0, &Bytes::new())).await;
+    talk.half_close().await;
+    drop(talk);
     let mut talk = stage.talk().await;
     assert_eq!(talk.hello.generation, 0);
     talk.welcome(welcome(2, 0, &Bytes::new())).await;
