@@ -133,3 +133,21 @@ pub const INGEST_GROUP_ITEMS_MAX: usize = 2_000;
 pub const WALK_STEP_NODES_MAX: usize = 500;
 /// Times that the engine may ask for more rows in one transaction.
 pub const ENGINE_ROUNDS_MAX: usize = 600;
+/// Due members that a session reads at once.
+pub const DUE_PAGE_MAX: usize = 512;
+/// Nodes that an agent is asked to look at in one command.
+pub const OBSERVE_NODES_MAX: usize = 1_000;
+/// Deliveries on their way to an agent that does not say how many it takes.
+pub const WINDOW_DELIVERIES_DEFAULT: usize = 1_000;
+/// Deliveries on their way to any agent.
+pub const WINDOW_DELIVERIES_MAX: usize = 4_000;
+/// Content bytes on their way to an agent that does not say how many it takes.
+pub const WINDOW_BYTES_DEFAULT: i64 = 64 * 1024 * 1024;
+/// The smallest window of content bytes.
+pub const WINDOW_BYTES_MIN: i64 = 1024 * 1024;
+/// Bytes of an installation or index id.
+pub const INSTALLATION_BYTES_MAX: usize = 128;
+/// Seconds in which an agent must send its first frame.
+pub const HELLO_WITHIN_SECONDS: u64 = 10;
+/// Frames that may wait to be sent to one agent.
+pub const FRAMES_WAITING_MAX: usize = 16;

@@ -4,6 +4,7 @@
 //! ask to the rows of a [`view`], and says which rows change. Whoever runs it loads the rows that it asks for.
 
 pub mod access;
+pub mod allow_list;
 pub mod conflict;
 pub mod copy;
 pub mod delivery;

@@ -18,6 +18,7 @@ pub mod clock;
 pub mod command;
 pub mod content;
 pub mod error;
+pub mod exchange;
 pub mod ingest;
 pub mod presence;
 pub mod scope;

@@ -6,7 +6,9 @@
 pub mod batches;
 pub mod codec;
 pub mod conflicts;
+pub mod deliveries;
 pub mod due;
+pub mod greetings;
 pub mod journal;
 pub mod load;
 pub mod members;
