@@ -109,6 +109,13 @@ pub(super) fn stat_path(path: &Path) -> io::Result<Stat> {
     Ok(convert(&statx))
 }
 
+/// Looks at a path itself, whatever it is.
+#[cfg(test)]
+pub(super) fn stat_path_itself(path: &Path) -> io::Result<Stat> {
+    let statx = fs::statx(fs::CWD, path, AtFlags::SYMLINK_NOFOLLOW, STAT)?;
+    Ok(convert(&statx))
+}
+
 /// Opens a folder by its path, as the one place where a link in the path is followed: it is what the user gave.
 pub(super) fn open_root(path: &Path) -> io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;

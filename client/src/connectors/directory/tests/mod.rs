@@ -47,6 +47,7 @@ impl Fixture {
         let home = tempfile::tempdir().expect("a temporary directory");
         fs::create_dir(home.path().join("root")).expect("the root");
         fill(&home.path().join("root"));
+        age(&home.path().join("root"));
         let mut fixture = Self {
             home,
             directory: None,
@@ -200,6 +201,23 @@ impl Fixture {
 
     async fn apply_all(&self, work: Vec<Work>) -> Vec<Outcome> {
         self.directory().apply(work).await
+    }
+}
+
+/// Makes files look as if they had been written a while ago; a scan leaves out what is being written.
+fn age(folder: &Path) {
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        let stat = super::os::stat_path_itself(&path).expect("it is there");
+        match stat.kind {
+            super::os::FileKind::Folder => age(&path),
+            super::os::FileKind::File => {
+                let file = fs::File::open(&path).expect("it opens");
+                let earlier = super::reading::now() - 1_000_000_000;
+                super::os::set_modified(&file, earlier).expect("it ages");
+            }
+            _ => {}
+        }
     }
 }
 
