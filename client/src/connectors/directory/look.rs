@@ -19,6 +19,9 @@ use super::{
     watch::Watcher,
 };
 
+/// At most so many rounds of looking for folders and then for what is in them.
+const ROUNDS_MAX: usize = 64;
+
 /// What looking needs.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Eyes<'a> {
@@ -44,12 +47,36 @@ pub(super) fn folder(eyes: Eyes<'_>, tree: &mut Tree, folder: Uuid) -> bool {
 
 /// Looks at places that are quiet. What left such a place for one that is not quiet yet is looked at with that one.
 pub(super) fn places(eyes: Eyes<'_>, tree: &mut Tree, settled: &[Place], waiting: &[Place]) {
-    let collected = Collected::places(eyes, tree, settled, waiting);
-    conclude(eyes, tree, collected);
+    let mut identify = Identify::new(eyes, tree);
+    let mut todo = settled.to_vec();
+    // Each round may find folders in which places of the next are: `a/b` turned into `b/a` takes three.
+    for _ in 0..ROUNDS_MAX {
+        let collected = Collected::places(eyes, identify.tree(), &todo, waiting);
+        identify.everything(&collected);
+        let stuck = collected.postponed.len() == todo.len();
+        todo = collected.postponed;
+        if todo.is_empty() || stuck {
+            break;
+        }
+    }
+    identify.whoever_is_nowhere();
+    for place in todo {
+        // A folder that is still known but not where it should be is looked for, and the place after that.
+        if let Some(folder) = tree
+            .live(&place.folder)
+            .filter(|node| !node.parent.is_nil())
+        {
+            eyes.pending.add(&Place {
+                folder: folder.parent,
+                name: folder.name.to_string(),
+            });
+            eyes.pending.add(&place);
+        }
+    }
 }
 
 fn conclude(eyes: Eyes<'_>, tree: &mut Tree, collected: Collected) {
-    let mut identify = Identify::new(eyes, tree, &collected);
+    let mut identify = Identify::new(eyes, tree);
     identify.everything(&collected);
     identify.whoever_is_nowhere();
 }

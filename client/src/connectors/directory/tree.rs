@@ -102,9 +102,16 @@ impl Tree {
         self.nodes.remove(id)
     }
 
-    /// Takes a node out of its place, until it is found elsewhere or known to be gone.
+    /// Takes a node out of its place, until it is found elsewhere, by its inode, or known to be gone.
     pub(super) fn detach(&mut self, id: &Uuid) {
-        self.unlink(id);
+        let Some(node) = self.nodes.get(id) else {
+            return;
+        };
+        if let Some(siblings) = self.children.get_mut(&node.parent)
+            && siblings.get(&node.name) == Some(id)
+        {
+            siblings.remove(&node.name);
+        }
     }
 
     fn unlink(&mut self, id: &Uuid) {
@@ -117,12 +124,13 @@ impl Tree {
         {
             self.members.remove(&member);
         }
-        if let Some(siblings) = self.children.get_mut(&node.parent) {
-            if siblings.get(&node.name) == Some(id) {
-                siblings.remove(&node.name);
+        let (parent, name) = (node.parent, Arc::clone(&node.name));
+        if let Some(siblings) = self.children.get_mut(&parent) {
+            if siblings.get(&name) == Some(id) {
+                siblings.remove(&name);
             }
             if siblings.is_empty() {
-                self.children.remove(&node.parent);
+                self.children.remove(&parent);
             }
         }
     }

@@ -280,6 +280,11 @@ impl<'a> Group<'a> {
     /// What is seen of a node that is not as expected.
     fn stale(&self, id: &Uuid) -> Answer {
         for _ in 0..TRIES {
+            match self.certain(id) {
+                Ok(_) => {}
+                Err(Answer::Gone) => return Answer::StaleAbsent(id.to_string()),
+                Err(other) => return other,
+            }
             match self.core.observe_one(id) {
                 None => return Answer::StaleAbsent(id.to_string()),
                 Some((_, Some(seen))) => {

@@ -50,6 +50,8 @@ pub(super) struct Collected {
     pub(super) inodes: HashSet<Inode>,
     /// Folders that could not be listed; what is known of them stays.
     pub(super) unreadable: Vec<Parent>,
+    /// Places in folders that have to be found first.
+    pub(super) postponed: Vec<Place>,
 }
 
 struct Folder {
@@ -94,6 +96,8 @@ impl Collected {
             .iter()
             .filter_map(|place| looker.look(place)?.map(|stat| stat.inode))
             .collect();
+        // Places that are not quiet come again anyway.
+        looker.postponed.clear();
         let mut queue = VecDeque::new();
         for place in settled.iter().filter(|place| place.folder != LATE) {
             let Some(stat) = looker.look(place) else {
@@ -118,6 +122,7 @@ impl Collected {
             }
             collected.push(Parent::Node(place.folder), place.name.clone(), stat);
         }
+        collected.postponed = looker.postponed;
         let is_new = |stat: &Stat| tree.by_inode(stat.inode).is_empty();
         collected.descend(eyes, queue, is_new);
         collected
@@ -196,7 +201,8 @@ fn join(folder: &str, name: &str) -> String {
 struct Looker<'a> {
     eyes: Eyes<'a>,
     tree: &'a Tree,
-    folders: HashMap<Uuid, Option<OwnedFd>>,
+    folders: HashMap<Uuid, OwnedFd>,
+    postponed: Vec<Place>,
 }
 
 impl<'a> Looker<'a> {
@@ -207,6 +213,7 @@ impl<'a> Looker<'a> {
             eyes,
             tree,
             folders: HashMap::new(),
+            postponed: Vec::new(),
         }
     }
 
@@ -219,32 +226,25 @@ impl<'a> Looker<'a> {
             self.folders.clear();
         }
         if !self.folders.contains_key(&place.folder) {
-            let folder = self.open(place);
+            let folder = self.open(place)?;
             self.folders.insert(place.folder, folder);
         }
-        let folder = self.folders.get(&place.folder)?;
-        match os::stat_at(folder.as_ref()?, &place.name) {
+        match os::stat_at(self.folders.get(&place.folder)?, &place.name) {
             Ok(stat) => Some(Some(on_this_device(self.eyes, stat))),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Some(None),
             Err(_) => None,
         }
     }
 
-    /// Opens the folder of a place. One that is not where it was is found first, and the place looked at after that.
-    fn open(&self, place: &Place) -> Option<OwnedFd> {
-        let error = match self.eyes.disk.folder(self.tree, &place.folder) {
+    /// Opens the folder of a place. A place in a folder that is not where it was is looked at when that one is found.
+    fn open(&mut self, place: &Place) -> Option<OwnedFd> {
+        match self.eyes.disk.folder(self.tree, &place.folder) {
             Ok(folder) => return Some(folder),
-            Err(error) => error,
-        };
-        if let Some(folder) = self.tree.live(&place.folder)
-            && error.kind() == std::io::ErrorKind::NotFound
-            && !folder.parent.is_nil()
-        {
-            self.eyes.pending.add(&Place {
-                folder: folder.parent,
-                name: folder.name.to_string(),
-            });
-            self.eyes.pending.add(place);
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(_) => return None,
+        }
+        if self.tree.live(&place.folder).is_some() {
+            self.postponed.push(place.clone());
         }
         None
     }

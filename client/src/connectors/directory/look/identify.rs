@@ -38,33 +38,34 @@ struct Occupant {
 }
 
 impl<'a> Identify<'a> {
-    pub(super) fn new(eyes: Eyes<'a>, tree: &'a mut Tree, collected: &Collected) -> Self {
-        let found = Found {
-            inodes: collected.inodes.clone(),
-            ..Found::default()
-        };
-        let ids = Vec::with_capacity(collected.entries.len());
+    pub(super) fn new(eyes: Eyes<'a>, tree: &'a mut Tree) -> Self {
         Self {
             eyes,
             tree,
-            found,
-            ids,
+            found: Found::default(),
+            ids: Vec::new(),
             open: None,
         }
     }
 
+    /// The tree as it is so far.
+    pub(super) fn tree(&self) -> &Tree {
+        self.tree
+    }
+
     /// Goes through all that was found, parents first.
     pub(super) fn everything(&mut self, collected: &Collected) {
+        self.found.inodes.extend(&collected.inodes);
+        self.ids.clear();
         for entry in &collected.entries {
-            let id = self
-                .resolve(entry.parent)
-                .and_then(|parent| match &entry.stat {
-                    Some(stat) => Some(self.identify(parent, &entry.name, stat)),
-                    None => {
-                        self.vacate(parent, &entry.name);
-                        None
-                    }
-                });
+            let parent = self.resolve(entry.parent);
+            let id = parent.and_then(|parent| match &entry.stat {
+                Some(stat) => Some(self.identify(parent, &entry.name, stat)),
+                None => {
+                    self.vacate(parent, &entry.name);
+                    None
+                }
+            });
             self.ids.push(id);
         }
         for listing in &collected.listings {
