@@ -186,7 +186,7 @@ fn load(index: &Index, disk: &Disk) -> io::Result<Tree> {
 fn root_name(disk: &Disk) -> String {
     let path = fs::canonicalize(disk.path()).unwrap_or_else(|_| disk.path().to_owned());
     let name = path.file_name().map(|name| name.to_string_lossy());
-    name.map_or_else(|| "root".to_owned(), |name| name.into_owned())
+    name.map_or_else(|| "root".to_owned(), std::borrow::Cow::into_owned)
 }
 
 /// Nodes that were about to be made in a folder that never came to be.

@@ -164,10 +164,8 @@ impl Core {
                 children,
             });
             at.after = through;
-            if !more {
-                if !subfolders || !at.advance(tree, readable) {
-                    return (parts, false);
-                }
+            if !more && (!subfolders || !at.advance(tree, readable)) {
+                return (parts, false);
             }
             if room == 0 {
                 break;

@@ -1,9 +1,12 @@
 //! Applying deliveries: all of a group is prepared out of sight, marked, made visible in order, and made durable.
 //!
-//! 1. New bytes go to the work folder. 2. Marks of new nodes and intents of replacements become durable in the index,
-//! and the bytes on disk. 3. One by one, in order, under the lock: look again, rename into place, look at what came
-//! out. 4. Folders become durable, then the index. A crash between any two steps leaves what [`intent::recover`] and
-//! the walk at the next start complete or clean up (R-AGT-6).
+//! - New bytes go to the work folder.
+//! - Marks of new nodes and intents of replacements become durable in the index, and the bytes on disk.
+//! - One by one, in order, under the lock: look again, rename into place, look at what came out.
+//! - Folders become durable, then the index.
+//!
+//! A crash between any two steps leaves what [`intent::recover`] and the walk at the next start complete or clean up
+//! (R-AGT-6).
 
 mod answer;
 mod create;
@@ -163,10 +166,13 @@ impl<'a> Group<'a> {
         answer.unwrap_or_else(|answer| answer)
     }
 
-    /// What was prepared and not used.
+    /// What was prepared and not used; mostly it was, and is no longer there.
     fn discard(&self, temp: Option<&str>) {
-        if let Some(temp) = temp
-            && os::unlink(&self.work, temp).is_err()
+        let Some(temp) = temp else {
+            return;
+        };
+        if let Err(error) = os::unlink(&self.work, temp)
+            && error.kind() == io::ErrorKind::IsADirectory
         {
             drop(os::remove_folder(&self.work, temp));
         }

@@ -156,7 +156,7 @@ async fn a_reused_inode_is_another_node() {
         stat.inode.number == before.number && stat.inode.born != before.born
     });
     fixture.open().await;
-    let seen = fixture.told().await;
+    let seen = fixture.until(|seen| seen.len() >= 65).await;
     assert_eq!(absent(&seen[&first.node_id]), Some(AbsenceKind::Deleted));
     assert_eq!(seen.len(), 65, "an inode was used again: {reused}");
 }

@@ -282,8 +282,7 @@ async fn nothing_is_read_at_a_start_with_nothing_to_do() {
     .await;
     fixture.scan(100).await;
     fixture.reopen().await;
-    let state = fixture.directory().core.state();
-    assert_eq!(state.tree.due().count(), 0);
-    drop(state);
+    let due = fixture.directory().core.state().tree.due().count();
+    assert_eq!(due, 0);
     assert!(fixture.told().await.is_empty());
 }
