@@ -173,8 +173,8 @@ impl Repository for Directory {
     async fn observe(&self, node_ids: &[String]) -> Result<Vec<Observation>, Error> {
         for look in 0..=LOOKS {
             let ids = node_ids.to_vec();
-            let last = look == LOOKS;
-            let (seen, doubtful) = self.blocking(move |core| core.observe(&ids, last)).await?;
+            let which = (look == 0, look == LOOKS);
+            let (seen, doubtful) = self.blocking(move |core| core.observe(&ids, which)).await?;
             if !doubtful {
                 return Ok(seen);
             }

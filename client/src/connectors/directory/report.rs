@@ -140,11 +140,11 @@ impl Core {
         self.save(&mut state).map_err(unavailable)
     }
 
-    /// Looks at nodes; the second of the pair lists those that are being written, or seem to be gone.
+    /// Looks at nodes; the second of the pair tells that some are being written, or seemed to be gone at the first look.
     pub(super) fn observe(
         &self,
         ids: &[String],
-        last: bool,
+        (first, last): (bool, bool),
     ) -> Result<(Vec<Observation>, bool), Error> {
         self.ensure_root()?;
         let parsed: Vec<Uuid> = ids
@@ -161,7 +161,8 @@ impl Core {
         for text in ids {
             let id = Uuid::try_parse(text).unwrap_or_default();
             let Some(node) = state.tree.live(&id) else {
-                doubtful |= state.tree.get(&id).is_some();
+                // An editor may just be about to put another file in its place.
+                doubtful |= first && state.tree.get(&id).is_some();
                 seen.push(absence(text.clone(), AbsenceKind::Deleted));
                 continue;
             };
