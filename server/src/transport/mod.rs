@@ -5,6 +5,10 @@ use std::time::Duration;
 
 use http::{Request, Response};
 use tandem_proto::v1alpha::access_service_server::AccessServiceServer;
+use tandem_proto::v1alpha::conflict_service_server::ConflictServiceServer;
+use tandem_proto::v1alpha::journal_service_server::JournalServiceServer;
+use tandem_proto::v1alpha::member_service_server::MemberServiceServer;
+use tandem_proto::v1alpha::sync_set_service_server::SyncSetServiceServer;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
@@ -15,19 +19,25 @@ use tower::Service;
 
 use crate::domain::limits::{
     HEADERS_BYTES_MAX, KEEPALIVE_SECONDS, KEEPALIVE_TIMEOUT_SECONDS, LOCAL_RESETS_MAX,
-    PENDING_RESETS_MAX, SMALL_MESSAGE_BYTES_MAX, STREAMS_PER_CONNECTION_MAX,
+    MESSAGE_BYTES_MAX, PENDING_RESETS_MAX, SMALL_MESSAGE_BYTES_MAX, STREAMS_PER_CONNECTION_MAX,
 };
 use crate::service::Coordinator;
 
 pub mod access;
 pub mod auth;
+pub mod conflict;
 pub mod content;
 pub mod convert;
+pub mod cursor;
 pub mod health;
 pub mod incoming;
+pub mod journal;
 pub mod limit;
+pub mod member;
+mod members;
 pub mod names;
 pub mod status;
+pub mod sync_set;
 pub mod tokens;
 
 pub use health::Health;
@@ -67,6 +77,30 @@ impl Api {
             AccessServiceServer,
             access::Handler::new(of()),
             SMALL_MESSAGE_BYTES_MAX
+        );
+        add!(
+            services,
+            SyncSetServiceServer,
+            sync_set::Handler::new(of()),
+            MESSAGE_BYTES_MAX
+        );
+        add!(
+            services,
+            MemberServiceServer,
+            member::Handler::new(of()),
+            MESSAGE_BYTES_MAX
+        );
+        add!(
+            services,
+            ConflictServiceServer,
+            conflict::Handler::new(of()),
+            MESSAGE_BYTES_MAX
+        );
+        add!(
+            services,
+            JournalServiceServer,
+            journal::Handler::new(of()),
+            MESSAGE_BYTES_MAX
         );
         let (routes, health) = services.finish(reflection).await?;
         Ok(Self {

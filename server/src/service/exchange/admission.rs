@@ -81,7 +81,12 @@ impl AgentScope {
         let (commands, asked) = command_queue();
         let (pings, pinged) = tokio::sync::mpsc::channel(1);
         let superseded = tokio_util::sync::CancellationToken::new();
-        let handle = Handle { epoch, commands, pings, superseded: superseded.clone() };
+        let handle = Handle {
+            epoch,
+            commands,
+            pings,
+            superseded: superseded.clone(),
+        };
         self.coordinator.sessions.enter(self.repository, handle);
         Session::new(self.clone(), epoch, hello, (asked, pinged, superseded))
     }
@@ -109,7 +114,10 @@ impl AgentScope {
         journal::lock_in(&**tx, self.network).await?;
         let (greeting, declared) = hello;
         let remembered = greetings::remembered_in(&**tx, self.repository).await?;
-        let Admitted { epoch, new_generation } = match admit(&remembered, greeting) {
+        let Admitted {
+            epoch,
+            new_generation,
+        } = match admit(&remembered, greeting) {
             Ok(admitted) => admitted,
             Err(refused) => return Ok(Err(refused)),
         };
@@ -118,11 +126,18 @@ impl AgentScope {
             false => Generation(remembered.generation.0.max(1)),
         };
         let key = ResumeKey { epoch, secret };
-        let bound = greetings::Bound { epoch, generation, key, greeting, declared };
+        let bound = greetings::Bound {
+            epoch,
+            generation,
+            key,
+            greeting,
+            declared,
+        };
         greetings::bind_in(&**tx, self.repository, &bound).await?;
         if new_generation {
             scans::ask_all_in(&**tx, self.repository, ScanKind::Generation, false).await?;
-            self.journal_session(tx, "a new generation began; everything is scanned", now).await?;
+            self.journal_session(tx, "a new generation began; everything is scanned", now)
+                .await?;
         }
         let last = greetings::last_batch_in(&**tx, self.repository).await?;
         let welcome = Welcome {
@@ -184,9 +199,9 @@ impl AgentScope {
                 scope
                     .coordinator
                     .store
-                    .write(|tx| async move {
-                        Ok(greetings::confirm_in(&*tx, repository, key).await?)
-                    })
+                    .write(
+                        |tx| async move { Ok(greetings::confirm_in(&*tx, repository, key).await?) },
+                    )
                     .await
             })
             .await
