@@ -23,6 +23,7 @@ pub mod access;
 pub mod auth;
 pub mod content;
 pub mod convert;
+pub mod exchange;
 pub mod health;
 pub mod incoming;
 pub mod limit;

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use super::{Declared, Session};
+use super::{Declared, Session, Wires};
 use crate::domain::ids::{Generation, RepositoryId};
 use crate::domain::journal::{Entry, JournalKind};
 use crate::domain::session::{Admitted, Greeting, Refused, ResumeKey, admit};
 use crate::service::command::{Handle, command_queue};
+use crate::service::ingest::{Batch, Pending};
 use crate::service::{AgentScope, Error};
 use crate::storage::Tx;
 use crate::storage::sync::scans::{self, ScanKind};
@@ -47,7 +48,7 @@ impl AgentScope {
     ///
     /// # Errors
     /// [`Error::RepositoryCloned`], [`Error::ProtocolUnsupported`], [`Error::Draining`].
-    pub async fn open_session(&self, hello: Hello) -> Result<(Welcome, Session), Error> {
+    pub async fn open_session(&self, hello: Hello) -> Result<(Welcome, Session, Wires), Error> {
         if self.coordinator.draining.is_cancelled() {
             return Err(Error::Draining);
         }
@@ -74,16 +75,29 @@ impl AgentScope {
         tracing::info!(
             repository.name = %self.repository_name, epoch, new_generation, "session opened"
         );
-        Ok((welcome, self.enter(epoch, &hello)))
+        let (session, wires) = self.enter(epoch, &hello);
+        Ok((welcome, session, wires))
     }
 
-    fn enter(&self, epoch: i64, hello: &Hello) -> Session {
+    fn enter(&self, epoch: i64, hello: &Hello) -> (Session, Wires) {
         let (commands, asked) = command_queue();
         let (pings, pinged) = tokio::sync::mpsc::channel(1);
         let superseded = tokio_util::sync::CancellationToken::new();
-        let handle = Handle { epoch, commands, pings, superseded: superseded.clone() };
+        let handle = Handle {
+            epoch,
+            commands,
+            pings,
+            superseded: superseded.clone(),
+        };
         self.coordinator.sessions.enter(self.repository, handle);
-        Session::new(self.clone(), epoch, hello, (asked, pinged, superseded))
+        (
+            Session::new(self.clone(), epoch, hello),
+            Wires {
+                asked,
+                pinged,
+                superseded,
+            },
+        )
     }
 
     async fn admit(
@@ -109,7 +123,10 @@ impl AgentScope {
         journal::lock_in(&**tx, self.network).await?;
         let (greeting, declared) = hello;
         let remembered = greetings::remembered_in(&**tx, self.repository).await?;
-        let Admitted { epoch, new_generation } = match admit(&remembered, greeting) {
+        let Admitted {
+            epoch,
+            new_generation,
+        } = match admit(&remembered, greeting) {
             Ok(admitted) => admitted,
             Err(refused) => return Ok(Err(refused)),
         };
@@ -118,11 +135,18 @@ impl AgentScope {
             false => Generation(remembered.generation.0.max(1)),
         };
         let key = ResumeKey { epoch, secret };
-        let bound = greetings::Bound { epoch, generation, key, greeting, declared };
+        let bound = greetings::Bound {
+            epoch,
+            generation,
+            key,
+            greeting,
+            declared,
+        };
         greetings::bind_in(&**tx, self.repository, &bound).await?;
         if new_generation {
             scans::ask_all_in(&**tx, self.repository, ScanKind::Generation, false).await?;
-            self.journal_session(tx, "a new generation began; everything is scanned", now).await?;
+            self.journal_session(tx, "a new generation began; everything is scanned", now)
+                .await?;
         }
         let last = greetings::last_batch_in(&**tx, self.repository).await?;
         let welcome = Welcome {
@@ -184,11 +208,21 @@ impl AgentScope {
                 scope
                     .coordinator
                     .store
-                    .write(|tx| async move {
-                        Ok(greetings::confirm_in(&*tx, repository, key).await?)
-                    })
+                    .write(
+                        |tx| async move { Ok(greetings::confirm_in(&*tx, repository, key).await?) },
+                    )
                     .await
             })
             .await
+    }
+}
+
+impl AgentScope {
+    /// Hands a batch of this repository to the writer of its network.
+    ///
+    /// # Errors
+    /// [`Error::Draining`].
+    pub async fn begin_batch(&self, batch: Batch) -> Result<Pending, Error> {
+        self.coordinator.ingest.begin(self.network, batch).await
     }
 }

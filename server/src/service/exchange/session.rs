@@ -9,9 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Hello, Ready, Root};
 use crate::domain::delivery::Delivery;
 use crate::domain::ids::{MemberId, NodeId};
-use crate::domain::limits::{
-    DELIVERIES_FRAME_BYTES_MAX, DUE_PAGE_MAX, OBSERVE_NODES_MAX,
-};
+use crate::domain::limits::{DELIVERIES_FRAME_BYTES_MAX, DUE_PAGE_MAX, OBSERVE_NODES_MAX};
 use crate::service::command::Asked;
 use crate::service::presence::Present;
 use crate::service::{AgentScope, Error};
@@ -41,12 +39,6 @@ pub struct Session {
     pub scope: AgentScope,
     /// Its epoch.
     pub epoch: i64,
-    /// Questions for the agent.
-    pub asked: mpsc::Receiver<Asked>,
-    /// Pings to be answered.
-    pub pinged: mpsc::Receiver<oneshot::Sender<()>>,
-    /// Another session took over.
-    pub superseded: CancellationToken,
     deliveries_max: usize,
     bytes_max: i64,
     in_flight: BTreeMap<MemberId, InFlight>,
@@ -59,22 +51,23 @@ pub struct Session {
     _present: Present,
 }
 
-type Wires = (mpsc::Receiver<Asked>, mpsc::Receiver<oneshot::Sender<()>>, CancellationToken);
+/// What others want of a live session.
+#[derive(Debug)]
+pub struct Wires {
+    /// Questions for the agent.
+    pub asked: mpsc::Receiver<Asked>,
+    /// Pings to be answered.
+    pub pinged: mpsc::Receiver<oneshot::Sender<()>>,
+    /// Another session took over.
+    pub superseded: CancellationToken,
+}
 
 impl Session {
-    pub(super) fn new(
-        scope: AgentScope,
-        epoch: i64,
-        hello: &Hello,
-        (asked, pinged, superseded): Wires,
-    ) -> Self {
+    pub(super) fn new(scope: AgentScope, epoch: i64, hello: &Hello) -> Self {
         let bell = scope.coordinator.wakeup.repository(scope.repository);
         let present = scope.coordinator.presence.enter(scope.repository);
         Self {
             epoch,
-            asked,
-            pinged,
-            superseded,
             deliveries_max: hello.deliveries_max,
             bytes_max: hello.bytes_max,
             in_flight: BTreeMap::new(),
@@ -143,8 +136,14 @@ impl Session {
     async fn next_due_in(&self) -> Option<Duration> {
         let coordinator = &self.scope.coordinator;
         let now = coordinator.clock.now();
-        let next = coordinator.store.next_due_at(self.scope.repository, now).await.ok()??;
-        Some(Duration::from_micros(u64::try_from(next - now).unwrap_or(0)))
+        let next = coordinator
+            .store
+            .next_due_at(self.scope.repository, now)
+            .await
+            .ok()??;
+        Some(Duration::from_micros(
+            u64::try_from(next - now).unwrap_or(0),
+        ))
     }
 
     /// What can be sent now; empty when nothing can.
@@ -165,7 +164,12 @@ impl Session {
     }
 
     async fn changed_roots(&mut self) -> Result<Option<Vec<Root>>, Error> {
-        let roots = self.scope.coordinator.store.roots(self.scope.repository).await?;
+        let roots = self
+            .scope
+            .coordinator
+            .store
+            .roots(self.scope.repository)
+            .await?;
         if self.roots.as_ref() == Some(&roots) {
             return Ok(None);
         }
@@ -175,9 +179,13 @@ impl Session {
 
     async fn to_observe(&mut self) -> Result<Option<Vec<NodeId>>, Error> {
         let store = &self.scope.coordinator.store;
-        let nodes = store.to_observe(self.scope.repository, OBSERVE_NODES_MAX).await?;
-        let new: Vec<NodeId> =
-            nodes.into_iter().filter(|node| !self.observing.contains(node)).collect();
+        let nodes = store
+            .to_observe(self.scope.repository, OBSERVE_NODES_MAX)
+            .await?;
+        let new: Vec<NodeId> = nodes
+            .into_iter()
+            .filter(|node| !self.observing.contains(node))
+            .collect();
         self.observing.extend(new.iter().cloned());
         Ok((!new.is_empty()).then_some(new))
     }
@@ -193,23 +201,27 @@ impl Session {
         let now = coordinator.clock.now();
         let (repository, side) = (self.scope.repository, self.scope.side);
         // Deliveries on their way are still listed as due, so a page has to reach beyond them.
-        let due = coordinator.store.due(repository, self.after, now, limit).await?;
-        if due.len() < limit {
-            self.exhausted = true;
-        }
-        if let Some(last) = due.last() {
-            self.after = *last;
-        }
+        let due = coordinator
+            .store
+            .due(repository, self.after, now, limit)
+            .await?;
         let members: Vec<MemberId> = due
             .iter()
             .filter_map(|due| due.member)
             .filter(|member| !self.in_flight.contains_key(member))
             .collect();
-        let found = coordinator.store.deliveries(self.scope.network, side, &members).await?;
+        let found = coordinator
+            .store
+            .deliveries(self.scope.network, side, &members)
+            .await?;
+        self.exhausted = due.len() < limit;
+        self.after = due.last().copied().unwrap_or(self.after);
         let mut ready = Vec::new();
         let mut inline_bytes = 0;
         for (delivery, inline) in found {
-            let waits = delivery.needs().is_some_and(|first| !self.in_flight.contains_key(&first));
+            let waits = delivery
+                .needs()
+                .is_some_and(|first| !self.in_flight.contains_key(&first));
             let full = !self.room() || inline_bytes > DELIVERIES_FRAME_BYTES_MAX / 2;
             if waits {
                 continue;
@@ -229,7 +241,9 @@ impl Session {
 
     /// The page did not fit: the next one begins with this delivery.
     fn rewind(&mut self, delivery: &Delivery, due: &[After]) {
-        let at = due.iter().position(|due| due.member == Some(delivery.member));
+        let at = due
+            .iter()
+            .position(|due| due.member == Some(delivery.member));
         self.after = match at {
             Some(0) | None => self.after_before(due),
             Some(at) => due[at - 1],
@@ -247,7 +261,10 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        self.scope.coordinator.sessions.leave(self.scope.repository, self.epoch);
+        self.scope
+            .coordinator
+            .sessions
+            .leave(self.scope.repository, self.epoch);
         tracing::info!(
             repository.name = %self.scope.repository_name, epoch = self.epoch, "session ended"
         );

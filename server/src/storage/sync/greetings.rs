@@ -44,7 +44,9 @@ pub async fn remembered_in<C: ConnectionTrait>(
     let text = "SELECT installation, index_id, generation, epoch, resume_key, \
                 pending_resume_key, batch_number, batch_id, rebind FROM repository WHERE id = ?";
     let row = sql::one(tx, text, [repository.0.into()]).await?;
-    let row = row.ok_or(Error::Corrupt { what: "the row of a repository" })?;
+    let row = row.ok_or(Error::Corrupt {
+        what: "the row of a repository",
+    })?;
     let key = |bytes: Option<Vec<u8>>| bytes.and_then(|bytes| ResumeKey::from_bytes(&bytes));
     let batch_id: Option<Vec<u8>> = row.try_get_by_index(7)?;
     Ok(Remembered {
@@ -80,7 +82,9 @@ pub async fn bind_in<C: ConnectionTrait>(
         bound.epoch.0.into(),
         shown.into(),
         bound.key.to_bytes().into(),
-        serde_json::to_vec(bound.declared).unwrap_or_default().into(),
+        serde_json::to_vec(bound.declared)
+            .unwrap_or_default()
+            .into(),
         repository.0.into(),
     ];
     sql::execute(tx, text, values).await?;
@@ -113,7 +117,12 @@ pub async fn note_clone_in<C: ConnectionTrait>(
     tx: &C,
     repository: RepositoryId,
 ) -> Result<(), Error> {
-    sql::execute(tx, "UPDATE repository SET cloned = 1 WHERE id = ?", [repository.0.into()]).await?;
+    sql::execute(
+        tx,
+        "UPDATE repository SET cloned = 1 WHERE id = ?",
+        [repository.0.into()],
+    )
+    .await?;
     Ok(())
 }
 
@@ -127,7 +136,9 @@ pub async fn last_batch_in<C: ConnectionTrait>(
 ) -> Result<LastBatch, Error> {
     let text = "SELECT batch_number, batch_id, cursor FROM repository WHERE id = ?";
     let row = sql::one(tx, text, [repository.0.into()]).await?;
-    let row = row.ok_or(Error::Corrupt { what: "the row of a repository" })?;
+    let row = row.ok_or(Error::Corrupt {
+        what: "the row of a repository",
+    })?;
     let id: Option<Vec<u8>> = row.try_get_by_index(1)?;
     let cursor: Option<Vec<u8>> = row.try_get_by_index(2)?;
     Ok(LastBatch {
