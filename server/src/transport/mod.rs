@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use http::{Request, Response};
 use tandem_proto::v1alpha::access_service_server::AccessServiceServer;
+use tandem_proto::v1alpha::content_service_server::ContentServiceServer;
+use tandem_proto::v1alpha::exchange_service_server::ExchangeServiceServer;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
@@ -15,9 +17,10 @@ use tower::Service;
 
 use crate::domain::limits::{
     HEADERS_BYTES_MAX, KEEPALIVE_SECONDS, KEEPALIVE_TIMEOUT_SECONDS, LOCAL_RESETS_MAX,
-    PENDING_RESETS_MAX, SMALL_MESSAGE_BYTES_MAX, STREAMS_PER_CONNECTION_MAX,
+    MESSAGE_BYTES_MAX, PENDING_RESETS_MAX, SMALL_MESSAGE_BYTES_MAX, STREAMS_PER_CONNECTION_MAX,
 };
 use crate::service::Coordinator;
+use crate::service::content::Content;
 
 pub mod access;
 pub mod auth;
@@ -59,6 +62,7 @@ impl Api {
     /// When the descriptors that were built in cannot be read.
     pub async fn new(
         coordinator: Coordinator,
+        content: Content,
         reflection: bool,
     ) -> Result<Self, tonic_reflection::server::Error> {
         let mut services = Services::default();
@@ -68,6 +72,18 @@ impl Api {
             AccessServiceServer,
             access::Handler::new(of()),
             SMALL_MESSAGE_BYTES_MAX
+        );
+        add!(
+            services,
+            ExchangeServiceServer,
+            exchange::Handler::new(of()),
+            MESSAGE_BYTES_MAX
+        );
+        add!(
+            services,
+            ContentServiceServer,
+            content::Handler::new(of(), content),
+            MESSAGE_BYTES_MAX
         );
         let (routes, health) = services.finish(reflection).await?;
         Ok(Self {
