@@ -12,7 +12,9 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
+use crate::service::content::{Collector, CollectorOptions, Content};
 use crate::service::{Clock, Coordinator};
+use crate::storage::content_index::Objects;
 use crate::storage::{Options, Store};
 use crate::transport::{Api, Health};
 
@@ -47,11 +49,16 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     let coordinator = Coordinator::new(store, Clock::System);
     // The first read: whoever gets past it may serve.
     let operator_token = first_operator(&coordinator, config.admin_token_file.as_deref()).await?;
-    let api = Api::new(coordinator.clone(), config.reflection).await?;
+    let objects = Objects::open(&config.content_dir())
+        .with_context(|| format!("cannot use {}", config.content_dir().display()))?;
+    let content = Content::new(coordinator.clone(), objects);
+    coordinator.ingest.resume().await?;
+    let api = Api::new(coordinator.clone(), content.clone(), config.reflection).await?;
     let shutdown = CancellationToken::new();
     let server = Server {
         health: api.health(),
         coordinator: coordinator.clone(),
+        content,
         background: CancellationToken::new(),
         cut: CancellationToken::new(),
         drain_within: Duration::from_secs(config.drain_seconds),
@@ -129,6 +136,7 @@ fn write_secret(path: &Path, secret: &str) -> std::io::Result<()> {
 /// What the task behind [`Running::join`] holds.
 struct Server {
     coordinator: Coordinator,
+    content: Content,
     health: Health,
     /// Ends the tasks that run beside the calls.
     background: CancellationToken,
@@ -161,6 +169,9 @@ impl Server {
         let background = self.background.clone();
         let tasks = &self.coordinator.tasks;
         tasks.spawn(async move { store.checkpoint_task(background).await });
+        let collector = Collector::new(self.content.clone(), CollectorOptions::default());
+        let background = self.background.clone();
+        tasks.spawn(collector.run(background));
         let authentication = self.coordinator.authentication.clone();
         let background = self.background.clone();
         tasks.spawn(async move { authentication.revocation_task(background).await });
@@ -185,6 +196,7 @@ impl Server {
         self.coordinator.draining.cancel();
         self.cut.cancel();
         self.background.cancel();
+        self.coordinator.ingest.stop();
         let tasks = &self.coordinator.tasks;
         tasks.close();
         if tokio::time::timeout(TASKS_END_WITHIN, tasks.wait())

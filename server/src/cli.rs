@@ -27,6 +27,8 @@ pub struct Cli {
 enum Command {
     /// Serve until told to stop (SIGTERM or SIGINT).
     Serve(Serve),
+    /// Keep two directories the same: a coordinator and two agents in this process.
+    Quickstart(crate::quickstart::Arguments),
     /// Apply missing migrations to the database and stop.
     Migrate(Store),
     /// Check the settings, print those that would hold, and stop.
@@ -104,10 +106,9 @@ pub fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error.into()),
     };
-    match runtime.block_on(run(cli)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => failed(&error),
-    }
+    runtime
+        .block_on(run(cli))
+        .unwrap_or_else(|error| failed(&error))
 }
 
 fn failed(error: &anyhow::Error) -> ExitCode {
@@ -115,25 +116,32 @@ fn failed(error: &anyhow::Error) -> ExitCode {
     ExitCode::FAILURE
 }
 
-async fn run(cli: Cli) -> anyhow::Result<()> {
+async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
+        Command::Quickstart(arguments) => {
+            log_to_stderr(&Log {
+                filter: arguments.log.clone(),
+                ..Log::default()
+            })?;
+            return crate::quickstart::run(arguments).await;
+        }
         Command::Serve(arguments) => {
             let config = settings(cli.config, arguments.flags()?)?;
             log_to_stderr(&config.log)?;
-            serve(config).await
+            serve(config).await?;
         }
         Command::Migrate(arguments) => {
             let config = settings(cli.config, arguments.flags()?)?;
             log_to_stderr(&config.log)?;
-            app::migrate(&config).await
+            app::migrate(&config).await?;
         }
         Command::CheckConfig(arguments) => {
             let config = settings(cli.config, arguments.flags()?)?;
             filter(&config.log)?;
             println!("{}", serde_json::to_string_pretty(&config)?);
-            Ok(())
         }
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn settings(file: Option<PathBuf>, flags: Vec<(&'static str, String)>) -> anyhow::Result<Config> {

@@ -25,7 +25,7 @@ pub(crate) struct Cli {
 pub(crate) struct GlobalOptions {
     /// Address of the coordinator
     #[arg(long, global = true, env = "TANDEM_SERVER", value_name = "URL")]
-    #[arg(default_value = "http://127.0.0.1:8700")]
+    #[arg(default_value = "http://127.0.0.1:7420")]
     pub(crate) server: String,
     /// Token to show to the coordinator; other users of this machine may see it, so prefer --token-file
     #[arg(long, global = true, env = "TANDEM_TOKEN", hide_env_values = true)]

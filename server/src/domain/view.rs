@@ -71,6 +71,7 @@ pub struct View<'a> {
     names: BTreeMap<NameKey, BTreeSet<NodeId>>,
     children: BTreeMap<CopyKey, BTreeSet<NodeId>>,
     waiting: BTreeMap<ObstacleKey, BTreeSet<MemberId>>,
+    entered: BTreeSet<MemberId>,
     needs: BTreeSet<Need>,
 }
 
@@ -99,8 +100,14 @@ impl<'a> View<'a> {
             names: BTreeMap::new(),
             children: BTreeMap::new(),
             waiting: BTreeMap::new(),
+            entered: BTreeSet::new(),
             needs: BTreeSet::new(),
         }
+    }
+
+    /// A member with a new id begins: nothing stored can wait for it, so nothing needs to be loaded.
+    pub fn enter(&mut self, id: MemberId) {
+        self.entered.insert(id);
     }
 
     /// The rows that changed.
@@ -202,17 +209,23 @@ impl<'a> View<'a> {
     /// # Errors
     /// [`Miss`].
     pub fn waiting(&mut self, key: &ObstacleKey) -> Result<BTreeSet<MemberId>, Miss> {
-        let Some(loaded) = self.loaded.waiting.get(key) else {
-            return self.miss(Need::Waiting(key.clone()));
+        let loaded = match &key.1 {
+            Obstacle::Folder(id) if self.entered.contains(id) => None,
+            _ => match self.loaded.waiting.get(key) {
+                Some(loaded) => Some(loaded),
+                None => return self.miss(Need::Waiting(key.clone())),
+            },
         };
         let untouched = loaded
-            .iter()
+            .into_iter()
+            .flatten()
             .filter(|member| !self.members.contains_key(member));
         let changed = self.waiting.get(key).into_iter().flatten();
         Ok(untouched.chain(changed).copied().collect())
     }
 
-    /// The folders above a node, nearest first, not the node itself; stops where it would go round.
+    /// The folders above a node, nearest first, not the node itself; stops where it would go round, and at a folder
+    /// that is gone.
     ///
     /// # Errors
     /// [`Miss`].
@@ -224,7 +237,9 @@ impl<'a> View<'a> {
             if copy.parent.0.is_empty() || !seen.insert(copy.parent.clone()) {
                 break;
             }
-            at = self.link(&(key.0, copy.parent))?;
+            at = self
+                .link(&(key.0, copy.parent))?
+                .filter(Copy::is_there);
             above.extend(at.clone());
         }
         Ok(above)

@@ -6,6 +6,8 @@ use std::time::Duration;
 use http::{Request, Response};
 use tandem_proto::v1alpha::access_service_server::AccessServiceServer;
 use tandem_proto::v1alpha::conflict_service_server::ConflictServiceServer;
+use tandem_proto::v1alpha::content_service_server::ContentServiceServer;
+use tandem_proto::v1alpha::exchange_service_server::ExchangeServiceServer;
 use tandem_proto::v1alpha::journal_service_server::JournalServiceServer;
 use tandem_proto::v1alpha::member_service_server::MemberServiceServer;
 use tandem_proto::v1alpha::sync_set_service_server::SyncSetServiceServer;
@@ -22,6 +24,7 @@ use crate::domain::limits::{
     MESSAGE_BYTES_MAX, PENDING_RESETS_MAX, SMALL_MESSAGE_BYTES_MAX, STREAMS_PER_CONNECTION_MAX,
 };
 use crate::service::Coordinator;
+use crate::service::content::Content;
 
 pub mod access;
 pub mod auth;
@@ -29,6 +32,7 @@ pub mod conflict;
 pub mod content;
 pub mod convert;
 pub mod cursor;
+pub mod exchange;
 pub mod health;
 pub mod incoming;
 pub mod journal;
@@ -68,6 +72,7 @@ impl Api {
     /// When the descriptors that were built in cannot be read.
     pub async fn new(
         coordinator: Coordinator,
+        content: Content,
         reflection: bool,
     ) -> Result<Self, tonic_reflection::server::Error> {
         let mut services = Services::default();
@@ -86,6 +91,12 @@ impl Api {
         );
         add!(
             services,
+            ExchangeServiceServer,
+            exchange::Handler::new(of()),
+            MESSAGE_BYTES_MAX
+        );
+        add!(
+            services,
             MemberServiceServer,
             member::Handler::new(of()),
             MESSAGE_BYTES_MAX
@@ -100,6 +111,12 @@ impl Api {
             services,
             JournalServiceServer,
             journal::Handler::new(of()),
+            MESSAGE_BYTES_MAX
+        );
+        add!(
+            services,
+            ContentServiceServer,
+            content::Handler::new(of(), content),
             MESSAGE_BYTES_MAX
         );
         let (routes, health) = services.finish(reflection).await?;

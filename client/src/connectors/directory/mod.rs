@@ -14,6 +14,7 @@
 //! hashing content; so reading, applying and reporting of a node exclude each other (R-AGT-6). Every state of the tree
 //! that leaves the connector is in the index first.
 
+mod agent;
 mod apply;
 mod ask;
 mod core;
@@ -53,6 +54,7 @@ use self::{
     report::Next,
 };
 use crate::agent::repository::{Content, Description, Error, Repository, ScanStep, Seen, Work};
+pub use agent::{Error as AgentError, beside};
 
 /// So often `observe` looks again, a settling time apart, at files that are being written.
 const LOOKS: usize = 40;

@@ -5,6 +5,7 @@ use super::super::ids::{NodeId, RepositoryId};
 use super::super::journal::{Entry, JournalKind};
 use super::super::member::{Member, PeerChoice};
 use super::super::projection::{NodeKind, Side};
+use super::super::sync_set::SyncSet;
 use super::super::view::{CopyKey, Miss};
 use super::{Engine, Walk, WalkProgress};
 
@@ -26,6 +27,10 @@ impl Engine<'_> {
         let Some(member) = self.view.member(member)? else {
             return self.forget(key, copy);
         };
+        let side = self.view.side(copy.repository).unwrap_or(Side::OnPremise);
+        if member.nodes.get(side).as_ref() != Some(&copy.node) {
+            return self.forget(key, copy);
+        }
         self.vanish(copy, member, absence, choice)
     }
 
@@ -53,7 +58,7 @@ impl Engine<'_> {
         absence: Absence,
         choice: Option<PeerChoice>,
     ) -> Result<bool, Miss> {
-        let Some(mut set) = self.set_of(member.set)? else {
+        let Some(set) = self.set_of(member.set)? else {
             return Ok(false);
         };
         let side = self.view.side(copy.repository).unwrap_or(Side::OnPremise);
@@ -62,16 +67,7 @@ impl Engine<'_> {
         gone.state = CopyState::Gone(absence);
         self.put_copy_and_wake(Some(&copy), gone, &set)?;
         if copy.projection.kind == NodeKind::Folder && was_there {
-            self.effects.walks.push(Walk {
-                repository: copy.repository,
-                folder: copy.node.clone(),
-                set: set.id,
-                absence,
-                choice,
-            });
-            set.guard.counting += 1;
-            self.touched_sets.insert(set.id);
-            self.view.put_set(set.clone());
+            self.walk_below(&copy, &set, absence, choice)?;
         }
         self.journal(Entry {
             kind: JournalKind::Observed,
@@ -98,7 +94,31 @@ impl Engine<'_> {
         Ok(true)
     }
 
-    /// A step over what a gone folder held: it shares the folder's fate, unless it was seen elsewhere meanwhile.
+    /// Begins to look at all that a folder holds; until that is done removals are not delivered (R-DEL-3).
+    pub(super) fn walk_below(
+        &mut self,
+        folder: &Copy,
+        set: &SyncSet,
+        absence: Absence,
+        choice: Option<PeerChoice>,
+    ) -> Result<(), Miss> {
+        let Some(mut set) = self.set_of(set.id)? else {
+            return Ok(());
+        };
+        self.effects.walks.push(Walk {
+            repository: folder.repository,
+            folder: folder.node.clone(),
+            set: set.id,
+            absence,
+            choice,
+        });
+        set.guard.counting += 1;
+        self.touched_sets.insert(set.id);
+        self.view.put_set(set);
+        Ok(())
+    }
+
+    /// A step over what a folder held that is gone, was unlinked, or changed its set.
     pub(super) fn walk(&mut self, walk: &Walk, nodes: &[NodeId], progress: WalkProgress) {
         for node in nodes {
             // A miss is noted in the view; the run is repeated with the row loaded.
@@ -121,7 +141,20 @@ impl Engine<'_> {
         if !copy.is_there() || copy.parent != walk.folder {
             return Ok(false);
         }
-        self.absent(&key, Some(copy), walk.absence, walk.choice)
+        let folder = self.view.copy(&(walk.repository, walk.folder.clone()))?;
+        match folder.map(|folder| folder.state) {
+            Some(CopyState::Gone(_)) => self.absent(&key, Some(copy), walk.absence, walk.choice),
+            // It came back meanwhile, or now belongs to another set: what it holds is looked at afresh.
+            Some(CopyState::Live) => {
+                self.effects.observe.push(key);
+                Ok(false)
+            }
+            // It was unlinked, and with it what it holds.
+            Some(CopyState::Left | CopyState::Skipped(_)) | None => {
+                copy.member.into_iter().for_each(|member| self.touch(member));
+                Ok(false)
+            }
+        }
     }
 
     /// R-AGT-4: in a new generation a node that is not there was lost, not deleted: it is made again.

@@ -44,6 +44,9 @@ impl Engine<'_> {
         let Some(set) = self.set_of(member.set)? else {
             return Ok(None);
         };
+        if set.ending && due.lane != Lane::Release {
+            return Ok(None);
+        }
         let own = self.copy_of(&set, &member, side)?.filter(Copy::is_there);
         let action = match (due.lane, own) {
             (Lane::Change | Lane::Aside, own) => {
@@ -126,9 +129,9 @@ impl Engine<'_> {
         let Some(parent) = self.view.member(parent)? else {
             return Ok(None);
         };
-        let there = self.copy_of(set, &parent, side)?.filter(Copy::is_there);
-        Ok(Some(match there {
-            Some(copy) => FolderRef::Node(copy.node),
+        // A folder that is gone is named too: the agent says so, and it is decided again.
+        Ok(Some(match parent.nodes.get(side).clone() {
+            Some(node) => FolderRef::Node(node),
             None => FolderRef::Made(parent.id),
         }))
     }

@@ -1,8 +1,8 @@
 //! Memberships that end (R-MEM-4, R-UNS-1).
 
-use super::super::copy::{Copy, CopyState};
+use super::super::copy::{Absence, Copy, CopyState};
 use super::super::journal::{Entry, JournalKind};
-use super::super::member::{Due, Lane, Member, MemberState};
+use super::super::member::{Due, Lane, Member, MemberState, Obstacle};
 use super::super::projection::Side;
 use super::super::sync_set::SyncSet;
 use super::super::view::Miss;
@@ -45,6 +45,9 @@ impl Engine<'_> {
             node_name,
             message: "the membership ended".to_owned(),
         });
+        for side in Side::BOTH {
+            self.wake(set, side, Obstacle::Folder(member.id))?;
+        }
         self.view.remove_member(set, member.id);
         if member.direct && !set.ending {
             let mut set = set.clone();
@@ -61,6 +64,9 @@ impl Engine<'_> {
         copy: Copy,
         side: Side,
     ) -> Result<(), Miss> {
+        if copy.member != Some(member.id) {
+            return Ok(());
+        }
         if copy.projection.content.is_some() {
             self.effects.versions.push(VersionChange {
                 member: member.id,
@@ -69,9 +75,10 @@ impl Engine<'_> {
                 content: None,
             });
         }
-        if set.ending || member.direct {
-            self.view.remove_copy(&(copy.repository, copy.node));
-            return Ok(());
+        if (set.ending || member.direct) && !self.lies_in_another_set(set, &copy)? {
+            self.view
+                .remove_copy(&(copy.repository, copy.node.clone()));
+            return self.make_way(set, &copy, side);
         }
         let mut unlinked = copy.clone();
         unlinked.member = None;
@@ -79,7 +86,31 @@ impl Engine<'_> {
             unlinked.state = CopyState::Left;
         }
         unlinked.locked = false;
-        self.put_copy_and_wake(Some(&copy), unlinked, set)
+        let holds = copy.is_there() && Self::is_folder(member);
+        self.put_copy_and_wake(Some(&copy), unlinked, set)?;
+        self.make_way(set, &copy, side)?;
+        if holds && !set.ending {
+            self.walk_below(&copy, set, Absence::MovedOut, None)?;
+        }
+        Ok(())
+    }
+
+    fn lies_in_another_set(&mut self, set: &SyncSet, copy: &Copy) -> Result<bool, Miss> {
+        let Some(folder) = self.parent_member(copy)? else {
+            return Ok(false);
+        };
+        let folder = self.view.member(folder)?;
+        Ok(folder.is_some_and(|folder| folder.set != set.id))
+    }
+
+    /// The copy is no member any more: who waits for its name, or for its folder to be empty, looks again.
+    fn make_way(&mut self, set: &SyncSet, copy: &Copy, side: Side) -> Result<(), Miss> {
+        let name = Obstacle::Name(copy.parent.clone(), copy.name_key.clone());
+        self.wake(set, side, name)?;
+        match self.parent_member(copy)? {
+            Some(folder) => self.touch_if_removing(folder),
+            None => Ok(()),
+        }
     }
 
     /// Forgets what the member waits for, before it changes its set.

@@ -1,11 +1,13 @@
 //! Nodes that become members, and those that move between sets (R-MEM-1, R-MEM-2, R-MOV-4).
 
-use super::super::copy::{Copy, CopyState, SkipReason};
+use std::sync::Arc;
+
+use super::super::copy::{Absence, Copy, CopyState, SkipReason};
 use super::super::failure::{Failure, Reason};
 use super::super::ids::{MemberId, RepositoryId};
 use super::super::journal::{Entry, JournalKind};
 use super::super::member::{Member, MemberState};
-use super::super::projection::{NodeKind, Side};
+use super::super::projection::{NodeKind, Side, State};
 use super::super::report::{NodeTrait, Presence};
 use super::super::sync_set::SyncSet;
 use super::super::view::{CopyKey, Miss};
@@ -171,12 +173,41 @@ impl Engine<'_> {
         *member.nodes.get_mut(side) = Some(key.1.clone());
         let mut row = self.row(key.0, &key.1, set, side, presence);
         row.member = Some(member.id);
+        if presence.mark == Some(member.id) && member.base.is_none() {
+            member.base = self.base_of_made(set, &member, &row, side)?;
+        }
         self.new_version(&row, member.id, side);
         self.put_copy_and_wake(None, row, set)?;
         let id = member.id;
         self.view.put_member(set, member);
         self.touch(id);
         Ok(true)
+    }
+
+    /// A node that the agent made was seen before the outcome that tells what was delivered (R-AGT-6). What the
+    /// receiver made of it is never a side of a conflict: properties that only it has were added by a rule there and
+    /// flow back (R-PRJ-5); for anything else the source has moved on, and its state holds.
+    fn base_of_made(
+        &mut self,
+        set: &SyncSet,
+        member: &Member,
+        made: &Copy,
+        side: Side,
+    ) -> Result<Option<State>, Miss> {
+        let Some(source) = self.copy_of(set, member, side.other())? else {
+            return Ok(None);
+        };
+        let result = self.state_of(member, made)?;
+        let source = self.state_of(member, &source)?;
+        let mut stripped = (*result.projection).clone();
+        let given = &source.projection.properties;
+        stripped.properties.retain(|name, _| given.contains_key(name));
+        let stripped = State {
+            projection: Arc::new(stripped),
+            parent: result.parent,
+        };
+        let only_added = self.comparison(set).equal(&stripped, &source);
+        Ok(Some(if only_added { source } else { result }))
     }
 
     /// R-MEM-2: the node becomes an INDIRECT member.
@@ -189,6 +220,7 @@ impl Engine<'_> {
     ) -> Result<bool, Miss> {
         let side = self.view.side(key.0).unwrap_or(Side::OnPremise);
         let id = MemberId((self.new_id)());
+        self.view.enter(id);
         let mut member = Member::new(id, set.id, presence.projection.kind, false);
         *member.nodes.get_mut(side) = Some(key.1.clone());
         if presence.node_trait == NodeTrait::Record {
@@ -243,21 +275,37 @@ impl Engine<'_> {
         member: &Member,
         presence: &Presence,
         target: &SyncSet,
+        at: (usize, usize),
     ) -> Result<bool, Miss> {
         let Some(source) = self.set_of(member.set)? else {
             return Ok(false);
         };
-        let stays_whole = member.kind == NodeKind::Document;
-        if source.repositories == target.repositories && stays_whole {
-            let mut member = member.clone();
-            self.unblock(&mut member);
-            self.view.remove_member(&source, member.id);
-            member.set = target.id;
-            self.view.put_member(target, member.clone());
-            return self.update(copy, member, target, presence);
+        let skipped = Self::skip_reason(target, member.kind, presence.node_trait).is_some();
+        if source.repositories != target.repositories || skipped {
+            let key = (copy.repository, copy.node.clone());
+            self.moved_out(copy, member)?;
+            let known = self.view.copy(&key)?;
+            return self.seen_new(&key, known, presence, at);
         }
-        let key = (copy.repository, copy.node.clone());
-        self.moved_out(copy, member)?;
-        self.seen_new(&key, None, presence, (0, 0))
+        self.uncount_removal(&source, member);
+        let mut member = member.clone();
+        self.unblock(&mut member);
+        self.view.remove_member(&source, member.id);
+        member.set = target.id;
+        self.view.put_member(target, member.clone());
+        self.touch(member.id);
+        if Self::is_folder(&member) {
+            self.walk_below(&copy, target, copy_absence(&copy), None)?;
+        }
+        let target = self.set_of(target.id)?.unwrap_or_else(|| target.clone());
+        self.update(copy, member, &target, presence)
+    }
+}
+
+/// What a walk below a folder says of its content if the folder is not there any more.
+fn copy_absence(copy: &Copy) -> Absence {
+    match copy.state {
+        CopyState::Gone(absence) => absence,
+        CopyState::Live | CopyState::Left | CopyState::Skipped(_) => Absence::MovedOut,
     }
 }

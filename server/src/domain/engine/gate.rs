@@ -20,6 +20,8 @@ pub(super) enum Gate {
     Clash(Obstacle, String),
     /// There is no folder to make it in.
     NoFolder,
+    /// The folder of this member was deleted, and stays so until somebody decides.
+    FolderDeleted(MemberId),
     /// R-MOV-5: together with a move of the other side it would make a cycle, and it is the loser.
     Undo,
 }
@@ -33,6 +35,8 @@ enum Folder {
     Coming,
     /// It waits or failed itself.
     Waits(MemberId),
+    /// It was deleted, and stays so until somebody decides.
+    Deleted(MemberId),
     /// There is none.
     Missing,
 }
@@ -57,6 +61,7 @@ impl Engine<'_> {
             Folder::Waits(parent) => {
                 return Ok(Gate::Wait(Hold::Parent, Obstacle::Folder(parent)));
             }
+            Folder::Deleted(parent) => return Ok(Gate::FolderDeleted(parent)),
             Folder::Missing => return Ok(Gate::NoFolder),
         };
         let key = self.name_rule(set, side).key(&source.projection.name);
@@ -113,9 +118,15 @@ impl Engine<'_> {
         if !matches!(copy.state, CopyState::Gone(_)) {
             return Ok(Folder::Missing);
         }
-        // R-DEL-2: what is new or changed inside a deleted folder keeps its ancestors, and they are restored.
-        self.uncount_and_revive(set, &mut parent, side);
-        Ok(Folder::Coming)
+        match self.decision(set, &parent)? {
+            Decision::CloudCopyDeleted | Decision::Fail(_) => Ok(Folder::Deleted(parent.id)),
+            Decision::End => Ok(Folder::Waits(parent.id)),
+            // R-DEL-2: what is new or changed inside a deleted folder keeps its ancestors, and they are restored.
+            _ => {
+                self.uncount_and_revive(set, &mut parent, side);
+                Ok(Folder::Coming)
+            }
+        }
     }
 
     fn uncount_and_revive(&mut self, set: &SyncSet, parent: &mut Member, side: Side) {

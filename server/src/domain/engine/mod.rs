@@ -228,7 +228,7 @@ impl<'a> Engine<'a> {
                 member,
                 version,
                 answer,
-            } => self.outcome(repository, *member, *version, answer),
+            } => self.outcome(repository, (*member, *version), answer, (index, 0)),
             Item::ScanPage(page) => {
                 for (child, observation) in page.children.iter().enumerate() {
                     let _ = self.observe(repository, observation, (index, child));

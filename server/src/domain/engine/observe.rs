@@ -7,7 +7,7 @@ use super::super::member::{Member, Obstacle};
 use super::super::projection::{NodeKind, Side};
 use super::super::report::{NodeTrait, Observation, Presence, Seen};
 use super::super::sync_set::SyncSet;
-use super::super::view::{CopyKey, Miss};
+use super::super::view::Miss;
 use super::{Engine, NoteKind, VersionChange};
 
 /// Where an observed node lies, seen from the sets.
@@ -100,11 +100,26 @@ impl Engine<'_> {
         let Some(set) = self.set_of(member.set)? else {
             return Ok(false);
         };
-        if !member.direct && presence.parent != copy.parent {
+        let side = self.view.side(copy.repository).unwrap_or(Side::OnPremise);
+        let mut member = member;
+        match member.nodes.get(side) {
+            Some(node) if *node == copy.node => {}
+            // A new one was asked for, and now the old one is there again: the pairing resumes (SPEC §7).
+            None => {
+                *member.nodes.get_mut(side) = Some(copy.node.clone());
+                self.view.put_member(&set, member.clone());
+                self.touch(member.id);
+            }
+            Some(_) => {
+                let key = (copy.repository, copy.node.clone());
+                return self.seen_new(&key, Some(copy), presence, at);
+            }
+        }
+        if !member.direct {
             match self.place(copy.repository, &presence.parent)? {
                 Place::Inside(_, target) if target.id == set.id => {}
                 Place::Inside(_, target) => {
-                    return self.moved_between(copy, &member, presence, &target);
+                    return self.moved_between(copy, &member, presence, &target, at);
                 }
                 Place::Outside => return self.moved_out(copy, &member),
                 Place::Unknown => {
@@ -159,14 +174,19 @@ impl Engine<'_> {
             message: describe_change(&copy, &now),
         });
         let id = member.id;
-        self.forget_choice(member, set);
+        self.forget_choice(member, set, side);
         self.touch(id);
         Ok(true)
     }
 
-    /// A seen node is not deleted any more: what was chosen about it is void.
-    fn forget_choice(&mut self, mut member: Member, set: &SyncSet) {
-        if member.choice.take().is_some() || member.restlessness.stale != 0 {
+    /// A seen node is not deleted any more: what was chosen about it is void. One that was only to be cleared away,
+    /// because its membership ended before it was made, stays when somebody changes it.
+    fn forget_choice(&mut self, mut member: Member, set: &SyncSet, side: Side) {
+        let cleared = member.base.is_none() && member.nodes.get(side.other()).is_none();
+        if cleared {
+            member.deleting = None;
+        }
+        if cleared || member.choice.take().is_some() || member.restlessness.stale != 0 {
             member.restlessness.stale = 0;
             self.view.put_member(set, member);
         }
@@ -229,8 +249,8 @@ impl Engine<'_> {
                     || before.parent != now.parent
                     || before.name_key != now.name_key)
         });
-        let arrived = now.is_there() && before.is_none_or(|before| before.parent != now.parent);
-        let key = (now.repository, now.node.clone());
+        let arrived = now.is_there()
+            && before.is_none_or(|before| !before.is_there() || before.parent != now.parent);
         let folder = now
             .member
             .filter(|_| now.projection.kind == NodeKind::Folder);
@@ -246,15 +266,14 @@ impl Engine<'_> {
                 self.touch_if_removing(old_parent)?;
             }
         }
-        if let Some(folder) = folder.filter(|_| arrived && before.is_some() || left.is_some()) {
+        if let Some(folder) = folder.filter(|_| arrived || left.is_some()) {
             self.wake(set, side, Obstacle::Folder(folder))?;
         }
-        let _: CopyKey = key;
         Ok(())
     }
 
     /// A folder whose removal waited until it is empty is looked at again.
-    fn touch_if_removing(&mut self, folder: MemberId) -> Result<(), Miss> {
+    pub(super) fn touch_if_removing(&mut self, folder: MemberId) -> Result<(), Miss> {
         let waits = self.view.member(folder)?.is_some_and(
             |member| matches!(&member.blocked, Some((_, Obstacle::Folder(on))) if *on == folder),
         );

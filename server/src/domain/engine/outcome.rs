@@ -6,7 +6,7 @@ use super::super::copy::{Absence, Copy, CopyState};
 use super::super::failure::{Failure, Reason, RetryClass};
 use super::super::ids::{MemberId, NodeId, RepositoryId};
 use super::super::journal::{Entry, JournalKind};
-use super::super::member::{Due, Lane, Member, MemberState, PeerChoice};
+use super::super::member::{Due, Hold, Lane, Member, MemberState, Obstacle, PeerChoice};
 use super::super::projection::{Projection, Side, State};
 use super::super::report::{Answer, Observation, Presence, Seen};
 use super::super::sync_set::SyncSet;
@@ -18,16 +18,31 @@ use super::observe::Place;
 const RESTLESS_MAX: i32 = 10;
 const FLIP_WINDOW: i64 = 60_000_000;
 
+/// What a delivery met that failed.
+enum Met {
+    /// It is not as the coordinator thought any more: decide again.
+    Gone,
+    /// It stands in the way.
+    Stands(Option<Obstacle>),
+}
+
+fn hold_of(obstacle: &Obstacle) -> Hold {
+    match obstacle {
+        Obstacle::Name(..) => Hold::Name,
+        Obstacle::Folder(_) => Hold::Parent,
+    }
+}
+
 impl Engine<'_> {
     pub(super) fn outcome(
         &mut self,
         repository: RepositoryId,
-        id: MemberId,
-        version: i64,
+        (id, version): (MemberId, i64),
         answer: &Answer,
+        at: (usize, usize),
     ) -> Result<(), Miss> {
         let Some(member) = self.view.member(id)? else {
-            return self.orphan(repository, id, answer);
+            return self.orphan(repository, answer);
         };
         let Some(set) = self.set_of(member.set)? else {
             return Ok(());
@@ -43,7 +58,7 @@ impl Engine<'_> {
                 let current = version == member.version;
                 self.applied(member, &set, side, current, result, delivered.as_ref())
             }
-            Answer::Stale(seen) => self.stale(member, &set, side, seen),
+            Answer::Stale(seen) => self.stale(member, &set, side, seen, at),
             Answer::Failed { .. } if version != member.version => Ok(()),
             Answer::Failed {
                 reason,
@@ -51,8 +66,14 @@ impl Engine<'_> {
                 detail,
                 retry_delay,
             } => {
+                let obstacle = self.obstacle(&set, &member, side, *reason)?;
                 let failure = self.failure(&member, *reason, message, detail);
-                self.fail(&set, member, failure, *retry_delay)
+                match obstacle {
+                    Met::Gone => self.look_again(&set, member),
+                    Met::Stands(obstacle) => {
+                        self.fail(&set, (member, side, obstacle), failure, *retry_delay)
+                    }
+                }
             }
         }
     }
@@ -62,7 +83,6 @@ impl Engine<'_> {
     fn orphan(
         &mut self,
         repository: RepositoryId,
-        id: MemberId,
         answer: &Answer,
     ) -> Result<(), Miss> {
         let Answer::Applied {
@@ -71,7 +91,7 @@ impl Engine<'_> {
                     node,
                     seen: Seen::Present(presence),
                 },
-            ..
+            delivered,
         } = answer
         else {
             return Ok(());
@@ -87,15 +107,27 @@ impl Engine<'_> {
             return Ok(());
         };
         let mut row = self.row(repository, node, &set, side, presence);
-        let removes = side == Side::OnPremise || set.options.allow_delete_on_cloud;
+        let removes = match side {
+            Side::OnPremise => set.options.delete_on_premise,
+            Side::Cloud => set.options.allow_delete_on_cloud,
+        };
+        // Somebody wrote into it already: it stays.
+        let removes = removes
+            && delivered
+                .as_ref()
+                .is_none_or(|delivered| delivered.content == presence.projection.content);
         if !removes {
             row.state = CopyState::Left;
             return self.put_copy_and_wake(None, row, &set);
         }
+        // A new id: the old one names deliveries that were answered already.
+        let id = MemberId((self.new_id)());
+        self.view.enter(id);
         let mut member = Member::new(id, set.id, presence.projection.kind, false);
         *member.nodes.get_mut(side) = Some(node.clone());
         member.deleting = Some((side, PeerChoice::Remove));
         row.member = Some(id);
+        self.new_version(&row, id, side);
         self.put_copy_and_wake(None, row, &set)?;
         self.view.put_member(&set, member);
         self.touch(id);
@@ -168,7 +200,7 @@ impl Engine<'_> {
         (node, presence): (&NodeId, &Presence),
         delivered: Option<&Arc<Projection>>,
     ) -> Result<(), Miss> {
-        let before = self.copy_of(set, &member, side)?;
+        let before = self.replaced(set, &member, side, node)?;
         let mut row = self.row(*set.repositories.get(side), node, set, side, presence);
         row.member = Some(member.id);
         let result = self.state_of(&member, &row)?;
@@ -202,6 +234,29 @@ impl Engine<'_> {
         self.view.put_member(set, member);
         self.touch(id);
         Ok(())
+    }
+
+    /// The row of the node as it was. Another node that the member had there is unlinked: it was given up when a new
+    /// one was asked for.
+    fn replaced(
+        &mut self,
+        set: &SyncSet,
+        member: &Member,
+        side: Side,
+        node: &NodeId,
+    ) -> Result<Option<Copy>, Miss> {
+        if let Some(other) = self.copy_of(set, member, side)?
+            && other.node != *node
+            && other.member == Some(member.id)
+        {
+            let mut left = other.clone();
+            left.member = None;
+            if left.is_there() {
+                left.state = CopyState::Left;
+            }
+            self.put_copy_and_wake(Some(&other), left, set)?;
+        }
+        self.view.copy(&(*set.repositories.get(side), node.clone()))
     }
 
     /// The receiver has the content now, and its copy has it as a version.
@@ -244,11 +299,12 @@ impl Engine<'_> {
         set: &SyncSet,
         side: Side,
         seen: &Observation,
+        at: (usize, usize),
     ) -> Result<(), Miss> {
         member.restlessness.stale += 1;
         let (id, count) = (member.id, member.restlessness.stale);
         self.view.put_member(set, member);
-        self.observe(*set.repositories.get(side), seen, (0, 0))?;
+        self.observe(*set.repositories.get(side), seen, at)?;
         // Observing resets the count when it is told of a change; a stale answer is no such sign.
         if let Some(mut member) = self.view.member(id)? {
             member.restlessness.stale = count;
@@ -287,7 +343,7 @@ impl Engine<'_> {
     fn fail(
         &mut self,
         set: &SyncSet,
-        mut member: Member,
+        (mut member, side, obstacle): (Member, Side, Option<Obstacle>),
         failure: Failure,
         retry_delay: Option<i64>,
     ) -> Result<(), Miss> {
@@ -298,6 +354,8 @@ impl Engine<'_> {
             _ => None,
         };
         member.version += 1;
+        member.hold = obstacle.as_ref().map(hold_of);
+        member.blocked = obstacle.map(|obstacle| (side, obstacle));
         if failure.reason.class() == RetryClass::Retry {
             member.transient = Some(failure);
             member.state = MemberState::Pending;
@@ -308,6 +366,53 @@ impl Engine<'_> {
         self.journal_failure(set, &member, &failure, name);
         member.state = MemberState::Failed(failure);
         self.view.put_member(set, member);
+        Ok(())
+    }
+
+    /// What the agent met: a folder that is known to be gone, or may be made yet, is no failure (R-REC-7); a folder
+    /// or name that stands in the way is waited for.
+    fn obstacle(
+        &mut self,
+        set: &SyncSet,
+        member: &Member,
+        side: Side,
+        reason: Reason,
+    ) -> Result<Met, Miss> {
+        if !matches!(
+            reason,
+            Reason::TargetFolderNotFound | Reason::TargetFolderNameClash
+        ) || member.direct
+        {
+            return Ok(Met::Stands(None));
+        }
+        let Some(source) = self.copy_of(set, member, side.other())? else {
+            return Ok(Met::Stands(None));
+        };
+        let parent = match self.parent_member(&source)? {
+            Some(parent) => self.view.member(parent)?,
+            None => None,
+        };
+        let Some(parent) = parent else {
+            return Ok(Met::Gone);
+        };
+        let folder = self.copy_of(set, &parent, side)?.filter(Copy::is_there);
+        Ok(match (folder, reason) {
+            (None, _) => Met::Gone,
+            (Some(_), Reason::TargetFolderNotFound) => {
+                Met::Stands(Some(Obstacle::Folder(parent.id)))
+            }
+            (Some(folder), _) => {
+                let key = self.name_rule(set, side).key(&source.projection.name);
+                Met::Stands(Some(Obstacle::Name(folder.node, key)))
+            }
+        })
+    }
+
+    fn look_again(&mut self, set: &SyncSet, mut member: Member) -> Result<(), Miss> {
+        member.version += 1;
+        let id = member.id;
+        self.view.put_member(set, member);
+        self.touch(id);
         Ok(())
     }
 

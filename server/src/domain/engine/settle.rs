@@ -28,6 +28,10 @@ impl Engine<'_> {
         if set.ending || releasing {
             return Ok(());
         }
+        if self.is_stranded(&set, &member)? {
+            self.uncount_removal(&set, &member);
+            return self.end_or_release(&set, member);
+        }
         if Self::is_restless(&member) {
             return self.stop_restless(&set, member);
         }
@@ -224,6 +228,7 @@ impl Engine<'_> {
             Gate::Clash(obstacle, detail) => {
                 return self.clash(set, member, side, obstacle, &detail);
             }
+            Gate::FolderDeleted(folder) => return self.fail_without(set, member, side, folder),
             Gate::NoFolder | Gate::Undo => {
                 return self.carry_out(set, member, Decision::Fail(Reason::TargetFolderNotFound));
             }
@@ -235,6 +240,28 @@ impl Engine<'_> {
             not_before: 0,
         });
         self.put_waiting(set, member, side, wait);
+        Ok(())
+    }
+
+    /// The receiving folder was deleted and is not made again by itself; Request Sync on it heals what is inside.
+    fn fail_without(
+        &mut self,
+        set: &SyncSet,
+        mut member: Member,
+        side: Side,
+        folder: MemberId,
+    ) -> Result<(), Miss> {
+        let reason = match side {
+            Side::Cloud => Reason::DeletedOnCloud,
+            Side::OnPremise => Reason::TargetFolderNotFound,
+        };
+        let name = self.name_of(set, &member)?;
+        let failure = self.failure(&member, reason, "the receiving folder was deleted", "");
+        self.journal_failure(set, &member, &failure, name);
+        member.state = MemberState::Failed(failure);
+        member.due = None;
+        let wait = (Hold::Parent, Obstacle::Folder(folder));
+        self.put_waiting(set, member, side, Some(wait));
         Ok(())
     }
 
@@ -308,7 +335,7 @@ impl Engine<'_> {
     }
 
     /// What is seen again is released by itself (R-DEL-3).
-    fn uncount_removal(&mut self, set: &SyncSet, member: &Member) {
+    pub(super) fn uncount_removal(&mut self, set: &SyncSet, member: &Member) {
         if removes(member) {
             self.count_removal(set, -1);
         }
@@ -328,7 +355,28 @@ impl Engine<'_> {
         member.hold = hold;
         member.blocked = blocked;
         member.version += 1;
+        // A miss is noted in the view; the run is repeated with the row loaded.
+        let _ = self.wake_for_names(set, &member);
         self.view.put_member(set, member);
+    }
+
+    /// R-REC-10: who waits for a name looks again when its holder is going to do something else than before.
+    fn wake_for_names(&mut self, set: &SyncSet, now: &Member) -> Result<(), Miss> {
+        let before = self.view.member(now.id)?;
+        let same = before.is_some_and(|before| {
+            before.due.map(|due| (due.side, due.lane)) == now.due.map(|due| (due.side, due.lane))
+                && before.blocked == now.blocked
+                && std::mem::discriminant(&before.state) == std::mem::discriminant(&now.state)
+        });
+        if same {
+            return Ok(());
+        }
+        for side in Side::BOTH {
+            if let Some(copy) = self.copy_of(set, now, side)?.filter(Copy::is_there) {
+                self.wake(set, side, Obstacle::Name(copy.parent, copy.name_key))?;
+            }
+        }
+        Ok(())
     }
 
     fn put_settled(&mut self, set: &SyncSet, member: Member) {

@@ -1,6 +1,6 @@
 //! What is known of a member, put together from its rows.
 
-use super::super::copy::{Copy, CopyState};
+use super::super::copy::{Absence, Copy, CopyState};
 use super::super::ids::MemberId;
 use super::super::member::Member;
 use super::super::names::NameRule;
@@ -48,11 +48,37 @@ impl Engine<'_> {
         let Some(copy) = self.copy_of(set, member, side)? else {
             return Ok(Sight::Never);
         };
+        if copy.member != Some(member.id) {
+            // The node went on without this membership: it entered another set.
+            return Ok(Sight::Gone(Absence::MovedOut));
+        }
         Ok(match copy.state {
             CopyState::Live => Sight::Live(self.state_of(member, &copy)?),
             CopyState::Gone(absence) => Sight::Gone(absence),
             CopyState::Left | CopyState::Skipped(_) => Sight::Never,
         })
+    }
+
+    /// R-MEM-4: a copy lies in a folder that is no member any more, so its membership ends too.
+    pub(super) fn is_stranded(&mut self, set: &SyncSet, member: &Member) -> Result<bool, Miss> {
+        if member.direct {
+            return Ok(false);
+        }
+        for side in Side::BOTH {
+            let copy = self.copy_of(set, member, side)?;
+            let Some(copy) = copy.filter(|copy| copy.state == CopyState::Live) else {
+                continue;
+            };
+            let folder = self.view.copy(&(copy.repository, copy.parent.clone()))?;
+            let stands = folder.is_some_and(|folder| match folder.state {
+                CopyState::Live | CopyState::Gone(_) => true,
+                CopyState::Left | CopyState::Skipped(_) => false,
+            });
+            if !stands {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     pub(super) fn sights(&mut self, set: &SyncSet, member: &Member) -> Result<Sides<Sight>, Miss> {

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use super::{Declared, Session};
+use super::{Declared, Session, Wires};
 use crate::domain::ids::{Generation, RepositoryId};
 use crate::domain::journal::{Entry, JournalKind};
 use crate::domain::session::{Admitted, Greeting, Refused, ResumeKey, admit};
 use crate::service::command::{Handle, command_queue};
+use crate::service::ingest::{Batch, Pending};
 use crate::service::{AgentScope, Error};
 use crate::storage::Tx;
 use crate::storage::sync::scans::{self, ScanKind};
@@ -47,7 +48,7 @@ impl AgentScope {
     ///
     /// # Errors
     /// [`Error::RepositoryCloned`], [`Error::ProtocolUnsupported`], [`Error::Draining`].
-    pub async fn open_session(&self, hello: Hello) -> Result<(Welcome, Session), Error> {
+    pub async fn open_session(&self, hello: Hello) -> Result<(Welcome, Session, Wires), Error> {
         if self.coordinator.draining.is_cancelled() {
             return Err(Error::Draining);
         }
@@ -74,10 +75,11 @@ impl AgentScope {
         tracing::info!(
             repository.name = %self.repository_name, epoch, new_generation, "session opened"
         );
-        Ok((welcome, self.enter(epoch, &hello)))
+        let (session, wires) = self.enter(epoch, &hello);
+        Ok((welcome, session, wires))
     }
 
-    fn enter(&self, epoch: i64, hello: &Hello) -> Session {
+    fn enter(&self, epoch: i64, hello: &Hello) -> (Session, Wires) {
         let (commands, asked) = command_queue();
         let (pings, pinged) = tokio::sync::mpsc::channel(1);
         let superseded = tokio_util::sync::CancellationToken::new();
@@ -88,7 +90,14 @@ impl AgentScope {
             superseded: superseded.clone(),
         };
         self.coordinator.sessions.enter(self.repository, handle);
-        Session::new(self.clone(), epoch, hello, (asked, pinged, superseded))
+        (
+            Session::new(self.clone(), epoch, hello),
+            Wires {
+                asked,
+                pinged,
+                superseded,
+            },
+        )
     }
 
     async fn admit(
@@ -205,5 +214,15 @@ impl AgentScope {
                     .await
             })
             .await
+    }
+}
+
+impl AgentScope {
+    /// Hands a batch of this repository to the writer of its network.
+    ///
+    /// # Errors
+    /// [`Error::Draining`].
+    pub async fn begin_batch(&self, batch: Batch) -> Result<Pending, Error> {
+        self.coordinator.ingest.begin(self.network, batch).await
     }
 }

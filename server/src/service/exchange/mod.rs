@@ -10,7 +10,7 @@ use crate::domain::delivery::Delivery;
 pub use crate::storage::sync::load::Declared;
 pub use crate::storage::sync::scans::Root;
 pub use admission::{Hello, Welcome};
-pub use session::{Outgoing, Session};
+pub use session::{Outgoing, Session, Wires};
 
 /// A delivery with the content that rides inline.
 #[derive(Debug, Clone)]

@@ -39,12 +39,6 @@ pub struct Session {
     pub scope: AgentScope,
     /// Its epoch.
     pub epoch: i64,
-    /// Questions for the agent.
-    pub asked: mpsc::Receiver<Asked>,
-    /// Pings to be answered.
-    pub pinged: mpsc::Receiver<oneshot::Sender<()>>,
-    /// Another session took over.
-    pub superseded: CancellationToken,
     deliveries_max: usize,
     bytes_max: i64,
     in_flight: BTreeMap<MemberId, InFlight>,
@@ -57,26 +51,23 @@ pub struct Session {
     _present: Present,
 }
 
-type Wires = (
-    mpsc::Receiver<Asked>,
-    mpsc::Receiver<oneshot::Sender<()>>,
-    CancellationToken,
-);
+/// What others want of a live session.
+#[derive(Debug)]
+pub struct Wires {
+    /// Questions for the agent.
+    pub asked: mpsc::Receiver<Asked>,
+    /// Pings to be answered.
+    pub pinged: mpsc::Receiver<oneshot::Sender<()>>,
+    /// Another session took over.
+    pub superseded: CancellationToken,
+}
 
 impl Session {
-    pub(super) fn new(
-        scope: AgentScope,
-        epoch: i64,
-        hello: &Hello,
-        (asked, pinged, superseded): Wires,
-    ) -> Self {
+    pub(super) fn new(scope: AgentScope, epoch: i64, hello: &Hello) -> Self {
         let bell = scope.coordinator.wakeup.repository(scope.repository);
         let present = scope.coordinator.presence.enter(scope.repository);
         Self {
             epoch,
-            asked,
-            pinged,
-            superseded,
             deliveries_max: hello.deliveries_max,
             bytes_max: hello.bytes_max,
             in_flight: BTreeMap::new(),
@@ -214,12 +205,6 @@ impl Session {
             .store
             .due(repository, self.after, now, limit)
             .await?;
-        if due.len() < limit {
-            self.exhausted = true;
-        }
-        if let Some(last) = due.last() {
-            self.after = *last;
-        }
         let members: Vec<MemberId> = due
             .iter()
             .filter_map(|due| due.member)
@@ -229,6 +214,8 @@ impl Session {
             .store
             .deliveries(self.scope.network, side, &members)
             .await?;
+        self.exhausted = due.len() < limit;
+        self.after = due.last().copied().unwrap_or(self.after);
         let mut ready = Vec::new();
         let mut inline_bytes = 0;
         for (delivery, inline) in found {

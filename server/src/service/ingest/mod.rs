@@ -106,6 +106,25 @@ pub(super) enum Done {
     Set(SyncSetId),
 }
 
+/// A batch that the writer has.
+#[derive(Debug)]
+pub struct Pending {
+    done: oneshot::Receiver<Result<Done, Error>>,
+}
+
+impl Pending {
+    /// Waits for the answer; accepted means durable.
+    ///
+    /// # Errors
+    /// The reason for which the batch is refused whole.
+    pub async fn answer(self) -> Result<Accepted, Error> {
+        match self.done.await.map_err(|_| Error::Draining)?? {
+            Done::Accepted(accepted) => Ok(accepted),
+            Done::Done | Done::Set(_) => Ok(Accepted { notes: Vec::new() }),
+        }
+    }
+}
+
 /// A change and who waits for it.
 #[derive(Debug)]
 struct Job {
@@ -181,18 +200,22 @@ impl Ingest {
             .clear();
     }
 
-    /// Takes a batch; accepted means durable.
+    /// Hands a batch to the writer, behind those handed over before; waits only while the writer's queue is full.
     ///
     /// # Errors
-    /// The reason for which it is refused whole.
-    pub async fn batch(&self, network: NetworkId, batch: Batch) -> Result<Accepted, Error> {
-        match self.submit(network, Change::Batch(Box::new(batch))).await? {
-            Done::Accepted(accepted) => Ok(accepted),
-            Done::Done | Done::Set(_) => Ok(Accepted { notes: Vec::new() }),
-        }
+    /// [`Error::Draining`].
+    pub async fn begin(&self, network: NetworkId, batch: Batch) -> Result<Pending, Error> {
+        let done = self
+            .hand_over(network, Change::Batch(Box::new(batch)))
+            .await?;
+        Ok(Pending { done })
     }
 
-    async fn submit(&self, network: NetworkId, change: Change) -> Result<Done, Error> {
+    async fn hand_over(
+        &self,
+        network: NetworkId,
+        change: Change,
+    ) -> Result<oneshot::Receiver<Result<Done, Error>>, Error> {
         let (reply, done) = oneshot::channel();
         let job = Job {
             change: Arc::new(change),
@@ -202,7 +225,14 @@ impl Ingest {
             .send(job)
             .await
             .map_err(|_| Error::Draining)?;
-        done.await.map_err(|_| Error::Draining)?
+        Ok(done)
+    }
+
+    async fn submit(&self, network: NetworkId, change: Change) -> Result<Done, Error> {
+        self.hand_over(network, change)
+            .await?
+            .await
+            .map_err(|_| Error::Draining)?
     }
 
     fn queue(&self, network: NetworkId) -> mpsc::Sender<Job> {

@@ -15,7 +15,7 @@ use crate::domain::projection::Side;
 use crate::domain::view::{Loaded, Need};
 
 /// Bytes of content that are read at once for riding inline.
-const INLINE_READ_BYTES_MAX: usize = 16 * 1024 * 1024;
+const INLINE_READ_BYTES_MAX: i64 = 16 * 1024 * 1024;
 
 impl Store {
     /// What is due for these members on a side, in the order given, with small content.
@@ -44,13 +44,18 @@ impl Store {
             }
             needs = missing;
         }
-        Err(Error::Corrupt { what: "the rows of what is due" })
+        Err(Error::Corrupt {
+            what: "the rows of what is due",
+        })
     }
 }
 
 fn is_small(delivery: &Delivery) -> Option<Digest> {
     let max = i64::try_from(INLINE_BYTES_MAX).unwrap_or(i64::MAX);
-    delivery.content.filter(|content| content.size <= max).map(|content| content.digest)
+    delivery
+        .content
+        .filter(|content| content.size <= max)
+        .map(|content| content.digest)
 }
 
 /// Small content by digest; it is the source's, or with a restored version the receiver's own.
@@ -62,11 +67,21 @@ async fn inline<C: sea_orm::ConnectionTrait>(
 ) -> Result<BTreeMap<Digest, Bytes>, Error> {
     let mut by_source: BTreeMap<RepositoryId, Vec<Digest>> = BTreeMap::new();
     for delivery in deliveries {
-        let Some(digest) = is_small(delivery) else { continue };
-        let member = loaded.members.get(&delivery.member).and_then(Option::as_ref);
-        let set = member.and_then(|member| loaded.sets.get(&member.set)).and_then(Option::as_ref);
+        let Some(digest) = is_small(delivery) else {
+            continue;
+        };
+        let member = loaded
+            .members
+            .get(&delivery.member)
+            .and_then(Option::as_ref);
+        let set = member
+            .and_then(|member| loaded.sets.get(&member.set))
+            .and_then(Option::as_ref);
         let Some(set) = set else { continue };
-        by_source.entry(*set.repositories.get(side.other())).or_default().push(digest);
+        by_source
+            .entry(*set.repositories.get(side.other()))
+            .or_default()
+            .push(digest);
     }
     let mut bytes = BTreeMap::new();
     for (source, digests) in by_source {

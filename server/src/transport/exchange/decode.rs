@@ -8,6 +8,7 @@ use tandem_proto::v1alpha as wire;
 use crate::domain::allow_list::is_allowed;
 use crate::domain::copy::Absence;
 use crate::domain::failure::Reason;
+use crate::domain::ids::RepositoryId;
 use crate::domain::ids::{BatchId, Digest, MemberId, NodeId, ScanId};
 use crate::domain::limits::{
     BATCH_ITEMS_MAX, CONTENT_BYTES_MAX, CURSOR_BYTES_MAX, INLINE_BYTES_MAX, NODE_ID_BYTES_MAX,
@@ -19,7 +20,6 @@ use crate::domain::projection::{ContentRef, NodeKind, Projection, Properties, Pr
 use crate::domain::report::{
     Answer, Item, NodeTrait, Observation, Presence, ScanOutcome, ScanPage, Seen,
 };
-use crate::domain::ids::RepositoryId;
 use crate::service::Error;
 use crate::service::content::verify;
 use crate::service::ingest::Batch;
@@ -45,10 +45,16 @@ fn required<T>(value: Option<T>, path: &str, field: &str) -> Decoded<T> {
 /// [`Error::InvalidField`] naming the first field that is wrong, [`Error::DigestMismatch`].
 pub(super) fn batch(repository: RepositoryId, batch: wire::ChangeBatch) -> Decoded<Batch> {
     if batch.items.is_empty() || batch.items.len() > BATCH_ITEMS_MAX {
-        return Err(Error::invalid("items", format!("1 to {BATCH_ITEMS_MAX} items in a batch")));
+        return Err(Error::invalid(
+            "items",
+            format!("1 to {BATCH_ITEMS_MAX} items in a batch"),
+        ));
     }
     if batch.cursor.len() > CURSOR_BYTES_MAX {
-        return Err(Error::invalid("cursor", format!("at most {CURSOR_BYTES_MAX} bytes")));
+        return Err(Error::invalid(
+            "cursor",
+            format!("at most {CURSOR_BYTES_MAX} bytes"),
+        ));
     }
     if batch.number < 1 {
         return Err(Error::invalid("number", "batches are numbered from 1"));
@@ -75,15 +81,17 @@ impl Decoder {
     fn item(&mut self, item: wire::ChangeItem, path: &str) -> Decoded<Item> {
         use wire::change_item::Item as Wire;
         match required(item.item, path, "item")? {
-            Wire::Observation(observation) => {
-                Ok(Item::Observed(self.observation(observation, &at(path, "observation"))?))
-            }
+            Wire::Observation(observation) => Ok(Item::Observed(
+                self.observation(observation, &at(path, "observation"))?,
+            )),
             Wire::Outcome(outcome) => self.outcome(outcome, &at(path, "outcome")),
             Wire::ScanPage(page) => self.scan_page(page, &at(path, "scan_page")),
             Wire::ScanEnd(end) => scan_end(&end, &at(path, "scan_end")),
-            Wire::CauseChanged(cause) => {
-                Ok(Item::CauseChanged(member_id(&cause.member_id, path, "cause_changed.member_id")?))
-            }
+            Wire::CauseChanged(cause) => Ok(Item::CauseChanged(member_id(
+                &cause.member_id,
+                path,
+                "cause_changed.member_id",
+            )?)),
         }
     }
 
@@ -154,7 +162,10 @@ impl Decoder {
             verify(digest, content.size, &bytes)?;
             self.inline.push((digest, bytes));
         }
-        Ok(ContentRef { digest, size: content.size })
+        Ok(ContentRef {
+            digest,
+            size: content.size,
+        })
     }
 
     fn outcome(&mut self, outcome: wire::Outcome, path: &str) -> Decoded<Item> {
@@ -180,7 +191,11 @@ impl Decoder {
             }
             Wire::Failed(failed) => failed_answer(failed),
         };
-        Ok(Item::Outcome { member, version: id.source_version, answer })
+        Ok(Item::Outcome {
+            member,
+            version: id.source_version,
+            answer,
+        })
     }
 
     fn scan_page(&mut self, page: wire::ScanPage, path: &str) -> Decoded<Item> {
@@ -194,7 +209,10 @@ impl Decoder {
             children.push(self.observation(child, &format!("{path}.children[{index}]"))?);
         }
         if children.windows(2).any(|pair| pair[0].node >= pair[1].node) {
-            return Err(Error::invalid(at(path, "children"), "ordered by node id, each once"));
+            return Err(Error::invalid(
+                at(path, "children"),
+                "ordered by node id, each once",
+            ));
         }
         Ok(Item::ScanPage(ScanPage {
             scan,
@@ -231,7 +249,11 @@ fn node_id(node: String, path: &str, field: &str) -> Decoded<NodeId> {
 }
 
 fn parent_id(node: String, path: &str) -> Decoded<NodeId> {
-    if node.is_empty() { Ok(NodeId::default()) } else { node_id(node, path, "parent_node_id") }
+    if node.is_empty() {
+        Ok(NodeId::default())
+    } else {
+        node_id(node, path, "parent_node_id")
+    }
 }
 
 fn revision(revision: String, path: &str) -> Decoded<String> {
@@ -256,7 +278,12 @@ fn absent(absence: &wire::Absence, path: &str) -> Decoded<Seen> {
     let kind = match wire::AbsenceKind::try_from(absence.kind) {
         Ok(wire::AbsenceKind::Deleted) => Absence::Deleted,
         Ok(wire::AbsenceKind::MovedOut) => Absence::MovedOut,
-        _ => return Err(Error::invalid(at(path, "absent.kind"), "DELETED or MOVED_OUT")),
+        _ => {
+            return Err(Error::invalid(
+                at(path, "absent.kind"),
+                "DELETED or MOVED_OUT",
+            ));
+        }
     };
     let choice = match wire::PeerChoice::try_from(absence.choice) {
         Ok(wire::PeerChoice::Remove) => Some(PeerChoice::Remove),
@@ -282,7 +309,10 @@ fn scan_end(end: &wire::ScanEnd, path: &str) -> Decoded<Item> {
 
 fn failed_answer(failed: wire::Failed) -> Answer {
     let retry_delay = failed.retry_delay.map(|delay| {
-        delay.seconds.saturating_mul(1_000_000).saturating_add(i64::from(delay.nanos) / 1_000)
+        delay
+            .seconds
+            .saturating_mul(1_000_000)
+            .saturating_add(i64::from(delay.nanos) / 1_000)
     });
     Answer::Failed {
         reason: Reason::from_number(failed.reason),
@@ -327,7 +357,10 @@ fn property_value(value: wire::property_value::Kind, field: &str) -> Decoded<Pro
         Kind::Flag(flag) => PropertyValue::Flag(flag),
         Kind::Integer(integer) => PropertyValue::Integer(integer),
         Kind::Number(number) if number.is_nan() => {
-            return Err(Error::invalid(field, "NaN is no value; leave the property out"));
+            return Err(Error::invalid(
+                field,
+                "NaN is no value; leave the property out",
+            ));
         }
         Kind::Number(number) => PropertyValue::Number(number.to_bits()),
         Kind::Timestamp(time) => PropertyValue::Timestamp(time.seconds, time.nanos),
@@ -339,7 +372,10 @@ fn property_value(value: wire::property_value::Kind, field: &str) -> Decoded<Pro
         _ => 0,
     };
     if bytes > PROPERTY_BYTES_MAX {
-        return Err(Error::invalid(field, format!("at most {PROPERTY_BYTES_MAX} bytes")));
+        return Err(Error::invalid(
+            field,
+            format!("at most {PROPERTY_BYTES_MAX} bytes"),
+        ));
     }
     Ok(value)
 }
@@ -397,7 +433,11 @@ mod tests {
     #[test]
     fn names_that_leave_their_folder_are_named_by_field() {
         for name in ["", ".", "..", "a/b", "a\0", &"x".repeat(256)] {
-            assert_eq!(field_of(named(name)), "items[0].observation.present.name", "{name:?}");
+            assert_eq!(
+                field_of(named(name)),
+                "items[0].observation.present.name",
+                "{name:?}"
+            );
         }
     }
 
@@ -409,7 +449,9 @@ mod tests {
             "items[0].observation.node_id"
         );
         assert_eq!(
-            field_of(decoded(|observation| observation.revision.clone_from(&long))),
+            field_of(decoded(|observation| observation
+                .revision
+                .clone_from(&long))),
             "items[0].observation.revision"
         );
         assert_eq!(
@@ -435,8 +477,14 @@ mod tests {
             inline: Some(Bytes::from_static(inline)),
         };
         assert!(with(content(b"abc", 3)).is_ok());
-        assert!(matches!(with(content(b"abd", 3)), Err(Error::DigestMismatch { .. })));
-        assert!(matches!(with(content(b"abc", 4)), Err(Error::DigestMismatch { .. })));
+        assert!(matches!(
+            with(content(b"abd", 3)),
+            Err(Error::DigestMismatch { .. })
+        ));
+        assert!(matches!(
+            with(content(b"abc", 4)),
+            Err(Error::DigestMismatch { .. })
+        ));
         assert!(field_of(with(content(b"abc", -1))).ends_with("content.size"));
     }
 

@@ -9,8 +9,8 @@ use crate::domain::ids::Digest;
 use crate::domain::projection::{ContentRef, NodeKind, Projection, PropertyValue};
 use crate::service::Error;
 use crate::service::exchange::Ready;
-use crate::service::ingest::Accepted;
 use crate::service::exchange::Root;
+use crate::service::ingest::Accepted;
 use crate::transport::status;
 
 /// A content reference without bytes.
@@ -32,13 +32,18 @@ pub fn projection(projection: &Projection, inline: Option<Bytes>) -> wire::Proje
             NodeKind::Folder => wire::NodeKind::Folder as i32,
         },
         name: projection.name.clone(),
-        content: projection.content.map(|named| wire::ContentRef { inline, ..content(named) }),
+        content: projection.content.map(|named| wire::ContentRef {
+            inline,
+            ..content(named)
+        }),
         properties: projection
             .properties
             .iter()
             .map(|(name, value)| wire::Property {
                 name: name.clone(),
-                value: Some(wire::PropertyValue { kind: Some(property(value)) }),
+                value: Some(wire::PropertyValue {
+                    kind: Some(property(value)),
+                }),
             })
             .collect(),
         node_type: projection.node_type.clone(),
@@ -63,7 +68,9 @@ fn place(folder: &FolderRef) -> wire::Place {
         FolderRef::Node(node) => Folder::NodeId(node.0.clone()),
         FolderRef::Made(member) => Folder::MemberId(member.to_bytes().into()),
     };
-    wire::Place { folder: Some(folder) }
+    wire::Place {
+        folder: Some(folder),
+    }
 }
 
 /// What is sent for one member.
@@ -78,34 +85,48 @@ pub(super) fn delivery(ready: Ready) -> wire::Delivery {
         }),
         action: Some(action(&delivery, inline)),
         act_as: delivery.act_as,
-        conflict: delivery
-            .conflict
-            .map(|id| wire::DeliveredConflict { conflict_id: id.to_bytes().into(), comment }),
+        conflict: delivery.conflict.map(|id| wire::DeliveredConflict {
+            conflict_id: id.to_bytes().into(),
+            comment,
+        }),
     }
 }
 
 fn action(delivery: &Delivery, inline: Option<Bytes>) -> wire::delivery::Action {
     use wire::delivery::Action as Wire;
     match &delivery.action {
-        Action::Create { folder, projection: looks, locked } => Wire::Create(wire::CreateNode {
+        Action::Create {
+            folder,
+            projection: looks,
+            locked,
+        } => Wire::Create(wire::CreateNode {
             parent: Some(place(folder)),
             projection: Some(projection(looks, inline)),
             locked: *locked,
         }),
-        Action::Update { node, expected_revision, projection: looks, folder, locked } => {
-            Wire::Update(wire::UpdateNode {
-                node_id: node.0.clone(),
-                expected_revision: expected_revision.clone(),
-                projection: Some(projection(looks, inline)),
-                parent: folder.as_ref().map(place),
-                locked: *locked,
-            })
-        }
-        Action::Delete { node, expected_revision } => Wire::Delete(wire::DeleteNode {
+        Action::Update {
+            node,
+            expected_revision,
+            projection: looks,
+            folder,
+            locked,
+        } => Wire::Update(wire::UpdateNode {
+            node_id: node.0.clone(),
+            expected_revision: expected_revision.clone(),
+            projection: Some(projection(looks, inline)),
+            parent: folder.as_ref().map(place),
+            locked: *locked,
+        }),
+        Action::Delete {
+            node,
+            expected_revision,
+        } => Wire::Delete(wire::DeleteNode {
             node_id: node.0.clone(),
             expected_revision: expected_revision.clone(),
         }),
-        Action::Release { node } => Wire::Release(wire::ReleaseNode { node_id: node.0.clone() }),
+        Action::Release { node } => Wire::Release(wire::ReleaseNode {
+            node_id: node.0.clone(),
+        }),
     }
 }
 
@@ -145,7 +166,9 @@ fn accepted_answer(accepted: Accepted) -> wire::Accepted {
         },
         message: note.reason,
     };
-    wire::Accepted { notes: accepted.notes.into_iter().map(note).collect() }
+    wire::Accepted {
+        notes: accepted.notes.into_iter().map(note).collect(),
+    }
 }
 
 /// What a Status would say, in typed form.
@@ -170,8 +193,13 @@ pub(super) fn watch_roots(roots: &[Root]) -> wire::WatchRoots {
     let root = |root: &Root| wire::WatchRoot {
         node_id: root.node.0.clone(),
         include_subfolders: root.include_subfolders,
-        scan_id: root.scan.map(|scan| scan.to_bytes().into()).unwrap_or_default(),
+        scan_id: root
+            .scan
+            .map(|scan| scan.to_bytes().into())
+            .unwrap_or_default(),
         read_content: root.read_content,
     };
-    wire::WatchRoots { roots: roots.iter().map(root).collect() }
+    wire::WatchRoots {
+        roots: roots.iter().map(root).collect(),
+    }
 }

@@ -1,0 +1,16 @@
+//! A deterministic simulation of everything around the domain of the coordinator: repositories with users, agents, a
+//! network, crashes, and virtual time. One thread, one source of chance, no IO: a seed is a run.
+
+pub mod agent;
+pub mod apply;
+pub mod coordinator;
+pub mod ledger;
+pub mod link;
+pub mod oracle;
+pub mod plan;
+pub mod random;
+pub mod repository;
+pub mod run;
+pub mod store;
+pub mod users;
+pub mod world;

@@ -1,0 +1,293 @@
+//! What must hold after every step, and what must hold when everything has come to rest.
+
+use std::collections::BTreeMap;
+
+use tandem_server::domain::copy::CopyState;
+use tandem_server::domain::ids::{MemberId, SyncSetId};
+use tandem_server::domain::member::{Member, MemberState};
+use tandem_server::domain::projection::{Comparison, Side, State};
+use tandem_server::domain::repository::comparison;
+use tandem_server::domain::sync_set::{Counters, Gate};
+
+use super::coordinator::repository_id;
+use super::store::Store;
+use super::world::World;
+
+/// After every step.
+///
+/// # Errors
+/// The first broken promise.
+pub fn always(world: &World) -> Result<(), String> {
+    let store = &world.coordinator.store;
+    trees_are_trees(store)?;
+    canaries_sing(world)?;
+    counters_count(store)?;
+    rows_fit_together(store)
+}
+
+/// I15: one parent, no folder inside itself, sibling names unique where both are there.
+fn trees_are_trees(store: &Store) -> Result<(), String> {
+    for (key, copy) in &store.copies {
+        let mut at = copy;
+        for _ in 0..=store.copies.len() {
+            let above = store.copies.get(&(key.0, at.parent.clone()));
+            let Some(above) = above.filter(|above| above.is_there()) else {
+                at = copy;
+                break;
+            };
+            if above.node == copy.node {
+                return Err(format!("I15: {} lies below itself", copy.node));
+            }
+            at = above;
+        }
+        if at.node != copy.node {
+            return Err(format!("I15: the folders above {} go round", copy.node));
+        }
+    }
+    Ok(())
+}
+
+/// I17: nothing outside the sets is touched.
+fn canaries_sing(world: &World) -> Result<(), String> {
+    for side in Side::BOTH {
+        let place = world.places.get(side);
+        for (canary, revision) in &place.canaries {
+            let found = place.repository.nodes.get(canary);
+            if found.is_none_or(|node| node.revision != *revision) {
+                return Err(format!("I17: {side:?} {canary} was touched"));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn counters_count(store: &Store) -> Result<(), String> {
+    let mut counted: BTreeMap<SyncSetId, Counters> = BTreeMap::new();
+    for member in store.members.values() {
+        let counters = counted.entry(member.set).or_default();
+        counters.members += 1;
+        counters.pending += i64::from(member.state == MemberState::Pending);
+        counters.failed += i64::from(matches!(member.state, MemberState::Failed(_)));
+        let base = member.base.as_ref();
+        let content = base.and_then(|base| base.projection.content);
+        counters.bytes += content.map_or(0, |content| content.size);
+    }
+    for (id, set) in &store.sets {
+        let counted = counted.get(id).copied().unwrap_or_default();
+        if counted != set.counters {
+            return Err(format!("counters: {:?} but {counted:?}", set.counters));
+        }
+        let walks = store.walks.iter().filter(|(walk, _)| walk.set == *id);
+        let walks = i64::try_from(walks.count()).unwrap_or(i64::MAX);
+        if walks != set.guard.counting {
+            return Err(format!("guard: {} walks, {walks} there", set.guard.counting));
+        }
+    }
+    Ok(())
+}
+
+fn rows_fit_together(store: &Store) -> Result<(), String> {
+    for member in store.members.values() {
+        if !store.sets.contains_key(&member.set) {
+            return Err(format!("{} has no set", member.id));
+        }
+        let failed = matches!(member.state, MemberState::Failed(_));
+        if member.due.is_some() && member.blocked.is_some() && !failed {
+            return Err(format!("{} is due and blocked", member.id));
+        }
+        if member.blocked.is_some() != member.hold.is_some() {
+            return Err(format!("{} is blocked without a hold, or held", member.id));
+        }
+    }
+    for copy in store.copies.values() {
+        let Some(id) = copy.member else { continue };
+        let Some(member) = store.members.get(&id) else {
+            return match copy.is_there() {
+                true => Err(format!("{} belongs to no member", copy.node)),
+                false => continue,
+            };
+        };
+        let side = match copy.repository == repository_id(Side::OnPremise) {
+            true => Side::OnPremise,
+            false => Side::Cloud,
+        };
+        if copy.state == CopyState::Live && member.nodes.get(side).as_ref() != Some(&copy.node) {
+            return Err(format!("{} is not the copy of its member", copy.node));
+        }
+        let content = copy.projection.content.map(|content| content.digest);
+        let kept = store.versions.get(&(id, side)).copied();
+        let recorded = content == kept || content.is_none();
+        if copy.state == CopyState::Live && !recorded {
+            return Err(format!("I3: {} has content that no version names", copy.node));
+        }
+    }
+    Ok(())
+}
+
+/// I1: both trees are equal, apart from what a person has to decide.
+///
+/// # Errors
+/// The first difference that nobody answers for.
+pub fn converged(world: &World) -> Result<(), String> {
+    let store = &world.coordinator.store;
+    for side in Side::BOTH {
+        if !world.places.get(side).agent.is_idle() {
+            return Err(format!("I2: the agent of {side:?} is not at rest"));
+        }
+        rows_are_true(world, side)?;
+        everything_is_known(world, side)?;
+    }
+    for member in store.members.values() {
+        member_is_settled(world, member)?;
+    }
+    Ok(())
+}
+
+/// What the coordinator holds of a copy is what is there.
+fn rows_are_true(world: &World, side: Side) -> Result<(), String> {
+    let repository = &world.places.get(side).repository;
+    for copy in world.coordinator.store.copies.values() {
+        if copy.repository != repository_id(side) || copy.state != CopyState::Live {
+            continue;
+        }
+        let Some(node) = repository.nodes.get(&copy.node) else {
+            return Err(format!("I1: {} is held, but not there", copy.node));
+        };
+        let there = node.presence();
+        if there.projection != copy.projection
+            || there.parent != copy.parent
+            || there.revision != copy.revision
+        {
+            return Err(format!("I1: {} is not as it is held: {there:?} {copy:?}", copy.node));
+        }
+    }
+    Ok(())
+}
+
+/// R-MEM-1: every node in a synced folder is a member, left, skipped, or below such a one.
+fn everything_is_known(world: &World, side: Side) -> Result<(), String> {
+    let store = &world.coordinator.store;
+    let repository = &world.places.get(side).repository;
+    for (id, node) in &repository.nodes {
+        let key = (repository_id(side), node.parent.clone());
+        let Some(folder) = store.copies.get(&key) else {
+            continue;
+        };
+        let key = (repository_id(side), id.clone());
+        let known = store.copies.get(&key).is_some_and(|copy| copy.is_there());
+        let in_member = folder.state == CopyState::Live && folder.member.is_some();
+        if in_member && !known {
+            return Err(format!("I1: {id} lies in a synced folder, unknown"));
+        }
+    }
+    Ok(())
+}
+
+fn member_is_settled(world: &World, member: &Member) -> Result<(), String> {
+    let store = &world.coordinator.store;
+    let Some(set) = store.sets.get(&member.set) else {
+        return Ok(());
+    };
+    let id = member.id;
+    match &member.state {
+        MemberState::Failed(_) => return Ok(()),
+        MemberState::Pending => return pending_has_a_reason(store, member),
+        MemberState::Synced => {}
+    }
+    if member.due.is_some() || member.blocked.is_some() {
+        return Err(format!("I1: {id} is synced, yet due or blocked"));
+    }
+    if member.cloud_copy_deleted {
+        return Ok(());
+    }
+    let comparison = match Side::BOTH.map(|side| store.repositories.get(&repository_id(side))) {
+        [Some(left), Some(right)] => comparison(left, right),
+        _ => Comparison::default(),
+    };
+    let states = Side::BOTH.map(|side| {
+        let node = member.nodes.get(side).clone()?;
+        let repository = *set.repositories.get(side);
+        let copy = store.copies.get(&(repository, node))?;
+        let parent = store.copies.get(&(repository, copy.parent.clone()));
+        (copy.state == CopyState::Live && copy.member == Some(id)).then(|| State {
+            projection: copy.projection.clone(),
+            parent: parent
+                .and_then(|parent| parent.member)
+                .filter(|_| !member.direct),
+        })
+    });
+    match states {
+        [Some(left), Some(right)] if comparison.equal(&left, &right) => Ok(()),
+        states => Err(format!("I1: {id} is synced, but different: {states:?}")),
+    }
+}
+
+fn pending_has_a_reason(store: &Store, member: &Member) -> Result<(), String> {
+    let held = store
+        .sets
+        .get(&member.set)
+        .is_some_and(|set| set.guard.gate == Gate::Held);
+    if held || waits_for_failure(store, member.id, 0) {
+        return Ok(());
+    }
+    Err(format!("I1: nobody answers for {member:?}"))
+}
+
+/// Whether what a member waits for failed, so that a person has to act.
+fn waits_for_failure(store: &Store, id: MemberId, depth: usize) -> bool {
+    use tandem_server::domain::member::Obstacle;
+    let Some(member) = store.members.get(&id) else {
+        return false;
+    };
+    if matches!(member.state, MemberState::Failed(_)) {
+        return true;
+    }
+    if depth > 20 {
+        return false;
+    }
+    match &member.blocked {
+        Some((_, Obstacle::Folder(on))) if *on == id => {
+            // A folder that waits to become empty: something in it waits or failed.
+            let inside = store.members.values().filter(|other| {
+                Side::BOTH.iter().any(|side| {
+                    let node = other.nodes.get(*side).clone();
+                    let copy =
+                        node.and_then(|node| store.copies.get(&(repository_id(*side), node)));
+                    copy.is_some_and(|copy| {
+                        copy.is_there() && Some(&copy.parent) == member.nodes.get(*side).as_ref()
+                    })
+                })
+            });
+            let mut inside = inside.filter(|other| other.id != id);
+            inside.any(|other| waits_for_failure(store, other.id, depth + 1))
+        }
+        Some((_, Obstacle::Folder(on))) => waits_for_failure(store, *on, depth + 1),
+        Some((side, Obstacle::Name(folder, name))) => {
+            let set = store.sets.get(&member.set);
+            let Some(repository) = set.map(|set| *set.repositories.get(*side)) else {
+                return false;
+            };
+            store
+                .in_folder(repository, folder)
+                .filter(|copy| copy.name_key == *name)
+                .filter_map(|copy| copy.member)
+                .any(|holder| waits_for_failure(store, holder, depth + 1))
+        }
+        None => parent_failed(store, member, depth),
+    }
+}
+
+/// A child whose folder cannot be made.
+fn parent_failed(store: &Store, member: &Member, depth: usize) -> bool {
+    let Some(due) = member.due else { return false };
+    let source = due.side.other();
+    let node = member.nodes.get(source).clone();
+    let copy = node.and_then(|node| store.copies.get(&(repository_id(source), node)));
+    let parent = copy.and_then(|copy| {
+        store
+            .copies
+            .get(&(repository_id(source), copy.parent.clone()))
+    });
+    let parent = parent.and_then(|parent| parent.member);
+    parent.is_some_and(|parent| waits_for_failure(store, parent, depth + 1))
+}

@@ -1,0 +1,102 @@
+//! What a seed draws: options, name rules, who acts, and which faults there are.
+
+use tandem_server::domain::names::NameRule;
+use tandem_server::domain::projection::{Side, Sides};
+use tandem_server::domain::sync_set::Options;
+
+use super::random::Random;
+
+/// Kinds of actions that users have.
+const ACTIONS: usize = 12;
+
+/// The plan of one run.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Options of each set; one or two sets.
+    pub sets: Vec<Options>,
+    /// How names are compared.
+    pub name_rules: Sides<NameRule>,
+    /// The sides on which users act.
+    pub sides: Vec<Side>,
+    /// What users do.
+    pub actions: Vec<usize>,
+    /// Actions of users.
+    pub edits: usize,
+    /// A rule of this side gives new documents a title.
+    pub adds_title: Option<Side>,
+    /// Agents tell moves out from deletions.
+    pub tells_move_out: bool,
+    /// Users touch the synced folders themselves.
+    pub touches_roots: bool,
+    /// How often, in a hundred steps, a connection is cut.
+    pub cut_percent: usize,
+    /// How often an agent crashes.
+    pub agent_crash_percent: usize,
+    /// How often the coordinator crashes.
+    pub coordinator_crash_percent: usize,
+    /// How often a repository refuses.
+    pub refusal_percent: usize,
+    /// People use Request Sync.
+    pub requests_percent: usize,
+}
+
+impl Plan {
+    /// Draws a plan.
+    pub fn draw(random: &mut Random) -> Self {
+        let sets = (0..1 + usize::from(random.chance(25)))
+            .map(|_| options(random))
+            .collect();
+        let sides = match random.below(4) {
+            0 => vec![Side::OnPremise],
+            1 => vec![Side::Cloud],
+            _ => Side::BOTH.to_vec(),
+        };
+        let mut actions: Vec<usize> = (0..ACTIONS).filter(|_| random.chance(60)).collect();
+        actions.extend([0, 1, 2]);
+        let mut sometimes = |percent: usize, most: usize| match random.chance(percent) {
+            true => random.below(most) + 1,
+            false => 0,
+        };
+        let cut_percent = sometimes(50, 5);
+        let agent_crash_percent = sometimes(40, 6);
+        let coordinator_crash_percent = sometimes(30, 3);
+        let refusal_percent = sometimes(20, 4);
+        let requests_percent = sometimes(15, 3);
+        Self {
+            sets,
+            name_rules: Sides {
+                on_premise: name_rule(random),
+                cloud: name_rule(random),
+            },
+            requests_percent: if sides.len() > 1 { requests_percent } else { 0 },
+            sides,
+            actions,
+            edits: 3 + random.below(30),
+            adds_title: random.chance(20).then(|| Side::BOTH[random.below(2)]),
+            tells_move_out: random.chance(70),
+            touches_roots: random.chance(20),
+            cut_percent,
+            agent_crash_percent,
+            coordinator_crash_percent,
+            refusal_percent,
+        }
+    }
+}
+
+fn options(random: &mut Random) -> Options {
+    let allow_delete_on_cloud = random.chance(75);
+    Options {
+        include_subfolders: random.chance(85),
+        lock_on_premise_copy: random.chance(15),
+        allow_delete_on_cloud,
+        delete_on_premise: allow_delete_on_cloud && random.chance(50),
+        max_delete_percent: if random.chance(80) { 100 } else { 50 },
+    }
+}
+
+fn name_rule(random: &mut Random) -> NameRule {
+    NameRule {
+        case_insensitive: random.chance(25),
+        unicode_insensitive: random.chance(25),
+    }
+}

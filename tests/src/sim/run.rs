@@ -1,0 +1,310 @@
+//! Runs one seed: a stormy time in which users act and everything fails, then calm, then judgement.
+
+use tandem_server::domain::engine::Request;
+use tandem_server::domain::ids::{MemberId, NodeId};
+use tandem_server::domain::projection::{NodeKind, Side};
+use tandem_server::domain::sync_set::Gate;
+
+use super::oracle;
+use super::plan::Plan;
+use super::random::Random;
+use super::users::User;
+use super::world::World;
+
+/// Steps of the stormy time for each action of users.
+const STEPS_PER_EDIT: usize = 12;
+/// Steps after which calm should have come.
+const CALM_STEPS_MAX: usize = 20_000;
+/// How often an hour passes before the judgement.
+const HOURS: usize = 6;
+/// An hour and a minute, in microseconds.
+const HOUR: i64 = 3_660_000_000;
+
+/// What became of a seed.
+#[derive(Debug)]
+pub struct Report {
+    /// What happened.
+    pub trace: Vec<String>,
+    /// A number that stands for it.
+    pub hash: u64,
+    /// The broken promise, if there is one.
+    pub broken: Option<String>,
+}
+
+/// Runs a seed.
+#[must_use]
+pub fn run(seed: u64) -> Report {
+    let mut random = Random::new(seed);
+    let plan = Plan::draw(&mut random);
+    let mut storm = Storm {
+        world: World::new(random, plan.name_rules),
+        plan,
+        roots: Vec::new(),
+        fixed: Vec::new(),
+    };
+    storm.world.trace.tell(format!("{:?}", storm.plan));
+    let broken = storm.play().err();
+    Report {
+        hash: storm.world.trace.hash,
+        trace: storm.world.trace.lines,
+        broken,
+    }
+}
+
+struct Storm {
+    world: World,
+    plan: Plan,
+    roots: Vec<NodeId>,
+    fixed: Vec<NodeId>,
+}
+
+impl Storm {
+    fn play(&mut self) -> Result<(), String> {
+        self.prepare()?;
+        for _ in 0..self.plan.edits {
+            for _ in 0..self.world.random.below(STEPS_PER_EDIT) {
+                self.step()?;
+            }
+            self.edit();
+        }
+        self.calm()?;
+        self.judge()
+    }
+
+    fn prepare(&mut self) -> Result<(), String> {
+        for side in Side::BOTH {
+            let place = self.world.places.get_mut(side);
+            place.agent.tells_move_out = self.plan.tells_move_out;
+            place.repository.adds_title = self.plan.adds_title == Some(side);
+            self.fixed.push(super::repository::library());
+            self.fixed.push(place.outside.clone());
+            self.fixed.push(place.target.clone());
+            self.fixed.extend(place.canaries.iter().map(|(id, _)| id.clone()));
+        }
+        for options in self.plan.sets.clone() {
+            let library = super::repository::library();
+            let repository = &mut self.world.places.on_premise.repository;
+            let name = format!("set{}", self.roots.len());
+            let folder = repository
+                .create(&library, NodeKind::Folder, &name)
+                .ok_or("the synced folder cannot be made")?;
+            self.roots.push(folder.clone());
+            if !self.plan.touches_roots {
+                self.fixed.push(folder.clone());
+            }
+            let early = self.plan.sides.contains(&Side::OnPremise);
+            for _ in 0..self.world.random.below(6) * usize::from(early) {
+                self.edit_on(Side::OnPremise);
+            }
+            if self.world.places.on_premise.repository.nodes.contains_key(&folder) {
+                self.world.sync_folder(&folder, options)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn edit(&mut self) {
+        let sides = self.plan.sides.clone();
+        if let Some(side) = self.world.random.pick(&sides) {
+            self.edit_on(*side);
+        }
+    }
+
+    fn edit_on(&mut self, side: Side) {
+        let mut fixed = self.fixed.clone();
+        let roots = self.root_nodes();
+        if !self.plan.touches_roots {
+            fixed.extend(roots.iter().cloned());
+        }
+        let world = &mut self.world;
+        let mut user = User {
+            repository: &mut world.places.get_mut(side).repository,
+            ledger: &mut world.ledger,
+            random: &mut world.random,
+            fixed: &fixed,
+            roots: &roots,
+        };
+        let actions = self.plan.actions.clone();
+        if let Some((told, changed)) = user.act(&actions) {
+            world.trace.tell(format!("{side:?} user {told}"));
+            world.notice(side, changed);
+        }
+    }
+
+    fn root_nodes(&self) -> Vec<NodeId> {
+        let store = &self.world.coordinator.store;
+        let roots = store.sets.values().filter_map(|set| store.members.get(&set.root));
+        let nodes = roots.flat_map(|root| Side::BOTH.map(|side| root.nodes.get(side).clone()));
+        nodes.flatten().chain(self.roots.iter().cloned()).collect()
+    }
+
+    fn step(&mut self) -> Result<(), String> {
+        self.world.coordinator.now += 100_000;
+        self.fault();
+        match self.world.random.below(5) {
+            0 | 1 => {
+                let side = Side::BOTH[self.world.random.below(2)];
+                self.agent_step(side)?;
+            }
+            2 => self.world.coordinator.now += 1_000_000,
+            _ => {
+                self.world.coordinator_step()?;
+            }
+        }
+        if self.world.random.chance(self.plan.requests_percent) {
+            self.request()?;
+        }
+        self.check()
+    }
+
+    fn check(&self) -> Result<(), String> {
+        oracle::always(&self.world)
+    }
+
+    fn agent_step(&mut self, side: Side) -> Result<bool, String> {
+        let before = self.world.places.get(side).repository.clone();
+        let moved = self.world.agent_step(side, self.plan.agent_crash_percent);
+        self.audit(side, &before)?;
+        Ok(moved)
+    }
+
+    /// What the agent did to the repository destroys nothing that nobody gave up, and obeys the options.
+    fn audit(&self, side: Side, before: &super::repository::Repository) -> Result<(), String> {
+        let world = &self.world;
+        let store = &world.coordinator.store;
+        let now = &world.places.get(side).repository;
+        let locks = self.plan.sets.iter().any(|set| set.lock_on_premise_copy);
+        for (id, old) in &before.nodes {
+            match now.nodes.get(id) {
+                Some(new) if new.content != old.content => {
+                    let fine = world.ledger.may_overwrite(store, old.content, new.content);
+                    if !fine && !(locks && side == Side::OnPremise) {
+                        return Err(format!(
+                            "I3: {side:?} {id} lost {} to {}",
+                            old.content, new.content
+                        ));
+                    }
+                }
+                None if !world.ledger.may_remove(store, old.content) => {
+                    return Err(format!("I3: {side:?} {id} was removed with {}", old.content));
+                }
+                None if self.never_deletes(side) => {
+                    return Err(format!("I18: {side:?} {id} was removed"));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn never_deletes(&self, side: Side) -> bool {
+        self.plan.sets.iter().all(|set| match side {
+            Side::OnPremise => !set.delete_on_premise,
+            Side::Cloud => !set.allow_delete_on_cloud,
+        })
+    }
+
+    fn fault(&mut self) {
+        let side = Side::BOTH[self.world.random.below(2)];
+        let plan = &self.plan;
+        let world = &mut self.world;
+        let place = world.places.get_mut(side);
+        if world.random.chance(plan.cut_percent) {
+            place.link.cut();
+            world.trace.tell(format!("the connection of {side:?} is cut"));
+        }
+        let place = world.places.get_mut(side);
+        if world.random.chance(plan.agent_crash_percent) {
+            place.agent.crash(&mut place.repository, &mut place.link);
+            world.trace.tell(format!("the agent of {side:?} crashes"));
+        }
+        let place = world.places.get_mut(side);
+        if world.random.chance(plan.refusal_percent) {
+            place.repository.refusals = 1 + world.random.below(3);
+        }
+        if world.random.chance(plan.coordinator_crash_percent) {
+            world.coordinator.crash();
+            world.places.on_premise.link.cut();
+            world.places.cloud.link.cut();
+            world.trace.tell("the coordinator crashes".to_owned());
+        }
+    }
+
+    fn request(&mut self) -> Result<(), String> {
+        let members: Vec<MemberId> = self.world.coordinator.store.members.keys().copied().collect();
+        let Some(member) = self.world.random.pick(&members).copied() else {
+            return Ok(());
+        };
+        self.world.request(Request::Sync(member, "somebody".to_owned()))
+    }
+
+    fn calm(&mut self) -> Result<(), String> {
+        self.plan.agent_crash_percent = 0;
+        for side in Side::BOTH {
+            self.world.places.get_mut(side).repository.refusals = 0;
+        }
+        for _ in 0..HOURS {
+            self.settle()?;
+            self.resolve_holds()?;
+            self.world.coordinator.now += HOUR;
+            self.world.trace.tell("an hour passes".to_owned());
+        }
+        self.settle().map(|_| ())
+    }
+
+    fn settle(&mut self) -> Result<usize, String> {
+        for steps in 0..CALM_STEPS_MAX {
+            let mut moved = false;
+            for side in Side::BOTH {
+                moved |= self.agent_step(side)?;
+            }
+            moved |= self.world.coordinator_step()?;
+            self.world.coordinator.now += 1_000;
+            if !moved {
+                return Ok(steps);
+            }
+            self.check()?;
+        }
+        Err("I2: it never comes to rest".to_owned())
+    }
+
+    fn resolve_holds(&mut self) -> Result<(), String> {
+        let store = &self.world.coordinator.store;
+        let held = store.sets.values().find(|set| set.guard.gate == Gate::Held);
+        let Some(set) = held.map(|set| set.id) else {
+            return Ok(());
+        };
+        let by = "owner".to_owned();
+        if self.world.random.chance(50) {
+            return self.world.request(Request::ConfirmHold(set, by));
+        }
+        let members: Vec<MemberId> = store
+            .members
+            .values()
+            .filter(|member| member.set == set)
+            .map(|member| member.id)
+            .collect();
+        for member in members {
+            self.world.request(Request::RefuseRemoval(member))?;
+        }
+        self.world.request(Request::RefusedHold(set, by))
+    }
+
+    fn judge(&mut self) -> Result<(), String> {
+        oracle::converged(&self.world)?;
+        self.one_sided_runs_are_one_sided()
+    }
+
+    /// I13: where only one side acts, there is no conflict.
+    fn one_sided_runs_are_one_sided(&self) -> Result<(), String> {
+        let [side] = self.plan.sides.as_slice() else {
+            return Ok(());
+        };
+        let store = &self.world.coordinator.store;
+        let rule = self.plan.adds_title.is_some();
+        match store.conflicts.first().filter(|_| !rule) {
+            Some(conflict) => Err(format!("I13: only {side:?} acted, yet {conflict:?}")),
+            None => Ok(()),
+        }
+    }
+}
