@@ -32,6 +32,11 @@ pub mod scope;
 pub mod sync_sets;
 pub mod wakeup;
 
+#[cfg(test)]
+mod management_tests;
+#[cfg(test)]
+pub(crate) mod testing;
+
 pub use authentication::Authentication;
 pub use clock::Clock;
 pub use command::Sessions;

@@ -6,6 +6,7 @@ use tonic::{Request, Response, Status};
 
 use super::auth::principal;
 use super::content::{parse_version_id, version_id};
+use super::exchange::encode;
 use super::tokens::{List, fitting_page, page_size};
 use super::{convert, names};
 use crate::domain::access::{Role, Side};
@@ -213,7 +214,7 @@ fn wire_version(member: &str, kept: &Kept) -> wire::Version {
     };
     wire::Version {
         name: format!("{member}/versions/{id}"),
-        content: Some(convert::wire_content(ContentRef {
+        content: Some(encode::content(ContentRef {
             digest: kept.digest,
             size: kept.size,
         })),
@@ -228,7 +229,7 @@ fn wire_conflict(scope: &UserScope, conflict: &Conflict) -> wire::Conflict {
     let projection = |state: &Option<State>| {
         state
             .as_ref()
-            .map(|state| convert::wire_projection(&state.projection))
+            .map(|state| encode::projection(&state.projection, None))
     };
     wire::Conflict {
         name: scope.conflict_name(conflict.id),

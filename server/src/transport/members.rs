@@ -3,6 +3,7 @@
 use tandem_proto::v1alpha as wire;
 
 use super::convert;
+use super::exchange::encode;
 use crate::domain::failure::{Failure, Reason};
 use crate::domain::member::{Hold, MemberState, PeerChoice};
 use crate::domain::projection::NodeKind;
@@ -110,7 +111,7 @@ fn wire_copy(view: CopyView) -> wire::MemberCopy {
         node_id: view.copy.node.0,
         name: view.copy.projection.name.clone(),
         path: view.path,
-        content: view.copy.projection.content.map(convert::wire_content),
+        content: view.copy.projection.content.map(encode::content),
         revision: view.copy.revision,
     }
 }

@@ -44,6 +44,9 @@ pub mod status;
 pub mod sync_set;
 pub mod tokens;
 
+#[cfg(test)]
+mod management_tests;
+
 pub use health::Health;
 
 /// Every service of the coordinator, ready to be served.
