@@ -151,3 +151,27 @@ pub const INSTALLATION_BYTES_MAX: usize = 128;
 pub const HELLO_WITHIN_SECONDS: u64 = 10;
 /// Frames that may wait to be sent to one agent.
 pub const FRAMES_WAITING_MAX: usize = 16;
+/// Seconds that an agent has to answer a question that a person waits for (R-AGT-8).
+pub const COMMAND_SECONDS_MAX: u64 = 10;
+/// Bytes of a path below the root of an agent.
+pub const PATH_BYTES_MAX: usize = 4_096;
+/// Bytes of one page of a list; what does not fit is on the next.
+pub const PAGE_BYTES_MAX: usize = 3 * 1024 * 1024;
+/// Members that one request to sync may name.
+pub const SYNC_NAMES_MAX: usize = 1_000;
+/// Requests to sync of one call that wait for the network's writer at once.
+pub const SYNCS_AT_ONCE_MAX: usize = 64;
+/// Journal entries that one call may look at; a filter may leave few of them or none.
+pub const JOURNAL_SCAN_MAX: usize = 10_000;
+/// Journal entries that are read, and sent in one message, at once.
+pub const JOURNAL_CHUNK_MAX: usize = 500;
+/// Seconds after which an idle journal stream is sent its cursor.
+pub const JOURNAL_IDLE_SECONDS: u64 = 30;
+/// Messages that wait for a slow reader of a stream.
+pub const FEED_MESSAGES_MAX: usize = 16;
+/// Milliseconds between two looks at a set that is watched; ten times as long as the last look took where that is more.
+pub const WATCH_INTERVAL_MILLISECONDS: u64 = 250;
+
+const _: () = assert!(PAGE_BYTES_MAX < MESSAGE_BYTES_MAX);
+const _: () = assert!(COMMAND_SECONDS_MAX < UNARY_SECONDS_MAX);
+const _: () = assert!(SYNC_NAMES_MAX <= TRANSACTION_ROWS_MAX);

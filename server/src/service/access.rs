@@ -203,6 +203,18 @@ impl AdminScope {
         self.user.repository(name).await
     }
 
+    /// Asks the agent of a repository to list every watched folder again, also while it is away (R-AGT-5).
+    ///
+    /// # Errors
+    /// [`Error::RepositoryNotFound`].
+    pub async fn scan_repository(&self, name: &str, read_content: bool) -> Result<(), Error> {
+        let repository = self.user.repository(name).await?;
+        let ingest = &self.user.coordinator.ingest;
+        ingest
+            .ask_scan(self.user.network, repository.id, read_content)
+            .await
+    }
+
     /// Makes a token; `expires_at` in microseconds since 1970-01-01 UTC.
     ///
     /// # Errors

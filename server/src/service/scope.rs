@@ -150,6 +150,19 @@ impl UserScope {
             Err(Error::NotAllowed)
         }
     }
+
+    /// Waits until the token is revoked or expires; the streams that it opened end then.
+    pub async fn until_revoked(&self) {
+        self.coordinator
+            .authentication
+            .until_revoked(self.token)
+            .await;
+    }
+
+    /// Waits until the coordinator begins to drain; streams say so to their peers and end.
+    pub async fn until_draining(&self) {
+        self.coordinator.draining.cancelled().await;
+    }
 }
 
 impl Coordinator {

@@ -123,19 +123,17 @@ impl AccessService for Handler {
         }))
     }
 
-    /// Status: INVALID_ARGUMENT, PERMISSION_DENIED, NOT_FOUND, UNIMPLEMENTED.
+    /// Status: INVALID_ARGUMENT, PERMISSION_DENIED, NOT_FOUND.
     async fn scan_repository(
         &self,
         request: Request<wire::ScanRepositoryRequest>,
     ) -> Result<Response<wire::ScanRepositoryResponse>, Status> {
         let caller = principal(&request)?;
-        let (network, name) = names::repository("name", &request.get_ref().name)?;
+        let request = request.into_inner();
+        let (network, name) = names::repository("name", &request.name)?;
         let scope = self.coordinator.for_admin(&caller, network).await?;
-        scope.user.repository(name).await?;
-        Err(Error::NotImplemented {
-            feature: "ScanRepository",
-        }
-        .into())
+        scope.scan_repository(name, request.read_content).await?;
+        Ok(Response::new(wire::ScanRepositoryResponse {}))
     }
 
     /// Status: INVALID_ARGUMENT, PERMISSION_DENIED, NOT_FOUND.

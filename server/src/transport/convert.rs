@@ -1,9 +1,11 @@
 //! Between the wire's types and ours: what every service needs.
 
+use bytes::Bytes;
 use prost_types::Timestamp;
 use tandem_proto::v1alpha as wire;
 
 use crate::domain::access::{Role, Side};
+use crate::domain::projection::{ContentRef, NodeKind, Projection, PropertyValue};
 use crate::service::Error;
 
 const SECOND: i64 = 1_000_000;
@@ -84,6 +86,55 @@ pub const fn wire_role(role: Role) -> wire::Role {
         Role::User => wire::Role::User,
         Role::Admin => wire::Role::Admin,
         Role::Operator => wire::Role::Operator,
+    }
+}
+
+/// A kind of node as the wire's.
+#[must_use]
+pub const fn wire_kind(kind: NodeKind) -> wire::NodeKind {
+    match kind {
+        NodeKind::Document => wire::NodeKind::Document,
+        NodeKind::Folder => wire::NodeKind::Folder,
+    }
+}
+
+/// A content reference without bytes.
+#[must_use]
+pub fn wire_content(content: ContentRef) -> wire::ContentRef {
+    wire::ContentRef {
+        digest: Bytes::copy_from_slice(&content.digest.0),
+        size: content.size,
+        inline: None,
+    }
+}
+
+/// A projection without the bytes of its content.
+#[must_use]
+pub fn wire_projection(projection: &Projection) -> wire::Projection {
+    let property = |(name, value): (&String, &PropertyValue)| wire::Property {
+        name: name.clone(),
+        value: Some(wire::PropertyValue {
+            kind: Some(wire_property(value)),
+        }),
+    };
+    wire::Projection {
+        kind: wire_kind(projection.kind).into(),
+        name: projection.name.clone(),
+        content: projection.content.map(wire_content),
+        properties: projection.properties.iter().map(property).collect(),
+        node_type: projection.node_type.clone(),
+    }
+}
+
+fn wire_property(value: &PropertyValue) -> wire::property_value::Kind {
+    use wire::property_value::Kind;
+    match value.clone() {
+        PropertyValue::Text(text) => Kind::Text(text),
+        PropertyValue::Flag(flag) => Kind::Flag(flag),
+        PropertyValue::Integer(integer) => Kind::Integer(integer),
+        PropertyValue::Number(bits) => Kind::Number(f64::from_bits(bits)),
+        PropertyValue::Timestamp(seconds, nanos) => Kind::Timestamp(Timestamp { seconds, nanos }),
+        PropertyValue::TextList(values) => Kind::TextList(wire::TextList { values }),
     }
 }
 

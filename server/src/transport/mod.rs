@@ -5,8 +5,12 @@ use std::time::Duration;
 
 use http::{Request, Response};
 use tandem_proto::v1alpha::access_service_server::AccessServiceServer;
+use tandem_proto::v1alpha::conflict_service_server::ConflictServiceServer;
 use tandem_proto::v1alpha::content_service_server::ContentServiceServer;
 use tandem_proto::v1alpha::exchange_service_server::ExchangeServiceServer;
+use tandem_proto::v1alpha::journal_service_server::JournalServiceServer;
+use tandem_proto::v1alpha::member_service_server::MemberServiceServer;
+use tandem_proto::v1alpha::sync_set_service_server::SyncSetServiceServer;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
@@ -24,14 +28,20 @@ use crate::service::content::Content;
 
 pub mod access;
 pub mod auth;
+pub mod conflict;
 pub mod content;
 pub mod convert;
+pub mod cursor;
 pub mod exchange;
 pub mod health;
 pub mod incoming;
+pub mod journal;
 pub mod limit;
+pub mod member;
+mod members;
 pub mod names;
 pub mod status;
+pub mod sync_set;
 pub mod tokens;
 
 pub use health::Health;
@@ -75,8 +85,32 @@ impl Api {
         );
         add!(
             services,
+            SyncSetServiceServer,
+            sync_set::Handler::new(of()),
+            MESSAGE_BYTES_MAX
+        );
+        add!(
+            services,
             ExchangeServiceServer,
             exchange::Handler::new(of()),
+            MESSAGE_BYTES_MAX
+        );
+        add!(
+            services,
+            MemberServiceServer,
+            member::Handler::new(of()),
+            MESSAGE_BYTES_MAX
+        );
+        add!(
+            services,
+            ConflictServiceServer,
+            conflict::Handler::new(of()),
+            MESSAGE_BYTES_MAX
+        );
+        add!(
+            services,
+            JournalServiceServer,
+            journal::Handler::new(of()),
             MESSAGE_BYTES_MAX
         );
         add!(

@@ -1,10 +1,13 @@
 //! Page tokens: opaque, versioned, bound to their list; they carry a position and no authority.
 
+use prost::Message;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
-use crate::domain::limits::{PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX, PAGE_TOKEN_BYTES_MAX};
+use crate::domain::limits::{
+    PAGE_BYTES_MAX, PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX, PAGE_TOKEN_BYTES_MAX,
+};
 use crate::service::Error;
 
 const VERSION: u8 = 1;
@@ -117,6 +120,43 @@ pub fn page<T, P: Serialize>(
     Ok((entries, next.unwrap_or_default()))
 }
 
+/// Cuts a page off messages, one more than it holds, and makes the token for the next; a page also ends where an answer
+/// would become too large.
+///
+/// # Errors
+/// As [`List::token`].
+pub fn fitting_page<M: Message, P: Serialize>(
+    list: List<'_>,
+    mut entries: Vec<(P, M)>,
+    size: usize,
+) -> Result<(Vec<M>, String), Error> {
+    let fits = fitting(entries.iter().map(|(_, message)| message), PAGE_BYTES_MAX);
+    let keep = size.min(fits);
+    let mut next = String::new();
+    if entries.len() > keep {
+        entries.truncate(keep);
+        if let Some((position, _)) = entries.last() {
+            next = list.token(position)?;
+        }
+    }
+    let messages = entries.into_iter().map(|(_, message)| message).collect();
+    Ok((messages, next))
+}
+
+/// How many of the first messages fit together; the first always does.
+pub fn fitting<'a, M: Message + 'a>(
+    messages: impl Iterator<Item = &'a M>,
+    bytes_max: usize,
+) -> usize {
+    let mut bytes = 0;
+    let fits = messages.take_while(|message| {
+        let first = bytes == 0;
+        bytes += message.encoded_len() + 8;
+        first || bytes <= bytes_max
+    });
+    fits.count()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -188,5 +228,17 @@ mod tests {
         let (entries, next) = page(LIST, vec![1, 2, 3], 2, |last| *last).unwrap();
         assert_eq!(entries, [1, 2]);
         assert_eq!(LIST.position::<i32>(&next).unwrap(), Some(2));
+    }
+
+    #[test]
+    fn a_page_ends_where_an_answer_would_become_too_large() {
+        let long = "x".repeat(PAGE_BYTES_MAX / 2);
+        let entries = (0..4).map(|at| (at, long.clone())).collect();
+        let (kept, next) = fitting_page(LIST, entries, 4).unwrap();
+        assert_eq!(kept.len(), 1);
+        assert_eq!(LIST.position::<i32>(&next).unwrap(), Some(0));
+        let too_long = vec![(0, "x".repeat(PAGE_BYTES_MAX + 1))];
+        let (kept, next) = fitting_page(LIST, too_long, 1).unwrap();
+        assert_eq!((kept.len(), next.as_str()), (1, ""));
     }
 }

@@ -181,4 +181,18 @@ impl Store {
         };
         Ok((head, row.try_get_by_index(2)?))
     }
+
+    /// The position of the oldest entry that is kept; one behind the head when none is.
+    ///
+    /// # Errors
+    /// Whatever the database answers.
+    pub async fn journal_floor(&self, network: NetworkId) -> Result<i64, Error> {
+        let text = "SELECT coalesce((SELECT min(position) FROM journal WHERE network = ?1), \
+                    (SELECT position + 1 FROM journal_head WHERE network = ?1))";
+        let row = sql::one(self.reader(), text, [network.0.into()]).await?;
+        let row = row.ok_or(Error::Corrupt {
+            what: "the journal head of a network",
+        })?;
+        Ok(row.try_get_by_index(0)?)
+    }
 }

@@ -1,11 +1,13 @@
 //! Sync sets as they are made, listed and shown.
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use sea_orm::ConnectionTrait;
 
 use super::super::{Error, Store, sql};
 use super::read;
+use super::rows::json;
 use crate::domain::ids::{NetworkId, NodeId, RepositoryId, SyncSetId};
 use crate::domain::sync_set::SyncSet;
 
@@ -22,7 +24,48 @@ static ONE: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
+/// What is shown of a set beside its own row.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Facts {
+    /// The on-premise node of the synced folder.
+    pub node: Option<NodeId>,
+    /// A scan of either side is not complete.
+    pub scanning: bool,
+}
+
 impl Store {
+    /// What is shown of sets beside their own rows.
+    ///
+    /// # Errors
+    /// Whatever the database answers.
+    pub async fn set_facts(&self, sets: &[SyncSetId]) -> Result<BTreeMap<SyncSetId, Facts>, Error> {
+        let text = "SELECT s.id, m.on_premise_node, EXISTS (SELECT 1 FROM scan x \
+                    WHERE (x.repository = s.on_premise_repository AND x.root = m.on_premise_node) \
+                    OR (x.repository = s.cloud_repository AND x.root = m.cloud_node)) \
+                    FROM json_each(?) j CROSS JOIN sync_set s ON s.id = unhex(j.value) \
+                    LEFT JOIN member m ON m.id = s.root";
+        let ids: Vec<String> = sets.iter().map(|id| id.0.simple().to_string()).collect();
+        let mut facts = BTreeMap::new();
+        for row in sql::all(self.reader(), text, [json(&ids)]).await? {
+            let id: Vec<u8> = row.try_get_by_index(0)?;
+            let node: Option<String> = row.try_get_by_index(1)?;
+            let shown = Facts {
+                node: node.map(NodeId),
+                scanning: row.try_get_by_index(2)?,
+            };
+            facts.extend(SyncSetId::from_bytes(&id).map(|id| (id, shown)));
+        }
+        Ok(facts)
+    }
+
+    /// True when a node is a copy of a member.
+    ///
+    /// # Errors
+    /// Whatever the database answers.
+    pub async fn is_member(&self, repository: RepositoryId, node: &NodeId) -> Result<bool, Error> {
+        is_member_in(self.reader(), repository, node).await
+    }
+
     /// Sets of a network, by creation, behind one of them.
     ///
     /// # Errors

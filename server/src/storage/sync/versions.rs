@@ -1,6 +1,6 @@
 //! Which content members have and had; the only thing that collection asks (R-CNT-2).
 
-use sea_orm::{ConnectionTrait, Value};
+use sea_orm::{ConnectionTrait, QueryResult, Value};
 
 use super::super::{Error, Store, sql};
 use super::rows::{Insert, json};
@@ -22,6 +22,9 @@ const SUPERSEDE: &str = "UPDATE version SET reason = 'SUPERSEDED', keep_until = 
 const LOSE: &str = "UPDATE version SET reason = 'LOSER', keep_until = NULL \
      WHERE (member, side, digest) IN \
      (SELECT unhex(value->>0), value->>1, unhex(value->>2) FROM json_each(?))";
+
+const COLUMNS: &str = "SELECT position, side, repository, digest, size, reason, keep_until, \
+                       created_at FROM version";
 
 /// Content that is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,6 +105,23 @@ fn rows(changes: &[VersionChange], position: i64, now: i64) -> Vec<Vec<Value>> {
     rows
 }
 
+fn read(row: &QueryResult) -> Result<Kept, Error> {
+    let side: String = row.try_get_by_index(1)?;
+    let digest: Vec<u8> = row.try_get_by_index(3)?;
+    Ok(Kept {
+        position: row.try_get_by_index(0)?,
+        side: Side::from_name(&side).unwrap_or(Side::OnPremise),
+        repository: RepositoryId(row.try_get_by_index(2)?),
+        digest: Digest::from_bytes(&digest).ok_or(Error::Corrupt {
+            what: "the digest of a version",
+        })?,
+        size: row.try_get_by_index(4)?,
+        reason: row.try_get_by_index(5)?,
+        keep_until: row.try_get_by_index(6)?,
+        created_at: row.try_get_by_index(7)?,
+    })
+}
+
 impl Store {
     /// The kept content of a member, newest first, below a position.
     ///
@@ -113,9 +133,10 @@ impl Store {
         below: Option<(i64, Side)>,
         limit: usize,
     ) -> Result<Vec<Kept>, Error> {
-        let text = "SELECT position, side, repository, digest, size, reason, keep_until, \
-                    created_at FROM version WHERE member = ? AND (position, side) < (?, ?) \
-                    ORDER BY position DESC, side DESC LIMIT ?";
+        let text = format!(
+            "{COLUMNS} WHERE member = ? AND (position, side) < (?, ?) \
+             ORDER BY position DESC, side DESC LIMIT ?"
+        );
         let (position, side) = below.map_or((i64::MAX, "~"), |(at, side)| (at, side.name()));
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let values = [
@@ -124,23 +145,27 @@ impl Store {
             side.into(),
             limit.into(),
         ];
-        let mut kept = Vec::new();
-        for row in sql::all(self.reader(), text, values).await? {
-            let side: String = row.try_get_by_index(1)?;
-            let digest: Vec<u8> = row.try_get_by_index(3)?;
-            kept.push(Kept {
-                position: row.try_get_by_index(0)?,
-                side: Side::from_name(&side).unwrap_or(Side::OnPremise),
-                repository: RepositoryId(row.try_get_by_index(2)?),
-                digest: Digest::from_bytes(&digest).ok_or(Error::Corrupt {
-                    what: "the digest of a version",
-                })?,
-                size: row.try_get_by_index(4)?,
-                reason: row.try_get_by_index(5)?,
-                keep_until: row.try_get_by_index(6)?,
-                created_at: row.try_get_by_index(7)?,
-            });
-        }
-        Ok(kept)
+        let rows = sql::all(self.reader(), &text, values).await?;
+        rows.iter().map(read).collect()
+    }
+
+    /// Kept content by its name: member, place in the journal, side.
+    ///
+    /// # Errors
+    /// Whatever the database answers.
+    pub async fn version(
+        &self,
+        member: MemberId,
+        position: i64,
+        side: Side,
+    ) -> Result<Option<Kept>, Error> {
+        let text = format!("{COLUMNS} WHERE member = ? AND position = ? AND side = ?");
+        let values = [
+            member.to_bytes().into(),
+            position.into(),
+            side.name().into(),
+        ];
+        let row = sql::one(self.reader(), &text, values).await?;
+        row.as_ref().map(read).transpose()
     }
 }
