@@ -13,4 +13,5 @@ mod floors;
 mod kills;
 mod pair;
 mod shape;
+mod sim;
 mod source;

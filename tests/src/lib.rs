@@ -7,5 +7,6 @@ pub mod generate;
 pub mod pair;
 pub mod process;
 pub mod program;
+pub mod sim;
 pub mod tree;
 pub mod wait;

@@ -301,8 +301,10 @@ impl Storm {
             return Ok(());
         };
         let store = &self.world.coordinator.store;
-        let rule = self.plan.adds_title.is_some();
-        match store.conflicts.first().filter(|_| !rule) {
+        // What a rule adds, and a copy that is put back after it was deleted, are changes of the other side.
+        let answers = self.plan.adds_title.is_some()
+            || self.plan.sets.iter().any(|set| !set.allow_delete_on_cloud);
+        match store.conflicts.first().filter(|_| !answers) {
             Some(conflict) => Err(format!("I13: only {side:?} acted, yet {conflict:?}")),
             None => Ok(()),
         }

@@ -49,8 +49,9 @@ impl Engine<'_> {
             self.wake(set, side, Obstacle::Folder(member.id))?;
         }
         self.view.remove_member(set, member.id);
-        if member.direct && !set.ending {
-            let mut set = set.clone();
+        if member.direct
+            && let Some(mut set) = self.set_of(set.id)?
+        {
             set.ending = true;
             self.view.put_set(set);
         }

@@ -147,11 +147,15 @@ impl Engine<'_> {
             .due
             .filter(|due| due.side == side && current)
             .map(|due| due.lane);
+        let lane = lane.or(member
+            .due
+            .map(|due| due.lane)
+            .filter(|lane| *lane == Lane::Release));
         match (&result.seen, lane) {
             (_, Some(Lane::Release)) => self.end(set, member),
             (Seen::Absent(..), _) => self.removed(member, set, side),
             (Seen::Present(_), Some(Lane::Removal | Lane::ChosenRemoval)) => {
-                self.kept(member, set, side)
+                self.kept(member, set)
             }
             (Seen::Present(presence), _) => {
                 let result = (&result.node, presence);
@@ -178,16 +182,8 @@ impl Engine<'_> {
     }
 
     /// R-DEL-2: the folder holds something that is not synced, so it stays, unlinked.
-    fn kept(&mut self, member: Member, set: &SyncSet, side: Side) -> Result<(), Miss> {
-        let Some(copy) = self.copy_of(set, &member, side)? else {
-            return Ok(());
-        };
-        let mut left = copy.clone();
-        left.state = CopyState::Left;
-        left.member = None;
-        self.put_copy_and_wake(Some(&copy), left, set)?;
-        let mut member = member;
-        *member.nodes.get_mut(side) = None;
+    fn kept(&mut self, member: Member, set: &SyncSet) -> Result<(), Miss> {
+        self.uncount_removal(set, &member);
         self.end(set, member)
     }
 
