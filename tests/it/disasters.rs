@@ -34,7 +34,11 @@ async fn r_del_3_a_mass_deletion_is_held_until_somebody_decides() -> Result<()> 
     }
     let held = pair.once(&[]).await?;
     assert_eq!(held.code, Some(2), "{held:?}");
-    assert_eq!(Tree::read(&right)?.files().len(), 40, "nothing was deleted yet");
+    assert_eq!(
+        Tree::read(&right)?.files().len(),
+        40,
+        "nothing was deleted yet"
+    );
 
     pair.start(&[])?;
     pair.event("failed").await?;
@@ -66,7 +70,8 @@ async fn r_del_3_a_refused_deletion_is_restored() -> Result<()> {
 }
 
 #[tokio::test]
-async fn r_agt_10_a_tree_restored_with_cp_and_a_lost_index_transfers_and_deletes_nothing() -> Result<()> {
+async fn r_agt_10_a_tree_restored_with_cp_and_a_lost_index_transfers_and_deletes_nothing()
+-> Result<()> {
     let mut pair = Pair::new()?;
     let (left, right) = (pair.contracts(), pair.mirror());
     fill(&left, 30)?;
@@ -83,8 +88,12 @@ async fn r_agt_10_a_tree_restored_with_cp_and_a_lost_index_transfers_and_deletes
     assert_eq!(Tree::read(&right)?, before);
     assert_eq!(Tree::read(&left)?, before);
     let journal = pair.tandem(&["journal", "list"]).await?;
-    let kinds: Vec<&str> =
-        journal.as_array().unwrap().iter().filter_map(|entry| entry["kind"].as_str()).collect();
+    let kinds: Vec<&str> = journal
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|entry| entry["kind"].as_str())
+        .collect();
     let at = kinds.iter().rposition(|kind| *kind == "SESSION").unwrap();
     assert!(!kinds[at..].contains(&"APPLIED"), "{:?}", &kinds[at..]);
     pair.stop().await
@@ -114,7 +123,10 @@ async fn r_agt_4_a_coordinator_restored_from_yesterday_loses_and_doubles_nothing
     pair.start_in_sync(&[]).await?;
     pair.same().await?;
     assert_eq!(Tree::read(&left)?, before);
-    write(&left.join("since/yesterday.txt"), "and edited after the restore")?;
+    write(
+        &left.join("since/yesterday.txt"),
+        "and edited after the restore",
+    )?;
     pair.same().await?;
     pair.stop().await
 }
@@ -141,7 +153,10 @@ async fn r_agt_2_an_agent_with_copied_state_is_refused_before_any_effect() -> Re
         pair.log().contains("REPOSITORY_CLONED") || pair.log().contains("another running copy")
     })
     .await?;
-    assert!(right.join("folder 0/file 0.txt").exists(), "the clone had an effect");
+    assert!(
+        right.join("folder 0/file 0.txt").exists(),
+        "the clone had an effect"
+    );
     pair.tandem(&["repository", "rebind", "on-premise"]).await?;
     let shown = pair.tandem(&["repository", "show", "on-premise"]).await?;
     assert_eq!(shown["side"], "ON_PREMISE");
@@ -158,7 +173,10 @@ async fn a_missing_root_deletes_nothing() -> Result<()> {
     fs::rename(&left, left.with_extension("unmounted"))?;
     fs::create_dir(&left)?;
     write(&right.join("meanwhile.txt"), "on the cloud")?;
-    pair.until("the agent says that its root is gone", || pair.log().contains("root")).await?;
+    pair.until("the agent says that its root is gone", || {
+        pair.log().contains("root")
+    })
+    .await?;
     fs::remove_dir_all(&left)?;
     fs::rename(left.with_extension("unmounted"), &left)?;
     pair.same().await?;

@@ -19,7 +19,12 @@ async fn members(pair: &mut Pair) -> Result<Vec<(String, String)>> {
 }
 
 fn uid_of(members: &[(String, String)], name: &str) -> String {
-    members.iter().find(|(known, _)| known == name).unwrap().1.clone()
+    members
+        .iter()
+        .find(|(known, _)| known == name)
+        .unwrap()
+        .1
+        .clone()
 }
 
 /// Writes beside, renames the old one away, renames the new one in, removes the old one.
@@ -50,7 +55,9 @@ async fn a_save_that_puts_a_new_file_in_the_old_ones_place_keeps_the_member() ->
     office_save(&left.join("office.txt"), "saved by office")?;
     let saved = [right.join("vim.txt"), right.join("office.txt")];
     pair.until("both saves arrived", || {
-        saved.iter().all(|file| fs::read(file).is_ok_and(|content| content.starts_with(b"saved")))
+        saved
+            .iter()
+            .all(|file| fs::read(file).is_ok_and(|content| content.starts_with(b"saved")))
     })
     .await?;
     pair.same().await?;

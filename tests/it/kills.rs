@@ -31,7 +31,9 @@ fn assert_whole(folder: &Path) -> Result<()> {
             }
             continue;
         }
-        let Ok(content) = fs::read_to_string(&path) else { continue };
+        let Ok(content) = fs::read_to_string(&path) else {
+            continue;
+        };
         let lines: BTreeSet<&str> = content.lines().collect();
         ensure!(
             content.ends_with("end\n") && lines.len() == 2,
@@ -50,7 +52,10 @@ async fn killed_at_random(seed: u64) -> Result<()> {
     let size = |random: &mut StdRng| random.random_range(10..40_000);
     for number in 0..150 {
         let name = format!("folder {}/{number}.txt", number % 7);
-        write(&left.join(name), token("on-premise", number, size(&mut random)))?;
+        write(
+            &left.join(name),
+            token("on-premise", number, size(&mut random)),
+        )?;
     }
     let mut written = 150;
     for run in 0..RUNS {
@@ -58,10 +63,17 @@ async fn killed_at_random(seed: u64) -> Result<()> {
         pair.event("ready").await?;
         for _ in 0..20 {
             written += 1;
-            let side = if right.exists() && random.random() { &right } else { &left };
+            let side = if right.exists() && random.random() {
+                &right
+            } else {
+                &left
+            };
             let folder = format!("folder {}", random.random_range(0..9));
             let name = format!("{folder}/{written}.txt");
-            write(&side.join(name), token("somebody", written, size(&mut random)))?;
+            write(
+                &side.join(name),
+                token("somebody", written, size(&mut random)),
+            )?;
         }
         tokio::time::sleep(Duration::from_millis(random.random_range(5..900))).await;
         pair.kill().await?;
@@ -75,12 +87,17 @@ async fn killed_at_random(seed: u64) -> Result<()> {
     pair.same().await?;
     assert_whole(&left)?;
     let files = tandem_tests::tree::Tree::read(&left)?.files();
-    let expected: BTreeSet<String> = (1..=written).map(|number| format!("{number}.txt")).collect();
+    let expected: BTreeSet<String> = (1..=written)
+        .map(|number| format!("{number}.txt"))
+        .collect();
     let found: BTreeSet<String> = files
         .iter()
         .filter_map(|path| Some(path.file_name()?.to_str()?.to_owned()))
         .collect();
-    let lost: Vec<&String> = expected.difference(&found).filter(|name| *name != "150.txt").collect();
+    let lost: Vec<&String> = expected
+        .difference(&found)
+        .filter(|name| *name != "150.txt")
+        .collect();
     ensure!(lost.is_empty(), "lost: {lost:?}");
     pair.stop().await
 }

@@ -22,7 +22,10 @@ async fn a_tree_is_mirrored_and_changes_flow_both_ways() -> Result<()> {
     write(&right.join("deep/er/b.txt"), "two, changed on the cloud")?;
     pair.same().await?;
     assert_eq!(fs::read(left.join("from cloud.txt"))?, b"hello");
-    assert_eq!(fs::read(left.join("deep/er/b.txt"))?, b"two, changed on the cloud");
+    assert_eq!(
+        fs::read(left.join("deep/er/b.txt"))?,
+        b"two, changed on the cloud"
+    );
 
     fs::rename(left.join("deep"), left.join("renamed"))?;
     fs::remove_file(left.join("a.txt"))?;
@@ -59,7 +62,11 @@ async fn r_rec_9_a_name_clash_fails_both_overwrites_nothing_and_heals_by_a_renam
     write(&right.join("same.txt"), "from the cloud")?;
     let clash = pair.once(&[]).await?;
     assert_eq!(clash.code, Some(2), "{clash:?}");
-    let failed = &clash.events.iter().find(|event| event["event"] == "failed").unwrap()["members"];
+    let failed = &clash
+        .events
+        .iter()
+        .find(|event| event["event"] == "failed")
+        .unwrap()["members"];
     assert_eq!(failed.as_array().unwrap().len(), 2, "{failed}");
     assert_eq!(failed[0]["reason"], "TARGET_FOLDER_NAME_CLASH");
     assert!(failed[0]["remedy"].as_str().unwrap().contains("rename"));

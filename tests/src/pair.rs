@@ -42,7 +42,11 @@ impl Pair {
     pub fn new() -> Result<Self> {
         let directory = TempDir::with_prefix("tandem-pair-")?;
         fs::create_dir(directory.path().join("logs"))?;
-        Ok(Self { directory, process: None, seen: 0 })
+        Ok(Self {
+            directory,
+            process: None,
+            seen: 0,
+        })
     }
 
     /// The on-premise directory.
@@ -120,7 +124,11 @@ impl Pair {
                 (event["event"] == kind).then_some(event)
             })
             .await?;
-        self.seen = from.max(self.process.as_ref().map_or(0, |process| process.lines().len()));
+        self.seen = from.max(
+            self.process
+                .as_ref()
+                .map_or(0, |process| process.lines().len()),
+        );
         Ok(event)
     }
 
@@ -143,7 +151,11 @@ impl Pair {
     /// # Errors
     /// It is not running.
     pub async fn kill(&mut self) -> Result<()> {
-        self.process.take().context("it is not running")?.kill().await
+        self.process
+            .take()
+            .context("it is not running")?
+            .kill()
+            .await
     }
 
     /// Runs it with `--once` to its end.
@@ -155,8 +167,14 @@ impl Pair {
         let mut process = self.launch("once", arguments)?.arg("--once").start(&logs)?;
         let status = process.wait(PATIENCE).await?;
         let lines = process.lines();
-        let events = lines.iter().filter_map(|line| serde_json::from_str(line).ok()).collect();
-        Ok(Once { code: status.code(), events })
+        let events = lines
+            .iter()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect();
+        Ok(Once {
+            code: status.code(),
+            events,
+        })
     }
 
     /// Waits until the mirror equals the on-premise directory.
@@ -165,7 +183,9 @@ impl Pair {
     /// It does not, with all differences.
     pub async fn same(&self) -> Result<()> {
         let (left, right) = (self.contracts(), self.mirror());
-        let done = eventually(PATIENCE, "both sides are the same", || Tree::is_same(&left, &right));
+        let done = eventually(PATIENCE, "both sides are the same", || {
+            Tree::is_same(&left, &right)
+        });
         if let Err(late) = done.await {
             let differences = Tree::read(&left)?.differences(&Tree::read(&right)?);
             let log = self.process.as_ref().map(Process::log).unwrap_or_default();
@@ -177,7 +197,10 @@ impl Pair {
     /// What the process has logged so far.
     #[must_use]
     pub fn log(&self) -> String {
-        self.process.as_ref().map(Process::error_output).unwrap_or_default()
+        self.process
+            .as_ref()
+            .map(Process::error_output)
+            .unwrap_or_default()
     }
 
     /// Waits until a condition holds.
@@ -186,7 +209,9 @@ impl Pair {
     /// It does not.
     pub async fn until(&self, what: &str, condition: impl FnMut() -> bool) -> Result<()> {
         let log = || self.process.as_ref().map(Process::log).unwrap_or_default();
-        eventually(PATIENCE, what, condition).await.map_err(|late| late.context(log()))
+        eventually(PATIENCE, what, condition)
+            .await
+            .map_err(|late| late.context(log()))
     }
 
     /// Runs `tandem` against the coordinator and reads its JSON.
@@ -209,7 +234,10 @@ impl Pair {
             .output()
             .await?;
         if !output.status.success() {
-            bail!("tandem {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+            bail!(
+                "tandem {arguments:?}: {}",
+                String::from_utf8_lossy(&output.stderr)
+            );
         }
         Ok(serde_json::from_slice(&output.stdout)?)
     }

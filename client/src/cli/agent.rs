@@ -61,10 +61,12 @@ pub(crate) async fn run(global: &GlobalOptions, verb: Verb) -> Result<(), Error>
     options.settle = Duration::from_millis(run.settle_ms);
     options.versions_keep = Duration::from_secs(run.versions_keep_days * 24 * 60 * 60);
     let who = Options::new(name, run.side.into());
-    let agent = directory::beside(options, client, who).await.map_err(|error| {
-        Error::new(Kind::Precondition, error.to_string())
-            .with_remedy("Check --root and --state; another agent may use them.")
-    })?;
+    let agent = directory::beside(options, client, who)
+        .await
+        .map_err(|error| {
+            Error::new(Kind::Precondition, error.to_string())
+                .with_remedy("Check --root and --state; another agent may use them.")
+        })?;
     let stop = CancellationToken::new();
     stop_on_signal(stop.clone())?;
     tracing::info!(root = %run.root.display(), "the agent runs");
@@ -85,8 +87,10 @@ fn stop_on_signal(stop: CancellationToken) -> Result<(), Error> {
     let listen = |kind| {
         signal(kind).map_err(|error| Error::new(Kind::Internal, format!("no signals: {error}")))
     };
-    let (mut terminate, mut interrupt) =
-        (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+    let (mut terminate, mut interrupt) = (
+        listen(SignalKind::terminate())?,
+        listen(SignalKind::interrupt())?,
+    );
     tokio::spawn(async move {
         tokio::select! {
             _ = terminate.recv() => {}

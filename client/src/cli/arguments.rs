@@ -6,7 +6,8 @@ use clap::{Args, Parser, Subcommand, builder::NonEmptyStringValueParser};
 use clap_complete::Shell;
 
 use super::{
-    agent, conflict, exit, journal, member, network, output::Format, repository, set, token, version,
+    agent, conflict, exit, journal, member, network, output::Format, repository, set, token,
+    version,
 };
 
 /// Looks at and steers what Tandem keeps the same.

@@ -94,7 +94,10 @@ impl User<'_> {
                 node.node_trait = NodeTrait::WorkingCopy;
             }
         });
-        Some((format!("creates {id} {}", self.repository.path(&id)), vec![id]))
+        Some((
+            format!("creates {id} {}", self.repository.path(&id)),
+            vec![id],
+        ))
     }
 
     fn write(&mut self, node: &NodeId) -> Option<(String, Vec<NodeId>)> {
@@ -222,9 +225,7 @@ impl User<'_> {
             return None;
         }
         let folder = self.any_folder()?;
-        let id = self
-            .repository
-            .create(&folder, found.kind, &found.name)?;
+        let id = self.repository.create(&folder, found.kind, &found.name)?;
         self.repository.change(&id, |node| {
             node.content = found.content;
             node.title = found.title;

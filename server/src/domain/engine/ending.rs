@@ -77,8 +77,7 @@ impl Engine<'_> {
             });
         }
         if (set.ending || member.direct) && !self.lies_in_another_set(set, &copy)? {
-            self.view
-                .remove_copy(&(copy.repository, copy.node.clone()));
+            self.view.remove_copy(&(copy.repository, copy.node.clone()));
             return self.make_way(set, &copy, side);
         }
         let mut unlinked = copy.clone();

@@ -80,11 +80,7 @@ impl Engine<'_> {
 
     /// The membership ended while the delivery was on its way: what was made for it is removed again, where the set
     /// removes cloud copies at all; else it stays, unlinked.
-    fn orphan(
-        &mut self,
-        repository: RepositoryId,
-        answer: &Answer,
-    ) -> Result<(), Miss> {
+    fn orphan(&mut self, repository: RepositoryId, answer: &Answer) -> Result<(), Miss> {
         let Answer::Applied {
             result:
                 Observation {
@@ -154,9 +150,7 @@ impl Engine<'_> {
         match (&result.seen, lane) {
             (_, Some(Lane::Release)) => self.end(set, member),
             (Seen::Absent(..), _) => self.removed(member, set, side),
-            (Seen::Present(_), Some(Lane::Removal | Lane::ChosenRemoval)) => {
-                self.kept(member, set)
-            }
+            (Seen::Present(_), Some(Lane::Removal | Lane::ChosenRemoval)) => self.kept(member, set),
             (Seen::Present(presence), _) => {
                 let result = (&result.node, presence);
                 self.changed(member, set, side, result, delivered)
