@@ -14,11 +14,12 @@ use serde::{Deserialize, Serialize};
 const PREFIX: &str = "TANDEM";
 
 /// Variables with our prefix that are meant for others: the program `tandem`, and the path of the file itself.
-const NOT_SETTINGS: [&str; 4] = [
+const NOT_SETTINGS: [&str; 5] = [
     "TANDEM_CONFIG",
     "TANDEM_SERVER",
     "TANDEM_NETWORK",
     "TANDEM_TOKEN",
+    "TANDEM_TOKEN_FILE",
 ];
 
 /// Every setting.

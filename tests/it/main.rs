@@ -7,6 +7,11 @@
     reason = "helpers of tests are tests, which clippy does not see"
 )]
 
+mod disasters;
+mod editors;
 mod floors;
+mod kills;
+mod pair;
 mod shape;
+mod sim;
 mod source;

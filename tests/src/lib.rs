@@ -4,7 +4,9 @@
 
 pub mod change;
 pub mod generate;
+pub mod pair;
 pub mod process;
 pub mod program;
+pub mod sim;
 pub mod tree;
 pub mod wait;

@@ -6,7 +6,8 @@ use clap::{Args, Parser, Subcommand, builder::NonEmptyStringValueParser};
 use clap_complete::Shell;
 
 use super::{
-    conflict, exit, journal, member, network, output::Format, repository, set, token, version,
+    agent, conflict, exit, journal, member, network, output::Format, repository, set, token,
+    version,
 };
 
 /// Looks at and steers what Tandem keeps the same.
@@ -45,6 +46,9 @@ pub(crate) struct GlobalOptions {
 /// What a command is about.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Noun {
+    /// Run an agent beside a repository
+    #[command(subcommand)]
+    Agent(agent::Verb),
     /// Make, show and end sync sets
     #[command(subcommand)]
     Set(set::Verb),

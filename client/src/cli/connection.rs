@@ -21,7 +21,8 @@ pub(crate) async fn open(global: &GlobalOptions) -> Result<Client, Error> {
     })
 }
 
-fn endpoint(server: &str, token: &Secret) -> Result<Endpoint, Error> {
+/// The coordinator of these flags, not connected yet.
+pub(crate) fn endpoint(server: &str, token: &Secret) -> Result<Endpoint, Error> {
     Endpoint::new(server, &token.0).map_err(|error| {
         Error::usage(
             error.message(),

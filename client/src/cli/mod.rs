@@ -3,6 +3,7 @@
 //! Verbs call the coordinator and hand a view to [`output::Output`]; names, views and exit codes are pure. Nothing
 //! here prints but `output`, and nothing ends the process but the [`ExitCode`] that [`main`] returns.
 
+mod agent;
 mod arguments;
 mod completion;
 mod conflict;
@@ -57,6 +58,9 @@ async fn run_with(cli: Cli, output: Output) -> Result<(), Error> {
     if let Noun::Completion { shell } = cli.noun {
         return completion::run(output, shell);
     }
+    if let Noun::Agent(verb) = cli.noun {
+        return agent::run(&cli.global, verb).await;
+    }
     let mut context = Context::open(&cli.global, output).await?;
     match cli.noun {
         Noun::Set(verb) => set::run(&mut context, verb).await,
@@ -68,6 +72,6 @@ async fn run_with(cli: Cli, output: Output) -> Result<(), Error> {
         Noun::Network(verb) => network::run(&mut context, verb).await,
         Noun::Token(verb) => token::run(&mut context, verb).await,
         Noun::Whoami => token::whoami(&mut context).await,
-        Noun::Completion { .. } => Ok(()),
+        Noun::Agent(_) | Noun::Completion { .. } => Ok(()),
     }
 }

@@ -237,9 +237,7 @@ impl<'a> View<'a> {
             if copy.parent.0.is_empty() || !seen.insert(copy.parent.clone()) {
                 break;
             }
-            at = self
-                .link(&(key.0, copy.parent))?
-                .filter(Copy::is_there);
+            at = self.link(&(key.0, copy.parent))?.filter(Copy::is_there);
             above.extend(at.clone());
         }
         Ok(above)

@@ -195,7 +195,11 @@ impl Agent {
     }
 
     fn begin_scan(&mut self, scan: ScanId, root: NodeId) {
-        let busy = self.memory.listings.iter().any(|listing| listing.scan == scan);
+        let busy = self
+            .memory
+            .listings
+            .iter()
+            .any(|listing| listing.scan == scan);
         if !busy && !self.durable.ended_scans.contains(&scan) {
             self.memory.listings.push_back(Listing {
                 scan,
@@ -207,7 +211,11 @@ impl Agent {
     }
 
     fn accepted(&mut self, number: i64, notes: &[Note], repository: &Repository) {
-        let Some(batch) = self.durable.batches.front().filter(|batch| batch.number == number)
+        let Some(batch) = self
+            .durable
+            .batches
+            .front()
+            .filter(|batch| batch.number == number)
         else {
             return;
         };
@@ -216,7 +224,10 @@ impl Agent {
         self.durable.batches.pop_front();
         self.memory.sent = self.memory.sent.saturating_sub(1);
         for note in notes {
-            let Some(node) = items.get(note.item).and_then(|item| named(item, note.child)) else {
+            let Some(node) = items
+                .get(note.item)
+                .and_then(|item| named(item, note.child))
+            else {
                 continue;
             };
             // A root that the coordinator does not know (any more) is none.
@@ -229,7 +240,10 @@ impl Agent {
                 }
                 NoteKind::UnknownParent => {
                     let parent = repository.nodes.get(&node).map(|node| node.parent.clone());
-                    if parent.as_ref().is_some_and(|parent| self.durable.not_synced.contains(parent)) {
+                    if parent
+                        .as_ref()
+                        .is_some_and(|parent| self.durable.not_synced.contains(parent))
+                    {
                         self.durable.not_synced.insert(node);
                         continue;
                     }
@@ -277,7 +291,10 @@ impl Agent {
 
     /// Parents stand before what is inside them, each in its present state.
     fn report_present(&mut self, repository: &Repository, node: &NodeId) {
-        let Some(found) = repository.nodes.get(node).filter(|_| self.watches(repository, node))
+        let Some(found) = repository
+            .nodes
+            .get(node)
+            .filter(|_| self.watches(repository, node))
         else {
             return;
         };
@@ -288,8 +305,8 @@ impl Agent {
         }
         if self.watches(repository, &found.parent) {
             self.report_present(repository, &found.parent);
-            let known = self.durable.index.contains_key(node)
-                && !self.durable.not_synced.contains(node);
+            let known =
+                self.durable.index.contains_key(node) && !self.durable.not_synced.contains(node);
             if !self.is_root(node) && !known && self.durable.not_synced.contains(&found.parent) {
                 self.durable.not_synced.insert(node.clone());
                 return;

@@ -77,9 +77,7 @@ pub fn look(repository: &Repository, node: &NodeId) -> Observation {
 /// The node that was made for a member.
 pub fn marked(repository: &Repository, member: MemberId) -> Option<NodeId> {
     let made_for = |node: &super::repository::Node| {
-        node.mark
-            .as_ref()
-            .is_some_and(|mark| mark.member == member)
+        node.mark.as_ref().is_some_and(|mark| mark.member == member)
     };
     repository
         .nodes
@@ -104,7 +102,10 @@ fn create(
     locked: bool,
 ) -> Answer {
     if let Some(node) = marked(repository, delivery.member) {
-        let mark = repository.nodes.get(&node).and_then(|node| node.mark.clone());
+        let mark = repository
+            .nodes
+            .get(&node)
+            .and_then(|node| node.mark.clone());
         return applied(repository, &node, mark.as_ref().map(|mark| &mark.delivered));
     }
     let Some(folder) = resolve(repository, folder) else {

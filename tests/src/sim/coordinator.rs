@@ -128,7 +128,11 @@ impl Coordinator {
         match frame {
             Up::Hello(greeting, _) => self.hello(side, link, &greeting, random)?,
             Up::KeyStored(key) => {
-                let remembered = self.store.remembered.entry(repository_id(side)).or_default();
+                let remembered = self
+                    .store
+                    .remembered
+                    .entry(repository_id(side))
+                    .or_default();
                 if remembered.unconfirmed_key == Some(key) {
                     remembered.key = remembered.unconfirmed_key.take();
                 }
@@ -260,7 +264,12 @@ impl Coordinator {
             })
             .filter(|node| !listed(node))
             .collect();
-        if let Some(scan) = self.store.scans.get_mut(&page.scan).filter(|_| page.readable) {
+        if let Some(scan) = self
+            .store
+            .scans
+            .get_mut(&page.scan)
+            .filter(|_| page.readable)
+        {
             scan.suspects.extend(held);
         }
     }
@@ -333,8 +342,12 @@ impl Coordinator {
     }
 
     fn ready(&self, side: Side, session: &Session) -> Vec<MemberId> {
-        let mut due: Vec<(&u64, &MemberId)> =
-            self.store.due.iter().map(|(id, since)| (since, id)).collect();
+        let mut due: Vec<(&u64, &MemberId)> = self
+            .store
+            .due
+            .iter()
+            .map(|(id, since)| (since, id))
+            .collect();
         due.sort();
         let members = due.into_iter().map(|(_, id)| *id);
         members
@@ -411,10 +424,14 @@ impl Coordinator {
             return Ok(None);
         };
         let id = set.id;
-        let mut members = self.store.members.values().filter(|member| member.set == id);
-        let next = members.clone().find(|member| {
-            member.due.is_none_or(|due| due.lane != Lane::Release)
-        });
+        let mut members = self
+            .store
+            .members
+            .values()
+            .filter(|member| member.set == id);
+        let next = members
+            .clone()
+            .find(|member| member.due.is_none_or(|due| due.lane != Lane::Release));
         if let Some(member) = next.map(|member| member.id) {
             self.request(Request::EndMember(member), random)?;
             return Ok(Some(format!("ends member {member}")));

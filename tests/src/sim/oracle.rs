@@ -80,7 +80,10 @@ fn counters_count(store: &Store) -> Result<(), String> {
         let walks = store.walks.iter().filter(|(walk, _)| walk.set == *id);
         let walks = i64::try_from(walks.count()).unwrap_or(i64::MAX);
         if walks != set.guard.counting {
-            return Err(format!("guard: {} walks, {walks} there", set.guard.counting));
+            return Err(format!(
+                "guard: {} walks, {walks} there",
+                set.guard.counting
+            ));
         }
     }
     Ok(())
@@ -118,7 +121,10 @@ fn rows_fit_together(store: &Store) -> Result<(), String> {
         let kept = store.versions.get(&(id, side)).copied();
         let recorded = content == kept || content.is_none();
         if copy.state == CopyState::Live && !recorded {
-            return Err(format!("I3: {} has content that no version names", copy.node));
+            return Err(format!(
+                "I3: {} has content that no version names",
+                copy.node
+            ));
         }
     }
     Ok(())
@@ -158,7 +164,10 @@ fn rows_are_true(world: &World, side: Side) -> Result<(), String> {
             || there.parent != copy.parent
             || there.revision != copy.revision
         {
-            return Err(format!("I1: {} is not as it is held: {there:?} {copy:?}", copy.node));
+            return Err(format!(
+                "I1: {} is not as it is held: {there:?} {copy:?}",
+                copy.node
+            ));
         }
     }
     Ok(())

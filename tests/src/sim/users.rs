@@ -94,7 +94,10 @@ impl User<'_> {
                 node.node_trait = NodeTrait::WorkingCopy;
             }
         });
-        Some((format!("creates {id} {}", self.repository.path(&id)), vec![id]))
+        Some((
+            format!("creates {id} {}", self.repository.path(&id)),
+            vec![id],
+        ))
     }
 
     fn write(&mut self, node: &NodeId) -> Option<(String, Vec<NodeId>)> {
@@ -128,23 +131,12 @@ impl User<'_> {
     fn relocate(&mut self, node: &NodeId) -> Option<(String, Vec<NodeId>)> {
         let folder = self.any_folder()?;
         let name = self.get(node)?.name;
-        let was = self.top(node);
         if !self.repository.relocate(node, &folder, &name) {
             return None;
         }
-        if was != self.top(node) {
-            self.ledger.give_up(self.repository, node);
-        }
+        self.ledger.give_up(self.repository, node);
         let path = self.repository.path(node);
         Some((format!("moves {node} to {path}"), vec![node.clone()]))
-    }
-
-    /// The synced or fixed folder that a node lies in.
-    fn top(&self, node: &NodeId) -> Option<NodeId> {
-        let tops = self.roots.iter().chain(self.fixed);
-        tops.filter(|top| **top != library())
-            .find(|top| self.repository.is_within(node, top))
-            .cloned()
     }
 
     fn delete(&mut self, node: &NodeId) -> Option<(String, Vec<NodeId>)> {
@@ -233,9 +225,7 @@ impl User<'_> {
             return None;
         }
         let folder = self.any_folder()?;
-        let id = self
-            .repository
-            .create(&folder, found.kind, &found.name)?;
+        let id = self.repository.create(&folder, found.kind, &found.name)?;
         self.repository.change(&id, |node| {
             node.content = found.content;
             node.title = found.title;

@@ -151,7 +151,9 @@ impl Engine<'_> {
             }
             // It was unlinked, and with it what it holds.
             Some(CopyState::Left | CopyState::Skipped(_)) | None => {
-                copy.member.into_iter().for_each(|member| self.touch(member));
+                copy.member
+                    .into_iter()
+                    .for_each(|member| self.touch(member));
                 Ok(false)
             }
         }

@@ -49,8 +49,9 @@ impl Engine<'_> {
             self.wake(set, side, Obstacle::Folder(member.id))?;
         }
         self.view.remove_member(set, member.id);
-        if member.direct && !set.ending {
-            let mut set = set.clone();
+        if member.direct
+            && let Some(mut set) = self.set_of(set.id)?
+        {
             set.ending = true;
             self.view.put_set(set);
         }
@@ -76,8 +77,7 @@ impl Engine<'_> {
             });
         }
         if (set.ending || member.direct) && !self.lies_in_another_set(set, &copy)? {
-            self.view
-                .remove_copy(&(copy.repository, copy.node.clone()));
+            self.view.remove_copy(&(copy.repository, copy.node.clone()));
             return self.make_way(set, &copy, side);
         }
         let mut unlinked = copy.clone();

@@ -201,7 +201,9 @@ impl Engine<'_> {
         let source = self.state_of(member, &source)?;
         let mut stripped = (*result.projection).clone();
         let given = &source.projection.properties;
-        stripped.properties.retain(|name, _| given.contains_key(name));
+        stripped
+            .properties
+            .retain(|name, _| given.contains_key(name));
         let stripped = State {
             projection: Arc::new(stripped),
             parent: result.parent,

@@ -80,11 +80,7 @@ impl Engine<'_> {
 
     /// The membership ended while the delivery was on its way: what was made for it is removed again, where the set
     /// removes cloud copies at all; else it stays, unlinked.
-    fn orphan(
-        &mut self,
-        repository: RepositoryId,
-        answer: &Answer,
-    ) -> Result<(), Miss> {
+    fn orphan(&mut self, repository: RepositoryId, answer: &Answer) -> Result<(), Miss> {
         let Answer::Applied {
             result:
                 Observation {
@@ -147,12 +143,14 @@ impl Engine<'_> {
             .due
             .filter(|due| due.side == side && current)
             .map(|due| due.lane);
+        let lane = lane.or(member
+            .due
+            .map(|due| due.lane)
+            .filter(|lane| *lane == Lane::Release));
         match (&result.seen, lane) {
             (_, Some(Lane::Release)) => self.end(set, member),
             (Seen::Absent(..), _) => self.removed(member, set, side),
-            (Seen::Present(_), Some(Lane::Removal | Lane::ChosenRemoval)) => {
-                self.kept(member, set, side)
-            }
+            (Seen::Present(_), Some(Lane::Removal | Lane::ChosenRemoval)) => self.kept(member, set),
             (Seen::Present(presence), _) => {
                 let result = (&result.node, presence);
                 self.changed(member, set, side, result, delivered)
@@ -178,16 +176,8 @@ impl Engine<'_> {
     }
 
     /// R-DEL-2: the folder holds something that is not synced, so it stays, unlinked.
-    fn kept(&mut self, member: Member, set: &SyncSet, side: Side) -> Result<(), Miss> {
-        let Some(copy) = self.copy_of(set, &member, side)? else {
-            return Ok(());
-        };
-        let mut left = copy.clone();
-        left.state = CopyState::Left;
-        left.member = None;
-        self.put_copy_and_wake(Some(&copy), left, set)?;
-        let mut member = member;
-        *member.nodes.get_mut(side) = None;
+    fn kept(&mut self, member: Member, set: &SyncSet) -> Result<(), Miss> {
+        self.uncount_removal(set, &member);
         self.end(set, member)
     }
 

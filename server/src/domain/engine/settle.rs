@@ -25,7 +25,10 @@ impl Engine<'_> {
             return Ok(());
         };
         let releasing = member.due.is_some_and(|due| due.lane == Lane::Release);
-        if set.ending || releasing {
+        if releasing {
+            return self.end_or_release(&set, member);
+        }
+        if set.ending {
             return Ok(());
         }
         if self.is_stranded(&set, &member)? {
