@@ -167,8 +167,10 @@ impl Fixture {
         let number = self.numbers.get(side).fetch_add(1, Ordering::Relaxed) + 1;
         let inline = items
             .iter()
-            .flat_map(Item::observations)
-            .filter_map(content_of)
+            .filter_map(|item| match item {
+                Item::Observed(observed) => content_of(observed),
+                _ => None,
+            })
             .collect();
         let batch = Batch {
             repository: self.repository(side).id,
@@ -195,9 +197,60 @@ impl Fixture {
                 return;
             }
             let ready = store.deliveries(self.network.id, side, &members).await;
-            for (delivery, _) in ready.unwrap() {
-                self.batch(side, vec![applied(delivery)]).await;
+            let ready = ready.unwrap().into_iter();
+            // What lies in a folder that is to be made comes in the next round.
+            for (delivery, _) in ready.filter(|(delivery, _)| delivery.needs().is_none()) {
+                let outcome = self.applied(side, delivery).await;
+                self.batch(side, vec![outcome]).await;
             }
+        }
+    }
+
+    /// The outcome of an agent that does exactly what it is told; its copy of `x` is `c:x`.
+    async fn applied(&self, side: Side, delivery: Delivery) -> Item {
+        let (node, parent, projection) = match delivery.action {
+            Action::Create {
+                folder, projection, ..
+            } => {
+                let FolderRef::Node(folder) = folder else {
+                    panic!("a parent comes first")
+                };
+                (
+                    NodeId(format!("c:{}", projection.name)),
+                    folder,
+                    Some(projection),
+                )
+            }
+            Action::Update {
+                node, projection, ..
+            } => {
+                let store = &self.coordinator.store;
+                let copy = store.copy(self.repository(side).id, &node).await.unwrap();
+                (node, copy.unwrap().parent, Some(projection))
+            }
+            Action::Delete { node, .. } | Action::Release { node } => {
+                (node, NodeId::default(), None)
+            }
+        };
+        let seen = match projection {
+            None => Seen::Absent(Absence::Deleted, None),
+            Some(projection) => Seen::Present(Presence {
+                parent,
+                revision: Uuid::now_v7().to_string(),
+                projection,
+                mark: Some(delivery.member),
+                node_trait: NodeTrait::Ordinary,
+                locked: false,
+                actor: String::new(),
+            }),
+        };
+        Item::Outcome {
+            member: delivery.member,
+            version: delivery.version,
+            answer: Answer::Applied {
+                result: Observation { node, seen },
+                delivered: None,
+            },
         }
     }
 }
@@ -293,46 +346,4 @@ fn content_of(observation: &Observation) -> Option<(Digest, Bytes)> {
     let content = presence.projection.content?;
     let text = presence.projection.node_type.clone();
     Some((content.digest, Bytes::from(text)))
-}
-
-/// The outcome of an agent that does exactly what it is told; the copy of `x` is `c:x`.
-fn applied(delivery: Delivery) -> Item {
-    let node = |name: &str| format!("c:{name}");
-    let (node, parent, projection) = match delivery.action {
-        Action::Create {
-            folder, projection, ..
-        } => {
-            let FolderRef::Node(folder) = folder else {
-                panic!("a parent comes first")
-            };
-            (node(&projection.name), Some(folder.0), Some(projection))
-        }
-        Action::Update {
-            node, projection, ..
-        } => (node.0, None, Some(projection)),
-        Action::Delete { node, .. } | Action::Release { node } => (node.0, None, None),
-    };
-    let seen = match projection {
-        None => Seen::Absent(Absence::Deleted, None),
-        Some(projection) => Seen::Present(Presence {
-            parent: NodeId(parent.unwrap_or_else(|| "c:docs".to_owned())),
-            revision: Uuid::now_v7().to_string(),
-            projection,
-            mark: Some(delivery.member),
-            node_trait: NodeTrait::Ordinary,
-            locked: false,
-            actor: String::new(),
-        }),
-    };
-    Item::Outcome {
-        member: delivery.member,
-        version: delivery.version,
-        answer: Answer::Applied {
-            result: Observation {
-                node: NodeId(node),
-                seen,
-            },
-            delivered: None,
-        },
-    }
 }
