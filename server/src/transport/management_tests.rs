@@ -1,5 +1,10 @@
 //! What strangers are told, and which words the messages may say.
 
+#![allow(
+    clippy::needless_update,
+    reason = "one macro makes messages of one field and of many"
+)]
+
 use futures::StreamExt;
 use tandem_proto::v1alpha as wire;
 use tandem_proto::v1alpha::access_service_server::AccessService;
@@ -231,7 +236,7 @@ async fn a_set_is_made_shown_and_listed() {
     assert_eq!(made.accepted, ["docs"]);
     let made = made.sync_set.unwrap();
     assert_eq!(made.state(), wire::SyncSetState::Pending);
-    let options = made.options.clone().unwrap();
+    let options = made.options.unwrap();
     assert_eq!(
         (options.max_delete_percent, options.include_subfolders),
         (Some(50), Some(true))
@@ -248,7 +253,10 @@ async fn a_set_is_made_shown_and_listed() {
         ..Default::default()
     };
     let found = handlers.sets.list_sync_sets(asked(&caller, request)).await;
-    assert_eq!(found.unwrap().into_inner().sync_sets, [made.clone()]);
+    assert_eq!(
+        found.unwrap().into_inner().sync_sets,
+        std::slice::from_ref(&made)
+    );
     fixture
         .report(Side::OnPremise, vec![present("docs", "", "1", None)])
         .await;
