@@ -12,6 +12,8 @@ mod editors;
 mod floors;
 mod kills;
 mod pair;
+mod rules_deletes_and_conflicts;
+mod rules_names_and_moves;
 mod shape;
 mod sim;
 mod source;

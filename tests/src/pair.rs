@@ -14,7 +14,7 @@ use crate::tree::Tree;
 use crate::wait::eventually;
 
 /// Long enough for a debug build on a loaded machine; nothing waits so long when all is well.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+pub const PATIENCE: Duration = Duration::from_secs(40);
 
 /// Two directories, and the process that keeps them the same while it runs.
 #[derive(Debug)]

@@ -178,3 +178,6 @@ fn moved_out_on_premise(situation: &Situation<'_>, cloud: &State) -> Decision {
         Decision::End
     }
 }
+
+#[cfg(test)]
+mod tests;

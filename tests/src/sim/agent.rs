@@ -565,13 +565,11 @@ impl Agent {
     }
 }
 
-/// The node that a delivery changes.
+/// The node that a delivery changes; unlocking goes on where nothing is watched any more.
 fn target(delivery: &Delivery) -> Option<&NodeId> {
     match &delivery.action {
-        Action::Create { .. } => None,
-        Action::Update { node, .. } | Action::Delete { node, .. } | Action::Release { node } => {
-            Some(node)
-        }
+        Action::Create { .. } | Action::Release { .. } => None,
+        Action::Update { node, .. } | Action::Delete { node, .. } => Some(node),
     }
 }
 

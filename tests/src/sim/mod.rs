@@ -4,6 +4,7 @@
 pub mod agent;
 pub mod apply;
 pub mod coordinator;
+pub mod lab;
 pub mod ledger;
 pub mod link;
 pub mod oracle;

@@ -44,6 +44,11 @@ pub fn run(seed: u64) -> Report {
     };
     storm.world.trace.tell(format!("{:?}", storm.plan));
     let broken = storm.play().err();
+    if broken.is_some() {
+        let members = storm.world.coordinator.store.members.values();
+        let told = members.map(|member| format!("at the end {member:?}"));
+        storm.world.trace.lines.extend(told);
+    }
     Report {
         hash: storm.world.trace.hash,
         trace: storm.world.trace.lines,

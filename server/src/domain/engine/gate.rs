@@ -41,6 +41,9 @@ enum Folder {
     Missing,
 }
 
+/// Where a copy is to lie and be called; `None` = nowhere, it is to be removed.
+type Wanted = Option<(NodeId, String)>;
+
 /// Rings of names longer than this are treated as clashes.
 const RING_MAX: usize = 256;
 
@@ -59,6 +62,9 @@ impl Engine<'_> {
             Folder::There(node) => node,
             Folder::Coming => return Ok(Gate::Open(Lane::Change)),
             Folder::Waits(parent) => {
+                if self.stands_in_the_way(set, own.as_ref(), parent, side)? {
+                    return Ok(Gate::Open(Lane::Aside));
+                }
                 return Ok(Gate::Wait(Hold::Parent, Obstacle::Folder(parent)));
             }
             Folder::Deleted(parent) => return Ok(Gate::FolderDeleted(parent)),
@@ -105,6 +111,14 @@ impl Engine<'_> {
             return Ok(Folder::Missing);
         };
         let Some(copy) = self.copy_of(set, &parent, side)? else {
+            if parent.deleting.is_some() {
+                // R-DEL-2: a folder that was only to be cleared away stays with what is new in it.
+                parent.deleting = None;
+                let id = parent.id;
+                self.view.put_member(set, parent);
+                self.touch(id);
+                return Ok(Folder::Coming);
+            }
             let waits = parent.blocked.is_some() || matches!(parent.state, MemberState::Failed(_));
             return Ok(if waits {
                 Folder::Waits(parent.id)
@@ -137,11 +151,7 @@ impl Engine<'_> {
     }
 
     /// Where a member's copy on a side is to lie and be called, if that differs from how it is now.
-    fn wanted(
-        &mut self,
-        member: MemberId,
-        side: Side,
-    ) -> Result<Option<(SyncSet, Member, Option<(NodeId, String)>)>, Miss> {
+    fn wanted(&mut self, member: MemberId, side: Side) -> Result<Option<Wanted>, Miss> {
         let Some(member) = self.view.member(member)? else {
             return Ok(None);
         };
@@ -160,7 +170,7 @@ impl Engine<'_> {
             }
             _ => return Ok(None),
         };
-        Ok(Some((set, member, place)))
+        Ok(Some(place))
     }
 
     fn peer_folder(
@@ -219,11 +229,15 @@ impl Engine<'_> {
             };
             match self.wanted(held_by, side)? {
                 None => return Ok(taken(ring.len(), obstacle, &holder)),
-                Some((_, _, None)) => return Ok(Gate::Wait(Hold::Name, obstacle)),
-                Some((_, _, Some(next))) if next == at => {
+                Some(None) => return Ok(Gate::Wait(Hold::Name, obstacle)),
+                Some(Some(next)) if next == at => {
                     return Ok(taken(ring.len(), obstacle, &holder));
                 }
-                Some((_, _, Some(next))) => at = next,
+                Some(Some(next)) => at = next,
+            }
+            if at.0.0.is_empty() {
+                // It waits for a folder that is not made yet, maybe for this very one.
+                self.touch_unless_aside(held_by)?;
             }
             ring.push(held_by);
         }
@@ -235,11 +249,41 @@ impl Engine<'_> {
         if first == member {
             return Gate::Open(Lane::Aside);
         }
-        let waits = self.view.member(first).ok().flatten();
-        if waits.is_some_and(|first| first.due.is_none_or(|due| due.lane != Lane::Aside)) {
-            self.touch(first);
-        }
+        // A miss is noted in the view; the run is repeated with the row loaded.
+        let _ = self.touch_unless_aside(first);
         Gate::Wait(Hold::Name, obstacle)
+    }
+
+    fn touch_unless_aside(&mut self, id: MemberId) -> Result<(), Miss> {
+        let member = self.view.member(id)?;
+        if member.is_some_and(|member| member.due.is_none_or(|due| due.lane != Lane::Aside)) {
+            self.touch(id);
+        }
+        Ok(())
+    }
+
+    /// A node that is to move into a folder which takes its own name first: `a` becomes `a/a`. It steps aside.
+    fn stands_in_the_way(
+        &mut self,
+        set: &SyncSet,
+        own: Option<&Copy>,
+        folder: MemberId,
+        side: Side,
+    ) -> Result<bool, Miss> {
+        let Some(own) = own else { return Ok(false) };
+        let name = Obstacle::Name(own.parent.clone(), own.name_key.clone());
+        let mut at = folder;
+        for _ in 0..RING_MAX {
+            let Some(waiting) = self.view.member(at)?.filter(|member| member.set == set.id) else {
+                return Ok(false);
+            };
+            match waiting.blocked {
+                Some((on, obstacle)) if on == side && obstacle == name => return Ok(true),
+                Some((on, Obstacle::Folder(next))) if on == side && next != at => at = next,
+                _ => return Ok(false),
+            }
+        }
+        Ok(false)
     }
 
     /// R-MOV-5: a folder cannot move below itself; it waits for the move that frees the way, or one of both is undone.
@@ -259,7 +303,7 @@ impl Engine<'_> {
         chain.truncate(end);
         for copy in &chain {
             let Some(above) = copy.member else { continue };
-            if let Some((_, _, Some((to, _)))) = self.wanted(above, side)?
+            if let Some(Some((to, _))) = self.wanted(above, side)?
                 && to != copy.parent
             {
                 return Ok(Some(Gate::Wait(Hold::Parent, Obstacle::Folder(above))));

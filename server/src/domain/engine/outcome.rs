@@ -143,10 +143,11 @@ impl Engine<'_> {
             .due
             .filter(|due| due.side == side && current)
             .map(|due| due.lane);
-        let lane = lane.or(member
-            .due
-            .map(|due| due.lane)
-            .filter(|lane| *lane == Lane::Release));
+        let releases = member.due.is_some_and(|due| due.lane == Lane::Release);
+        let lane = match releases {
+            true => Some(Lane::Release),
+            false => lane,
+        };
         match (&result.seen, lane) {
             (_, Some(Lane::Release)) => self.end(set, member),
             (Seen::Absent(..), _) => self.removed(member, set, side),

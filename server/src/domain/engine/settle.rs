@@ -310,7 +310,7 @@ impl Engine<'_> {
             lane,
             not_before: 0,
         });
-        let wait = waits.then(|| (Hold::Parent, Obstacle::Folder(member.id)));
+        let wait = waits.then_some((Hold::Parent, Obstacle::Folder(member.id)));
         self.put_waiting(set, member, side, wait);
         Ok(())
     }

@@ -1,0 +1,190 @@
+//! Names that are taken, and nodes that move (R-REC-9, R-REC-10, R-MOV).
+
+use tandem_server::domain::copy::CopyState;
+use tandem_server::domain::failure::Reason;
+use tandem_server::domain::projection::Side::{Cloud, OnPremise};
+use tandem_server::domain::sync_set::Options;
+use tandem_tests::sim::coordinator::repository_id;
+use tandem_tests::sim::lab::Lab;
+
+fn lab_with(paths: &[&str]) -> Lab {
+    let mut lab = Lab::new(Options::default());
+    for path in paths {
+        lab.make(OnPremise, path);
+    }
+    lab.converge();
+    assert_eq!(lab.tree(OnPremise), lab.tree(Cloud));
+    lab
+}
+
+#[test]
+fn r_rec_10_two_names_swapped_while_the_peer_is_away_are_swapped_there() {
+    let mut lab = lab_with(&["a.txt", "b.txt"]);
+    let (a, b) = (lab.content(Cloud, "a.txt"), lab.content(Cloud, "b.txt"));
+    lab.away(Cloud);
+    lab.exchange(OnPremise, &["a.txt", "b.txt"]);
+    lab.settle();
+    lab.back(Cloud);
+    lab.converge();
+    assert_eq!(
+        (lab.content(Cloud, "a.txt"), lab.content(Cloud, "b.txt")),
+        (b, a)
+    );
+    assert_eq!(lab.conflicts(), 0);
+}
+
+#[test]
+fn r_rec_10_three_names_rotate() {
+    let mut lab = lab_with(&["a.txt", "b.txt", "c.txt"]);
+    let b = lab.content(Cloud, "b.txt");
+    lab.away(Cloud);
+    lab.exchange(OnPremise, &["a.txt", "b.txt", "c.txt"]);
+    lab.settle();
+    lab.back(Cloud);
+    lab.converge();
+    assert_eq!(lab.content(Cloud, "c.txt"), b);
+    assert_eq!(lab.tree(Cloud), ["a.txt", "b.txt", "c.txt"]);
+    assert_eq!(lab.conflicts(), 0);
+}
+
+#[test]
+fn r_rec_10_a_folder_turned_inside_out_is_turned_there_too() {
+    let mut lab = lab_with(&["a", "a/b", "a/b/x.txt"]);
+    lab.away(Cloud);
+    lab.relocate(OnPremise, "a/b", "");
+    lab.relocate(OnPremise, "a", "b");
+    lab.settle();
+    lab.back(Cloud);
+    lab.converge();
+    assert_eq!(lab.tree(Cloud), ["b", "b/a", "b/x.txt"]);
+    assert_eq!(lab.conflicts(), 0);
+}
+
+#[test]
+fn r_rec_10_a_node_steps_aside_for_the_folder_that_it_moves_into() {
+    let mut lab = lab_with(&["a.txt"]);
+    lab.away(Cloud);
+    lab.rename(OnPremise, "a.txt", "b.txt");
+    let folder = lab.make(OnPremise, "a");
+    lab.relocate(OnPremise, "b.txt", "a");
+    lab.rename(OnPremise, "a/b.txt", "a.txt");
+    lab.rename(OnPremise, "a", "a.txt");
+    lab.settle();
+    lab.back(Cloud);
+    lab.converge();
+    assert_eq!(lab.find(OnPremise, "a.txt"), Some(folder));
+    assert_eq!(lab.tree(Cloud), ["a.txt", "a.txt/a.txt"]);
+    assert_eq!(lab.conflicts(), 0);
+}
+
+#[test]
+fn r_mov_5_moves_that_together_make_a_cycle_end_as_the_cloud_has_it() {
+    let mut lab = lab_with(&["a", "b", "a/x.txt"]);
+    lab.relocate(OnPremise, "a", "b");
+    lab.relocate(Cloud, "b", "a");
+    lab.converge();
+    assert_eq!(lab.tree(OnPremise), ["a", "a/b", "a/x.txt"]);
+    assert_eq!(lab.tree(OnPremise), lab.tree(Cloud));
+    assert!(lab.conflicts() > 0);
+}
+
+#[test]
+fn r_mov_5_different_parents_are_a_conflict_that_the_cloud_wins() {
+    let mut lab = lab_with(&["a", "b", "x.txt"]);
+    lab.relocate(OnPremise, "x.txt", "a");
+    lab.relocate(Cloud, "x.txt", "b");
+    lab.converge();
+    assert_eq!(lab.tree(OnPremise), ["a", "b", "b/x.txt"]);
+    assert_eq!(lab.conflicts(), 1);
+}
+
+#[test]
+fn r_rec_9_new_on_both_sides_under_one_name_fails_both_and_either_rename_heals() {
+    for renaming in [OnPremise, Cloud] {
+        let mut lab = lab_with(&[]);
+        lab.make(OnPremise, "a.txt");
+        lab.make(Cloud, "a.txt");
+        lab.converge();
+        for side in [OnPremise, Cloud] {
+            let failure = lab.failure(side, "a.txt");
+            assert_eq!(failure, Some(Reason::TargetFolderNameClash), "{side:?}");
+        }
+        lab.rename(renaming, "a.txt", "b.txt");
+        lab.converge();
+        assert_eq!(lab.tree(OnPremise), ["a.txt", "b.txt"], "{renaming:?}");
+        assert_eq!(lab.tree(Cloud), ["a.txt", "b.txt"], "{renaming:?}");
+    }
+}
+
+#[test]
+fn r_mov_3_moved_out_on_premise_takes_the_cloud_copy_away_and_moved_in_brings_it_back() {
+    let mut lab = lab_with(&["a", "a/x.txt"]);
+    lab.relocate(OnPremise, "a", "/outside");
+    lab.converge();
+    assert!(lab.tree(Cloud).is_empty());
+    lab.relocate(OnPremise, "/outside/a", "");
+    lab.converge();
+    assert_eq!(lab.tree(Cloud), ["a", "a/x.txt"]);
+}
+
+#[test]
+fn r_mov_3_moved_out_on_the_cloud_keeps_both_copies_unlinked() {
+    let mut lab = lab_with(&["a", "a/x.txt"]);
+    lab.relocate(Cloud, "a", "/outside");
+    lab.converge();
+    assert_eq!(lab.tree(OnPremise), ["a", "a/x.txt"]);
+    assert!(lab.find(Cloud, "/outside/a/x.txt").is_some());
+    assert!(lab.member(OnPremise, "a/x.txt").is_none());
+}
+
+#[test]
+fn r_mov_4_a_folder_moved_to_another_set_takes_its_peer_and_content_along() {
+    let mut lab = lab_with(&["a", "a/x.txt"]);
+    let second = lab.second_set(Options::default());
+    let (folder, document) = (lab.find(Cloud, "a"), lab.find(Cloud, "a/x.txt"));
+    lab.relocate(OnPremise, "a", second);
+    lab.converge();
+    assert_eq!(lab.find(Cloud, "/second/a"), folder);
+    assert_eq!(lab.find(Cloud, "/second/a/x.txt"), document);
+    let member = lab.member(OnPremise, "/second/a/x.txt").unwrap();
+    assert_ne!(member.set, lab.set);
+}
+
+#[test]
+fn r_mem_4_what_was_unlinked_stays_so_until_it_is_moved_out_and_in() {
+    let mut lab = lab_with(&["a", "a/x.txt"]);
+    lab.relocate(Cloud, "a", "/outside");
+    lab.converge();
+    lab.write(OnPremise, "a/x.txt");
+    lab.make(OnPremise, "a/y.txt");
+    lab.converge();
+    assert!(lab.tree(Cloud).is_empty());
+    let left = lab.find(OnPremise, "a").unwrap();
+    let key = (repository_id(OnPremise), left);
+    let copy = &lab.world.coordinator.store.copies[&key];
+    assert_eq!(copy.state, CopyState::Left);
+    lab.relocate(OnPremise, "a", "/outside");
+    lab.converge();
+    lab.relocate(OnPremise, "/outside/a", "");
+    lab.converge();
+    assert_eq!(lab.tree(Cloud), ["a", "a/x.txt", "a/y.txt"]);
+}
+
+#[test]
+fn r_mem_1_without_subfolders_they_are_skipped_and_moving_there_is_moving_out() {
+    let mut lab = Lab::new(Options {
+        include_subfolders: false,
+        ..Options::default()
+    });
+    for path in ["a", "a/x.txt", "y.txt"] {
+        lab.make(OnPremise, path);
+    }
+    lab.converge();
+    assert_eq!(lab.tree(Cloud), ["y.txt"]);
+    lab.relocate(OnPremise, "y.txt", "a");
+    lab.converge();
+    assert!(lab.tree(Cloud).is_empty());
+    lab.relocate(OnPremise, "a/x.txt", "");
+    lab.converge();
+    assert_eq!(lab.tree(Cloud), ["x.txt"]);
+}

@@ -1,0 +1,316 @@
+//! A world without faults in which a test says who does what: for rules that are told in a few sentences.
+
+use std::collections::BTreeSet;
+
+use tandem_server::domain::engine::Request;
+use tandem_server::domain::failure::Reason;
+use tandem_server::domain::ids::{NodeId, SyncSetId};
+use tandem_server::domain::member::{Member, MemberState};
+use tandem_server::domain::names::NameRule;
+use tandem_server::domain::projection::{NodeKind, Side, Sides};
+use tandem_server::domain::sync_set::{Options, SyncSet};
+
+use super::coordinator::repository_id;
+use super::oracle;
+use super::random::Random;
+use super::repository::{Repository, library};
+use super::world::World;
+
+/// Steps after which rest should have come.
+const STEPS_MAX: usize = 20_000;
+
+/// A synced folder between two repositories, and users who do as they are told.
+///
+/// Paths are below the synced folder; those that begin with `/` below the library. A name with a dot is a document.
+#[derive(Debug)]
+pub struct Lab {
+    /// Everything.
+    pub world: World,
+    /// The set.
+    pub set: SyncSetId,
+    away: BTreeSet<Side>,
+}
+
+impl Lab {
+    /// A synced folder with nothing in it.
+    #[must_use]
+    pub fn new(options: Options) -> Self {
+        Self::with_names(options, Sides::default())
+    }
+
+    /// The same, with rules of names.
+    ///
+    /// # Panics
+    /// The synced folder cannot be made.
+    #[must_use]
+    pub fn with_names(options: Options, name_rules: Sides<NameRule>) -> Self {
+        let mut world = World::new(Random::new(1), name_rules);
+        let made = world
+            .places
+            .on_premise
+            .repository
+            .create(&library(), NodeKind::Folder, "root");
+        let root = made.unwrap_or_else(library);
+        let set = world.sync_folder(&root, options);
+        let mut lab = Self {
+            world,
+            set: set.unwrap_or_default(),
+            away: BTreeSet::new(),
+        };
+        lab.world.places.on_premise.agent.tells_move_out = true;
+        lab.world.places.cloud.agent.tells_move_out = true;
+        lab.settle();
+        lab
+    }
+
+    /// A second set beside the first one; answers its synced folder's path.
+    ///
+    /// # Panics
+    /// It cannot be made.
+    pub fn second_set(&mut self, options: Options) -> &'static str {
+        let repository = &mut self.world.places.on_premise.repository;
+        let root = repository.create(&library(), NodeKind::Folder, "second");
+        let root = root.expect("the name is free in the library");
+        let made = self.world.sync_folder(&root, options);
+        made.expect("the folder is in no set");
+        self.settle();
+        "/second"
+    }
+
+    /// The repository of a side.
+    #[must_use]
+    pub fn repository(&self, side: Side) -> &Repository {
+        &self.world.places.get(side).repository
+    }
+
+    fn split(&self, side: Side, path: &str) -> (NodeId, String) {
+        let place = self.world.places.get(side);
+        let (below, rest) = match path.strip_prefix('/') {
+            Some(rest) if side == Side::Cloud && !rest.starts_with("outside") => {
+                (place.target.clone(), rest)
+            }
+            Some(rest) => (library(), rest),
+            None => (self.root(side), path),
+        };
+        (below, rest.to_owned())
+    }
+
+    /// The synced folder of a side.
+    #[must_use]
+    pub fn root(&self, side: Side) -> NodeId {
+        let store = &self.world.coordinator.store;
+        let set = store.sets.get(&self.set);
+        let root = set.and_then(|set| store.members.get(&set.root));
+        root.and_then(|root| root.nodes.get(side).clone())
+            .unwrap_or_default()
+    }
+
+    /// The node at a path.
+    #[must_use]
+    pub fn find(&self, side: Side, path: &str) -> Option<NodeId> {
+        let (below, rest) = self.split(side, path);
+        self.repository(side).find(&below, &rest)
+    }
+
+    fn node(&self, side: Side, path: &str) -> NodeId {
+        let found = self.find(side, path);
+        found.unwrap_or_else(|| panic!("{side:?} has no {path}: {:?}", self.tree(side)))
+    }
+
+    fn changed(&mut self, side: Side, node: NodeId) {
+        self.world.notice(side, vec![node]);
+    }
+
+    /// Makes a node, a document with new content or a folder.
+    ///
+    /// # Panics
+    /// The name is taken, or the folder is not there.
+    pub fn make(&mut self, side: Side, path: &str) -> NodeId {
+        let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let folder = match folder {
+            "" if path.starts_with('/') => self.split(side, path).0,
+            folder => self.node(side, folder),
+        };
+        let kind = match name.contains('.') {
+            true => NodeKind::Document,
+            false => NodeKind::Folder,
+        };
+        let repository = &mut self.world.places.get_mut(side).repository;
+        let made = repository.create(&folder, kind, name);
+        let made = made.unwrap_or_else(|| panic!("{path} cannot be made"));
+        if kind == NodeKind::Document {
+            let content = self.world.ledger.write(0);
+            repository.change(&made, |node| node.content = content);
+        }
+        self.changed(side, made.clone());
+        made
+    }
+
+    /// Writes new content; answers it.
+    pub fn write(&mut self, side: Side, path: &str) -> u64 {
+        let node = self.node(side, path);
+        let repository = &mut self.world.places.get_mut(side).repository;
+        let content = self.world.ledger.write(repository.nodes[&node].content);
+        repository.change(&node, |node| node.content = content);
+        self.changed(side, node);
+        content
+    }
+
+    /// The content of a document.
+    #[must_use]
+    pub fn content(&self, side: Side, path: &str) -> u64 {
+        self.repository(side).nodes[&self.node(side, path)].content
+    }
+
+    /// Renames a node; no other may have the name.
+    ///
+    /// # Panics
+    /// The name is taken.
+    pub fn rename(&mut self, side: Side, path: &str, name: &str) {
+        let node = self.node(side, path);
+        let repository = &mut self.world.places.get_mut(side).repository;
+        let parent = repository.nodes[&node].parent.clone();
+        assert!(repository.relocate(&node, &parent, name), "{name} is taken");
+        self.changed(side, node);
+    }
+
+    /// Gives each node the name of the next, the last that of the first.
+    pub fn exchange(&mut self, side: Side, paths: &[&str]) {
+        let nodes: Vec<NodeId> = paths.iter().map(|path| self.node(side, path)).collect();
+        let repository = &mut self.world.places.get_mut(side).repository;
+        let names = nodes.iter().map(|node| repository.nodes[node].name.clone());
+        let names: Vec<String> = names.collect();
+        for (at, node) in nodes.iter().enumerate() {
+            let name = names[(at + 1) % names.len()].clone();
+            repository.change(node, |node| node.name = name);
+        }
+        self.world.notice(side, nodes);
+    }
+
+    /// Moves a node into a folder.
+    ///
+    /// # Panics
+    /// The name is taken there, or the folder lies below the node.
+    pub fn relocate(&mut self, side: Side, path: &str, folder: &str) {
+        let (node, folder) = (self.node(side, path), self.node(side, folder));
+        let repository = &mut self.world.places.get_mut(side).repository;
+        let name = repository.nodes[&node].name.clone();
+        assert!(
+            repository.relocate(&node, &folder, &name),
+            "{path} cannot move"
+        );
+        self.changed(side, node);
+    }
+
+    /// Deletes a node with all below it.
+    pub fn delete(&mut self, side: Side, path: &str) {
+        let node = self.node(side, path);
+        let repository = &mut self.world.places.get_mut(side).repository;
+        self.world.ledger.give_up(repository, &node);
+        let removed = repository.remove(&node);
+        let nodes = removed.into_iter().map(|(node, _)| node).collect();
+        self.world.notice(side, nodes);
+    }
+
+    /// The agent of a side does nothing until it is [`Self::back`].
+    pub fn away(&mut self, side: Side) {
+        self.away.insert(side);
+    }
+
+    /// The agent of a side works again.
+    pub fn back(&mut self, side: Side) {
+        self.away.remove(&side);
+    }
+
+    /// Something that a person asks for.
+    ///
+    /// # Panics
+    /// The engine refuses it.
+    pub fn request(&mut self, request: Request) {
+        let done = self.world.request(request);
+        done.unwrap_or_else(|why| panic!("{why}"));
+    }
+
+    /// Lets everybody work until nobody has anything to do.
+    ///
+    /// # Panics
+    /// Rest does not come, or an invariant is broken on the way.
+    pub fn settle(&mut self) {
+        for _ in 0..STEPS_MAX {
+            let mut moved = false;
+            for side in Side::BOTH {
+                moved |= !self.away.contains(&side) && self.world.agent_step(side, 0);
+            }
+            let stepped = self.world.coordinator_step();
+            moved |= stepped.unwrap_or_else(|why| panic!("{}\n{why}", self.story()));
+            self.world.coordinator.now += 1_000;
+            let fine = oracle::always(&self.world);
+            fine.unwrap_or_else(|why| panic!("{}\n{why}", self.story()));
+            if !moved {
+                return;
+            }
+        }
+        panic!("{}\nit never comes to rest", self.story());
+    }
+
+    /// Settles, and then both trees are equal but for what a person has to decide.
+    ///
+    /// # Panics
+    /// They are not.
+    pub fn converge(&mut self) {
+        self.settle();
+        let fine = oracle::converged(&self.world);
+        fine.unwrap_or_else(|why| panic!("{}\n{why}", self.story()));
+    }
+
+    fn story(&self) -> String {
+        self.world.trace.lines.join("\n")
+    }
+
+    /// The paths below the synced folder of a side, sorted.
+    #[must_use]
+    pub fn tree(&self, side: Side) -> Vec<String> {
+        let repository = self.repository(side);
+        let root = self.root(side);
+        let top = repository.path(&root);
+        let inside = repository.nodes.keys().filter(|node| **node != root);
+        let paths = inside
+            .filter(|node| repository.is_within(node, &root))
+            .map(|node| repository.path(node));
+        let mut paths: Vec<String> = paths
+            .map(|path| path[top.len()..].trim_start_matches('/').to_owned())
+            .collect();
+        paths.sort();
+        paths
+    }
+
+    /// The member of a node, if there is one.
+    #[must_use]
+    pub fn member(&self, side: Side, path: &str) -> Option<Member> {
+        let store = &self.world.coordinator.store;
+        let node = self.find(side, path)?;
+        let copy = store.copies.get(&(repository_id(side), node))?;
+        store.members.get(&copy.member?).cloned()
+    }
+
+    /// Why the member of a node failed, if it did.
+    #[must_use]
+    pub fn failure(&self, side: Side, path: &str) -> Option<Reason> {
+        match self.member(side, path)?.state {
+            MemberState::Failed(failure) => Some(failure.reason),
+            MemberState::Pending | MemberState::Synced => None,
+        }
+    }
+
+    /// How many conflicts were found.
+    #[must_use]
+    pub fn conflicts(&self) -> usize {
+        self.world.coordinator.store.conflicts.len()
+    }
+
+    /// The set as it is.
+    #[must_use]
+    pub fn sync_set(&self) -> Option<&SyncSet> {
+        self.world.coordinator.store.sets.get(&self.set)
+    }
+}
