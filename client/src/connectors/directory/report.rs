@@ -260,7 +260,9 @@ fn heard_state(tree: &mut Tree, id: Uuid, revision: Revision) {
         return;
     };
     let unread = node.kind == FileKind::File && !node.read;
-    let due = node.gone || unread || node.revision() != revision || !tree.is_watched(&id);
+    // A copy that was just made may lie outside the roots watched so far: its root is only about to be watched.
+    // One that moved out meanwhile has another revision than the one that was heard.
+    let due = node.gone || unread || node.revision() != revision;
     tree.change(&id, |node| {
         node.reported = Some(revision);
         node.due = due;
