@@ -56,9 +56,11 @@ async fn r_del_3_a_refused_deletion_is_restored() -> Result<()> {
     let (left, right) = (pair.contracts(), pair.mirror());
     fill(&left, 40)?;
     pair.start_in_sync(&[]).await?;
+    pair.stop().await?;
     for number in 0..4 {
         fs::remove_dir_all(left.join(format!("folder {number}")))?;
     }
+    pair.start(&[])?;
     pair.event("failed").await?;
     let sets = pair.tandem(&["set", "list"]).await?;
     let set = sets[0]["uid"].as_str().unwrap().to_owned();

@@ -56,13 +56,7 @@ impl Writer {
 
     async fn run_step(&self, tx: &Tx, inputs: &[Input], now: i64) -> Result<Wake, Error> {
         let worked = work(&**tx, self.network, inputs, now).await?;
-        let mut wake = save(&**tx, self.network, &worked.loaded, &worked.effects, now).await?;
-        // A gate that opens lets work flow that is due on the other side already.
-        for set in worked.effects.changes.sets.values() {
-            wake.repositories
-                .extend([set.repositories.on_premise, set.repositories.cloud]);
-        }
-        Ok(wake)
+        Ok(save(&**tx, self.network, &worked.loaded, &worked.effects, now).await?)
     }
 
     async fn walk_in(&self, tx: &Tx, row: WalkRow, now: i64) -> Result<Wake, Error> {

@@ -93,9 +93,10 @@ const BY_MEMBER: &str = "SELECT w.value ->> 0, b.id, b.size FROM json_each(?1) A
     AND c.digest = unhex(w.value ->> 1) \
     CROSS JOIN blob AS b ON b.id = c.blob AND b.state = 'W' \
     WHERE (?3 IS NULL OR ?3 IN (s.on_premise_repository, s.cloud_repository)) \
-    AND EXISTS (SELECT 1 FROM copy AS k WHERE k.member = m.id AND k.digest = unhex(w.value ->> 1) \
+    AND (EXISTS (SELECT 1 FROM copy AS k WHERE k.digest = unhex(w.value ->> 1) AND k.member = m.id \
     AND ((k.repository = s.on_premise_repository AND k.node = m.on_premise_node) \
-    OR (k.repository = s.cloud_repository AND k.node = m.cloud_node)))";
+    OR (k.repository = s.cloud_repository AND k.node = m.cloud_node))) \
+    OR EXISTS (SELECT 1 FROM version AS v WHERE v.member = m.id AND v.digest = unhex(w.value ->> 1)))";
 
 /// A conflict names content through the versions that keep it, so it can be read when the set is long gone.
 const BY_CONFLICT: &str = "SELECT w.value ->> 0, b.id, b.size FROM json_each(?1) AS w \

@@ -11,6 +11,7 @@ use crate::domain::delivery::Delivery;
 use crate::domain::engine;
 use crate::domain::ids::{Digest, MemberId, NetworkId, RepositoryId};
 use crate::domain::limits::{ENGINE_ROUNDS_MAX, INLINE_BYTES_MAX};
+use crate::domain::member::Member;
 use crate::domain::projection::Side;
 use crate::domain::view::{Loaded, Need};
 
@@ -78,10 +79,12 @@ async fn inline<C: sea_orm::ConnectionTrait>(
             .and_then(|member| loaded.sets.get(&member.set))
             .and_then(Option::as_ref);
         let Some(set) = set else { continue };
-        by_source
-            .entry(*set.repositories.get(side.other()))
-            .or_default()
-            .push(digest);
+        for side in [side.other(), side].into_iter().take(sources(member)) {
+            by_source
+                .entry(*set.repositories.get(side))
+                .or_default()
+                .push(digest);
+        }
     }
     let mut bytes = BTreeMap::new();
     for (source, digests) in by_source {
@@ -90,6 +93,15 @@ async fn inline<C: sea_orm::ConnectionTrait>(
         bytes.extend(read);
     }
     Ok(bytes)
+}
+
+/// A restored version may be one that only the receiver ever had.
+fn sources(member: Option<&Member>) -> usize {
+    if member.is_some_and(|member| member.restoring.is_some()) {
+        2
+    } else {
+        1
+    }
 }
 
 /// What could not be read inline is fetched by the agent, which then learns what is wrong with it.

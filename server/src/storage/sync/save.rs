@@ -82,6 +82,7 @@ pub async fn save<C: ConnectionTrait>(
     save_copies(tx, effects).await?;
     let mut wake = save_members(tx, loaded, effects, mark.position).await?;
     save_sets(tx, effects).await?;
+    wake.repositories.extend(opened(loaded, effects));
     save_walks(tx, network, &effects.walks).await?;
     conflicts::insert_in(tx, network, &effects.conflicts).await?;
     versions::change_in(tx, &effects.versions, &effects.losers, mark.position, now).await?;
@@ -254,6 +255,15 @@ impl Derived {
             ]);
         }
     }
+}
+
+/// A gate that opens lets work flow that was due before (R-DEL-3).
+fn opened<'a>(loaded: &'a Loaded, effects: &'a Effects) -> impl Iterator<Item = RepositoryId> + 'a {
+    let changed = effects.changes.sets.values().filter(|set| {
+        let before = loaded.sets.get(&set.id).and_then(Option::as_ref);
+        before.is_none_or(|before| before.guard.gate != set.guard.gate)
+    });
+    changed.flat_map(|set| [set.repositories.on_premise, set.repositories.cloud])
 }
 
 async fn save_sets<C: ConnectionTrait>(tx: &C, effects: &Effects) -> Result<(), Error> {
