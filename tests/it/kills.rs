@@ -57,8 +57,8 @@ async fn killed_at_random(seed: u64) -> Result<()> {
             token("on-premise", number, size(&mut random)),
         )?;
     }
-    let mut written = 150;
-    for run in 0..RUNS {
+    let mut written = 149;
+    for _ in 0..RUNS {
         pair.start(&[])?;
         pair.event("ready").await?;
         for _ in 0..20 {
@@ -75,19 +75,19 @@ async fn killed_at_random(seed: u64) -> Result<()> {
                 token("somebody", written, size(&mut random)),
             )?;
         }
+        // The moment of the kill is what varies; nothing waits for a result here.
         tokio::time::sleep(Duration::from_millis(random.random_range(5..900))).await;
         pair.kill().await?;
         assert_whole(&left)?;
         if pair.cloud().exists() {
             assert_whole(&pair.cloud())?;
         }
-        let _ = run;
     }
     pair.start(&[])?;
     pair.same().await?;
     assert_whole(&left)?;
     let files = tandem_tests::tree::Tree::read(&left)?.files();
-    let expected: BTreeSet<String> = (1..=written)
+    let expected: BTreeSet<String> = (0..=written)
         .map(|number| format!("{number}.txt"))
         .collect();
     let found: BTreeSet<String> = files

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tandem_server::domain::copy::CopyState;
+use tandem_server::domain::copy::{Copy, CopyState};
 use tandem_server::domain::ids::{MemberId, SyncSetId};
 use tandem_server::domain::member::{Member, MemberState};
 use tandem_server::domain::projection::{Comparison, Side, State};
@@ -183,7 +183,7 @@ fn everything_is_known(world: &World, side: Side) -> Result<(), String> {
             continue;
         };
         let key = (repository_id(side), id.clone());
-        let known = store.copies.get(&key).is_some_and(|copy| copy.is_there());
+        let known = store.copies.get(&key).is_some_and(Copy::is_there);
         let in_member = folder.state == CopyState::Live && folder.member.is_some();
         if in_member && !known {
             return Err(format!("I1: {id} lies in a synced folder, unknown"));

@@ -194,7 +194,7 @@ impl Storm {
             match now.nodes.get(id) {
                 Some(new) if new.content != old.content => {
                     let fine = world.ledger.may_overwrite(store, old.content, new.content);
-                    if !fine && !(locks && side == Side::OnPremise) {
+                    if !(fine || locks && side == Side::OnPremise) {
                         return Err(format!(
                             "I3: {side:?} {id} lost {} to {}",
                             old.content, new.content

@@ -154,7 +154,7 @@ impl Session {
         let mut outgoing = Vec::new();
         if !self.exhausted {
             outgoing.extend(self.changed_roots().await?.map(Outgoing::Watch));
-            outgoing.extend(self.to_observe().await?.map(Outgoing::Observe));
+            outgoing.extend(self.nodes_to_observe().await?.map(Outgoing::Observe));
         }
         let ready = self.deliverable().await?;
         if !ready.is_empty() {
@@ -177,7 +177,7 @@ impl Session {
         Ok(Some(roots))
     }
 
-    async fn to_observe(&mut self) -> Result<Option<Vec<NodeId>>, Error> {
+    async fn nodes_to_observe(&mut self) -> Result<Option<Vec<NodeId>>, Error> {
         let store = &self.scope.coordinator.store;
         let nodes = store
             .to_observe(self.scope.repository, OBSERVE_NODES_MAX)

@@ -1,5 +1,6 @@
 //! One transaction for a group of changes.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -103,14 +104,13 @@ impl Writer {
         for change in changes {
             plans.push(match &**change {
                 Change::Batch(batch) => {
-                    if !last.contains_key(&batch.repository) {
-                        let sequence = batches::sequence_in(&**tx, batch.repository).await?;
-                        last.insert(batch.repository, sequence);
-                    }
-                    match last.get_mut(&batch.repository) {
-                        Some(sequence) => self.plan_batch(tx, batch, sequence, now).await?,
-                        None => Plan::Answered(Err(Error::StaleEpoch)),
-                    }
+                    let sequence = match last.entry(batch.repository) {
+                        Entry::Occupied(known) => known.into_mut(),
+                        Entry::Vacant(new) => {
+                            new.insert(batches::sequence_in(&**tx, batch.repository).await?)
+                        }
+                    };
+                    self.plan_batch(tx, batch, sequence, now).await?
                 }
                 Change::Request(request) => Plan::Run(Input::Request(request.clone())),
                 Change::CreateSet(id, create) => self.plan_set(tx, id.as_deref(), create).await?,
@@ -263,7 +263,7 @@ impl Writer {
             return Ok(Plan::Answered(Ok(Done::Set(set))));
         }
         let Request::CreateSet { copy, .. } = create else {
-            return Ok(Plan::Answered(Ok(Done::Done)));
+            return Ok(Plan::Answered(Ok(Done::Plain)));
         };
         if sets::is_member_in(&**tx, copy.repository, &copy.node).await? {
             let node = copy.node.to_string();
@@ -288,18 +288,18 @@ impl Writer {
                 batches::accept_in(&**tx, batch.repository, named, &batch.cursor, answer).await?;
                 Ok(Done::Accepted(accepted))
             }
-            Change::Request(_) => Ok(Done::Done),
+            Change::Request(_) => Ok(Done::Plain),
             Change::CreateSet(id, create) => self.finish_set(tx, id.as_deref(), create, wake).await,
             Change::SetJob(set, kind, actor) => {
                 walks::begin_set_job_in(&**tx, self.network, *set, *kind, actor).await?;
                 wake.any = true;
                 *steps = true;
-                Ok(Done::Done)
+                Ok(Done::Plain)
             }
             Change::Scan(repository, read_content) => {
                 scans::ask_all_in(&**tx, *repository, ScanKind::Demand, *read_content).await?;
                 wake.repositories.insert(*repository);
-                Ok(Done::Done)
+                Ok(Done::Plain)
             }
         }
     }
@@ -312,7 +312,7 @@ impl Writer {
         wake: &mut Wake,
     ) -> Result<Done, Error> {
         let Request::CreateSet { set, copy, .. } = create else {
-            return Ok(Done::Done);
+            return Ok(Done::Plain);
         };
         let made: SyncSetId = set.id;
         if let Some(id) = id {

@@ -100,8 +100,8 @@ pub(super) enum Change {
 pub(super) enum Done {
     /// A batch was accepted.
     Accepted(Accepted),
-    /// It is done.
-    Done,
+    /// There is nothing to tell.
+    Plain,
     /// A set was made, now or by an earlier try.
     Set(SyncSetId),
 }
@@ -120,7 +120,7 @@ impl Pending {
     pub async fn answer(self) -> Result<Accepted, Error> {
         match self.done.await.map_err(|_| Error::Draining)?? {
             Done::Accepted(accepted) => Ok(accepted),
-            Done::Done | Done::Set(_) => Ok(Accepted { notes: Vec::new() }),
+            Done::Plain | Done::Set(_) => Ok(Accepted { notes: Vec::new() }),
         }
     }
 }
