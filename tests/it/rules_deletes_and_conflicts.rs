@@ -1,12 +1,16 @@
 //! Deletes, conflicts, what a receiver makes of a delivery, and locks (SPEC §6, §7, R-PRJ-5, R-LCK-1).
 
 use tandem_server::domain::conflict::ConflictKind;
-use tandem_server::domain::engine::Request;
+use tandem_server::domain::engine::{Context, Input, Request};
 use tandem_server::domain::failure::Reason;
 use tandem_server::domain::member::MemberState;
 use tandem_server::domain::projection::Side::{Cloud, OnPremise};
+use tandem_server::domain::report::{Answer, Item};
 use tandem_server::domain::sync_set::{Gate, Options};
+use tandem_tests::sim::apply::look;
+use tandem_tests::sim::coordinator::repository_id;
 use tandem_tests::sim::lab::Lab;
+use tandem_tests::sim::random::Random;
 use tandem_tests::sim::repository::content_ref;
 
 fn lab_with(options: Options, paths: &[&str]) -> Lab {
@@ -191,6 +195,36 @@ fn r_prj_5_two_quick_edits_through_a_rule_that_adds_a_title_are_no_conflict() {
     lab.converge();
     assert_eq!(lab.content(Cloud, "y.txt"), last);
     assert_eq!(lab.conflicts(), 0);
+}
+
+#[test]
+fn r_prj_5_a_copy_that_is_stale_again_and_again_fails_as_a_loop_until_request_sync() {
+    let mut lab = lab_with(Options::default(), &["x.txt"]);
+    lab.away(Cloud);
+    lab.write(OnPremise, "x.txt");
+    lab.settle();
+    let member = lab.member(OnPremise, "x.txt").unwrap();
+    let node = lab.find(Cloud, "x.txt").unwrap();
+    let stale = Item::Outcome {
+        member: member.id,
+        version: member.version,
+        answer: Answer::Stale(look(lab.repository(Cloud), &node)),
+    };
+    for answers in 1..=11 {
+        let input = Input::Batch(repository_id(Cloud), vec![stale.clone()]);
+        let store = &mut lab.world.coordinator.store;
+        store
+            .execute(&Context::default(), &[input], &mut Random::new(answers))
+            .unwrap();
+        let failure = lab.failure(OnPremise, "x.txt");
+        assert_eq!(failure.is_some(), answers > 10, "{answers}");
+    }
+    assert_eq!(lab.failure(OnPremise, "x.txt"), Some(Reason::LoopDetected));
+    lab.back(Cloud);
+    lab.request(Request::Sync(member.id, by()));
+    lab.converge();
+    assert_eq!(lab.failure(OnPremise, "x.txt"), None);
+    assert_eq!(lab.content(Cloud, "x.txt"), lab.content(OnPremise, "x.txt"));
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! An agent: a durable index and outbox beside a repository, and a memory that a crash takes away.
 
+mod report;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use tandem_server::domain::copy::Absence;
 use tandem_server::domain::delivery::{Action, Delivery};
 use tandem_server::domain::engine::{Note, NoteKind};
 use tandem_server::domain::ids::{BatchId, Epoch, Generation, MemberId, NodeId, ScanId};
@@ -240,13 +241,6 @@ impl Agent {
                 }
                 NoteKind::UnknownParent => {
                     let parent = repository.nodes.get(&node).map(|node| node.parent.clone());
-                    if parent
-                        .as_ref()
-                        .is_some_and(|parent| self.durable.not_synced.contains(parent))
-                    {
-                        self.durable.not_synced.insert(node);
-                        continue;
-                    }
                     for node in parent.into_iter().chain([node]) {
                         self.durable.index.remove(&node);
                         self.memory.dirty.insert(node);
@@ -287,106 +281,6 @@ impl Agent {
             self.report_absent(repository, node, random.chance(50));
         }
         Some(format!("looks at {node}"))
-    }
-
-    /// Parents stand before what is inside them, each in its present state.
-    fn report_present(&mut self, repository: &Repository, node: &NodeId) {
-        let Some(found) = repository
-            .nodes
-            .get(node)
-            .filter(|_| self.watches(repository, node))
-        else {
-            return;
-        };
-        if !self.watches(repository, &found.parent)
-            && self.durable.index.remove(&found.parent).is_some()
-        {
-            self.report_absent(repository, &found.parent, false);
-        }
-        if self.watches(repository, &found.parent) {
-            self.report_present(repository, &found.parent);
-            let known =
-                self.durable.index.contains_key(node) && !self.durable.not_synced.contains(node);
-            if !self.is_root(node) && !known && self.durable.not_synced.contains(&found.parent) {
-                self.durable.not_synced.insert(node.clone());
-                return;
-            }
-        }
-        let now = Reported {
-            parent: found.parent.clone(),
-            revision: found.revision,
-        };
-        let before = self.durable.index.insert(node.clone(), now.clone());
-        if before.as_ref() == Some(&now) {
-            return;
-        }
-        let moved = before.is_none_or(|before| before.parent != now.parent);
-        if moved && found.kind == NodeKind::Folder {
-            self.look_below(repository, node);
-        }
-        self.durable.not_synced.remove(node);
-        let observation = look(repository, node);
-        self.durable.items.push_back(Item::Observed(observation));
-    }
-
-    /// A folder brings its content; what was not synced where it was may be so here.
-    fn look_below(&mut self, repository: &Repository, folder: &NodeId) {
-        for node in repository.nodes.keys() {
-            if node == folder || !repository.is_within(node, folder) {
-                continue;
-            }
-            if self.durable.not_synced.remove(node) {
-                self.durable.index.remove(node);
-            }
-            self.memory.dirty.insert(node.clone());
-        }
-    }
-
-    fn absence(&self, repository: &Repository, node: &NodeId) -> Observation {
-        let moved = self.tells_move_out && repository.nodes.contains_key(node);
-        let absence = match moved {
-            true => Absence::MovedOut,
-            false => Absence::Deleted,
-        };
-        Observation {
-            node: node.clone(),
-            seen: Seen::Absent(absence, None),
-        }
-    }
-
-    /// A folder's absence stands for all that was in it, so that need not be told.
-    fn report_absent(&mut self, repository: &Repository, node: &NodeId, briefly: bool) {
-        let observation = self.absence(repository, node);
-        self.durable.items.push_back(Item::Observed(observation));
-        let inside = self.durable.index.iter();
-        let inside: Vec<NodeId> = inside
-            .filter(|(_, reported)| reported.parent == *node)
-            .map(|(id, _)| id.clone())
-            .collect();
-        for child in inside {
-            if briefly && !self.watches(repository, &child) {
-                self.durable.index.remove(&child);
-                self.forget_below(repository, &child);
-            } else {
-                self.memory.dirty.insert(child);
-            }
-        }
-    }
-
-    fn forget_below(&mut self, repository: &Repository, folder: &NodeId) {
-        let inside = self.durable.index.iter();
-        let inside: Vec<NodeId> = inside
-            .filter(|(_, reported)| reported.parent == *folder)
-            .map(|(id, _)| id.clone())
-            .collect();
-        for child in inside {
-            if self.watches(repository, &child) {
-                self.memory.dirty.insert(child);
-            } else {
-                self.durable.index.remove(&child);
-                self.forget_below(repository, &child);
-            }
-        }
     }
 
     fn apply_one(
@@ -456,6 +350,7 @@ impl Agent {
                 if before.is_some_and(|before| before.parent != parent) {
                     self.look_below(repository, node);
                 }
+                self.report_gone_folder(repository, &parent);
                 if self.watches(repository, &parent) {
                     self.report_present(repository, &parent);
                 }
@@ -498,7 +393,7 @@ impl Agent {
             (false, Some(through)) => through.clone(),
             _ => NodeId::default(),
         };
-        for child in &page {
+        for child in page.iter().filter(|_| there) {
             self.note_listed(repository, child, &mut listing);
         }
         let item = Item::ScanPage(ScanPage {

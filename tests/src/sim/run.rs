@@ -194,7 +194,8 @@ impl Storm {
             match now.nodes.get(id) {
                 Some(new) if new.content != old.content => {
                     let fine = world.ledger.may_overwrite(store, old.content, new.content);
-                    if !(fine || locks && side == Side::OnPremise) {
+                    let put_back = locks && side == Side::OnPremise;
+                    if !fine && !put_back {
                         return Err(format!(
                             "I3: {side:?} {id} lost {} to {}",
                             old.content, new.content

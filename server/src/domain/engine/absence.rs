@@ -141,16 +141,27 @@ impl Engine<'_> {
         if !copy.is_there() || copy.parent != walk.folder {
             return Ok(false);
         }
+        let member = match copy.member {
+            Some(member) => self.view.member(member)?,
+            None => None,
+        };
+        if member.is_some_and(|member| member.direct) {
+            // R-MOV-1: a synced folder inside another one has a fate of its own.
+            self.effects.observe.push(key);
+            return Ok(false);
+        }
         let folder = self.view.copy(&(walk.repository, walk.folder.clone()))?;
         match folder.map(|folder| folder.state) {
-            Some(CopyState::Gone(_)) => self.absent(&key, Some(copy), walk.absence, walk.choice),
+            Some(CopyState::Gone(_)) | None => {
+                self.absent(&key, Some(copy), walk.absence, walk.choice)
+            }
             // It came back meanwhile, or now belongs to another set: what it holds is looked at afresh.
             Some(CopyState::Live) => {
                 self.effects.observe.push(key);
                 Ok(false)
             }
             // It was unlinked, and with it what it holds.
-            Some(CopyState::Left | CopyState::Skipped(_)) | None => {
+            Some(CopyState::Left | CopyState::Skipped(_)) => {
                 copy.member
                     .into_iter()
                     .for_each(|member| self.touch(member));

@@ -27,7 +27,7 @@ impl Engine<'_> {
             Place::Inside(parent, set) => (*parent, *set),
             Place::Outside => {
                 self.note(at, NoteKind::NotSynced("its folder is not synced"));
-                return Ok(false);
+                return self.remember_outside(key, presence).map(|()| false);
             }
             Place::Unknown => {
                 self.note(at, NoteKind::UnknownParent);
@@ -84,6 +84,46 @@ impl Engine<'_> {
         let mut row = self.row(key.0, &key.1, set, side, presence);
         row.state = CopyState::Left;
         self.put_copy_and_wake(known.as_ref(), row, set)
+    }
+
+    /// A folder below an unlinked or skipped one is remembered as such, so that what lies in it is known to be
+    /// outside too, however deep.
+    fn remember_outside(&mut self, key: &CopyKey, presence: &Presence) -> Result<(), Miss> {
+        let folder = self.view.copy(&(key.0, presence.parent.clone()))?;
+        let state = folder.map(|folder| folder.state);
+        let Some(state @ (CopyState::Left | CopyState::Skipped(_))) = state else {
+            return Ok(());
+        };
+        let Some(repository) = self.view.repository(key.0) else {
+            return Ok(());
+        };
+        if presence.projection.kind == NodeKind::Folder {
+            self.view.put_copy(Copy {
+                repository: key.0,
+                node: key.1.clone(),
+                member: None,
+                state,
+                parent: presence.parent.clone(),
+                name_key: repository.name_rule.key(&presence.projection.name),
+                revision: presence.revision.clone(),
+                projection: presence.projection.clone(),
+                locked: presence.locked,
+                actor: presence.actor.clone(),
+            });
+        }
+        Ok(())
+    }
+
+    /// A folder enters, with all that it holds: what was unlinked inside it before is so no more (R-MEM-4).
+    fn forget_left_below(&mut self, folder: &CopyKey) -> Result<(), Miss> {
+        for child in self.view.children(folder)? {
+            let key = (folder.0, child);
+            let copy = self.view.copy(&key)?;
+            if copy.is_some_and(|copy| copy.member.is_none()) {
+                self.view.remove_copy(&key);
+            }
+        }
+        Ok(())
     }
 
     fn skip(
@@ -233,6 +273,9 @@ impl Engine<'_> {
                 since: self.context.now,
                 attempts: 1,
             });
+        }
+        if presence.projection.kind == NodeKind::Folder {
+            self.forget_left_below(key)?;
         }
         let mut row = self.row(key.0, &key.1, set, side, presence);
         row.member = Some(id);

@@ -167,6 +167,10 @@ impl Engine<'_> {
         gone.state = CopyState::Gone(Absence::Deleted);
         self.journal_applied(set, &member, side, &copy.projection.name, "removed");
         self.put_copy_and_wake(Some(&copy), gone, set)?;
+        if Self::is_folder(&member) {
+            // What came into it meanwhile, and went with it, is held no longer.
+            self.walk_below(&copy, set, Absence::Deleted, None)?;
+        }
         if let Some((_, choice)) = member.deleting.take_if(|(on, _)| *on == side) {
             member.choice = Some(choice);
         }
@@ -212,19 +216,38 @@ impl Engine<'_> {
                 None => None,
             };
             let moved_on = source.is_none_or(|source| source != delivered);
+            // Rules add to a node; other content somebody wrote, and that is never given up without a record.
+            let written = result.projection.content != delivered.projection.content;
             self.note_flip(&mut member, moved_on || result == delivered);
-            member.base = Some(if moved_on { result } else { delivered });
+            let keeps = moved_on && !written;
+            member.base = Some(if keeps { result } else { delivered });
         }
         *member.nodes.get_mut(side) = Some(node.clone());
         member.restlessness.stale = 0;
         member.transient = None;
         self.note_received(set, side, &member, before.as_ref(), &row);
         self.journal_applied(set, &member, side, &row.projection.name, "synced");
+        let moved = before
+            .as_ref()
+            .is_none_or(|before| before.parent != row.parent);
+        if moved && Self::is_folder(&member) {
+            self.moved_folders.push((row.repository, row.node.clone()));
+        }
+        let folder = self.view.copy(&(row.repository, row.parent.clone()))?;
         self.put_copy_and_wake(before.as_ref(), row, set)?;
         let id = member.id;
         self.view.put_member(set, member);
         self.touch(id);
-        Ok(())
+        match folder {
+            // Its folder went while it was made: it shares its fate.
+            Some(
+                folder @ Copy {
+                    state: CopyState::Gone(absence),
+                    ..
+                },
+            ) => self.walk_below(&folder, set, absence, None),
+            _ => Ok(()),
+        }
     }
 
     /// The row of the node as it was. Another node that the member had there is unlinked: it was given up when a new

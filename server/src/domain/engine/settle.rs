@@ -9,12 +9,15 @@ use super::super::member::{Due, Hold, Lane, Member, MemberState, Obstacle};
 use super::super::projection::{Side, Sides, State};
 use super::super::reconcile::{Decision, Sight};
 use super::super::sync_set::SyncSet;
-use super::super::view::Miss;
+use super::super::view::{CopyKey, Miss};
 use super::Engine;
 use super::gate::Gate;
 
 /// A decision that only moves the base is followed by another one; three such steps are the most there can be.
 const STEPS_MAX: usize = 5;
+
+/// Children of a folder whose rows are asked for in one run.
+const CHILDREN_ASKED: usize = 32;
 
 impl Engine<'_> {
     pub(super) fn settle(&mut self, id: MemberId) -> Result<(), Miss> {
@@ -320,13 +323,28 @@ impl Engine<'_> {
             return Ok(false);
         };
         let repository = *set.repositories.get(side);
+        let mut missed = 0;
         for child in self.view.children(&(repository, node))? {
-            let copy = self.view.copy(&(repository, child))?;
-            if copy.is_some_and(|copy| copy.member.is_some()) {
-                return Ok(true);
+            match self.is_member_of(set, (repository, child)) {
+                Ok(true) => return Ok(true),
+                Ok(false) => {}
+                // Several rows are asked for at once, so that a large folder takes few runs.
+                Err(Miss) => missed += 1,
+            }
+            if missed >= CHILDREN_ASKED {
+                break;
             }
         }
-        Ok(false)
+        if missed > 0 { Err(Miss) } else { Ok(false) }
+    }
+
+    /// A synced folder of another set is none of this one's members, wherever it lies.
+    fn is_member_of(&mut self, set: &SyncSet, key: CopyKey) -> Result<bool, Miss> {
+        let Some(member) = self.view.copy(&key)?.and_then(|copy| copy.member) else {
+            return Ok(false);
+        };
+        let member = self.view.member(member)?;
+        Ok(member.is_some_and(|member| member.set == set.id))
     }
 
     fn count_removal(&mut self, set: &SyncSet, deletions: i64) {
