@@ -1,1 +1,158 @@
-//! The schema history of the coordinator.
+//! The schema history of the coordinator's database.
+//!
+//! A migration never changes once it is released, and names its own tables and columns: never the entities, which
+//! follow the newest schema only.
+
+use std::collections::BTreeSet;
+
+use sea_orm_migration::prelude::*;
+use sea_orm_migration::sea_orm::{DatabaseConnection, Statement};
+
+mod m20261123_000001_access;
+mod m20261123_000002_content;
+mod m20261123_000003_sync;
+
+/// Every migration, oldest first.
+#[derive(Debug)]
+pub struct Migrator;
+
+#[async_trait::async_trait]
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![
+            Box::new(m20261123_000001_access::Migration),
+            Box::new(m20261123_000002_content::Migration),
+            Box::new(m20261123_000003_sync::Migration),
+        ]
+    }
+}
+
+/// How a database's schema stands to the one that this build knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SchemaState {
+    /// Every migration of this build, and no other, is applied.
+    Current,
+    /// These migrations are not applied yet.
+    Older(Vec<String>),
+    /// These applied migrations are unknown here: a newer build wrote the database.
+    Newer(Vec<String>),
+}
+
+/// Compares what is applied with what this build knows; changes nothing.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn schema_state(database: &DatabaseConnection) -> Result<SchemaState, DbErr> {
+    let applied = applied(database).await?;
+    let known: Vec<String> = Migrator::migrations()
+        .iter()
+        .map(|migration| migration.name().to_owned())
+        .collect();
+    let unknown: Vec<String> = applied
+        .iter()
+        .filter(|name| !known.contains(name))
+        .cloned()
+        .collect();
+    if !unknown.is_empty() {
+        return Ok(SchemaState::Newer(unknown));
+    }
+    let pending: Vec<String> = known
+        .into_iter()
+        .filter(|name| !applied.contains(name))
+        .collect();
+    Ok(if pending.is_empty() {
+        SchemaState::Current
+    } else {
+        SchemaState::Older(pending)
+    })
+}
+
+/// Runs the statements of a migration in order.
+async fn run(manager: &SchemaManager<'_>, statements: &[&str]) -> Result<(), DbErr> {
+    for statement in statements {
+        manager
+            .get_connection()
+            .execute_unprepared(statement)
+            .await?;
+    }
+    Ok(())
+}
+
+async fn applied(database: &DatabaseConnection) -> Result<BTreeSet<String>, DbErr> {
+    if !SchemaManager::new(database)
+        .has_table("seaql_migrations")
+        .await?
+    {
+        return Ok(BTreeSet::new());
+    }
+    let rows = database
+        .query_all_raw(Statement::from_string(
+            database.get_database_backend(),
+            "SELECT version FROM seaql_migrations",
+        ))
+        .await?;
+    rows.iter().map(|row| row.try_get("", "version")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use sea_orm_migration::sea_orm::Database;
+
+    use super::*;
+
+    async fn database() -> DatabaseConnection {
+        Database::connect("sqlite::memory:").await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn up_twice_changes_nothing_the_second_time() {
+        let database = database().await;
+        Migrator::up(&database, None).await.unwrap();
+        Migrator::up(&database, None).await.unwrap();
+        assert_eq!(schema_state(&database).await.unwrap(), SchemaState::Current);
+    }
+
+    #[tokio::test]
+    async fn down_then_up_ends_where_it_began() {
+        let database = database().await;
+        Migrator::up(&database, None).await.unwrap();
+        Migrator::down(&database, None).await.unwrap();
+        assert!(matches!(
+            schema_state(&database).await.unwrap(),
+            SchemaState::Older(_)
+        ));
+        Migrator::up(&database, None).await.unwrap();
+        assert_eq!(schema_state(&database).await.unwrap(), SchemaState::Current);
+    }
+
+    #[tokio::test]
+    async fn an_empty_database_is_older_and_stays_empty() {
+        let database = database().await;
+        let SchemaState::Older(pending) = schema_state(&database).await.unwrap() else {
+            panic!("an empty database has every migration before it");
+        };
+        assert_eq!(pending.len(), Migrator::migrations().len());
+        assert!(
+            !SchemaManager::new(&database)
+                .has_table("seaql_migrations")
+                .await
+                .unwrap()
+        );
+    }
+
+    #[tokio::test]
+    async fn a_migration_from_the_future_is_noticed() {
+        let database = database().await;
+        Migrator::up(&database, None).await.unwrap();
+        database
+            .execute_unprepared(
+                "INSERT INTO seaql_migrations VALUES ('m29991231_000001_future', 0)",
+            )
+            .await
+            .unwrap();
+        assert_eq!(
+            schema_state(&database).await.unwrap(),
+            SchemaState::Newer(vec!["m29991231_000001_future".to_owned()])
+        );
+    }
+}

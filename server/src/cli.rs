@@ -1,1 +1,224 @@
-//! Filled by its own change.
+//! The command line of `tandemd`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+
+use crate::app;
+use crate::config::{Config, Log, LogFormat, Sources};
+
+/// The coordinator of Tandem: keeps content of an on-premise and a cloud repository the same.
+#[derive(Debug, Parser)]
+#[command(name = "tandemd", version)]
+pub struct Cli {
+    /// A TOML file with settings; the environment (TANDEM_…) and flags win over it.
+    #[arg(long, global = true, env = "TANDEM_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve until told to stop (SIGTERM or SIGINT).
+    Serve(Serve),
+    /// Keep two directories the same: a coordinator and two agents in this process.
+    Quickstart(crate::quickstart::Arguments),
+    /// Apply missing migrations to the database and stop.
+    Migrate(Store),
+    /// Check the settings, print those that would hold, and stop.
+    CheckConfig(Serve),
+}
+
+/// Flags for whatever uses the database.
+#[derive(Debug, Args)]
+struct Store {
+    /// Where the database and the content are kept.
+    #[arg(long, value_name = "DIRECTORY")]
+    data_dir: Option<PathBuf>,
+    /// Which events to log, such as `info` or `tandem_server=debug,warn`.
+    #[arg(long, value_name = "FILTER")]
+    log: Option<String>,
+}
+
+/// Flags for serving.
+#[derive(Debug, Args)]
+struct Serve {
+    #[command(flatten)]
+    store: Store,
+    /// Where to listen, such as 127.0.0.1:7420; port 0 takes a free one.
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<String>,
+    /// Apply missing migrations first, instead of refusing to serve.
+    #[arg(long)]
+    migrate: bool,
+    /// Also write the first operator's token to this file (mode 0600).
+    #[arg(long, value_name = "FILE")]
+    admin_token_file: Option<PathBuf>,
+}
+
+impl Store {
+    fn flags(&self) -> anyhow::Result<Vec<(&'static str, String)>> {
+        let mut flags = Vec::new();
+        if let Some(directory) = &self.data_dir {
+            flags.push(("data_dir", text(directory)?));
+        }
+        if let Some(filter) = &self.log {
+            flags.push(("log.filter", filter.clone()));
+        }
+        Ok(flags)
+    }
+}
+
+impl Serve {
+    fn flags(&self) -> anyhow::Result<Vec<(&'static str, String)>> {
+        let mut flags = self.store.flags()?;
+        if let Some(listen) = &self.listen {
+            flags.push(("listen", listen.clone()));
+        }
+        if self.migrate {
+            flags.push(("migrate", true.to_string()));
+        }
+        if let Some(file) = &self.admin_token_file {
+            flags.push(("admin_token_file", text(file)?));
+        }
+        Ok(flags)
+    }
+}
+
+fn text(path: &std::path::Path) -> anyhow::Result<String> {
+    let text = path
+        .to_str()
+        .with_context(|| format!("{} is not UTF-8; choose a path that is", path.display()))?;
+    Ok(text.to_owned())
+}
+
+/// Reads the command line, runs the command, and says what went wrong; a wrong command line ends with code 2.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&error.into()),
+    };
+    runtime
+        .block_on(run(cli))
+        .unwrap_or_else(|error| failed(&error))
+}
+
+fn failed(error: &anyhow::Error) -> ExitCode {
+    eprintln!("tandemd: {error:#}");
+    ExitCode::FAILURE
+}
+
+async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    match cli.command {
+        Command::Quickstart(arguments) => {
+            log_to_stderr(&Log {
+                filter: arguments.log.clone(),
+                ..Log::default()
+            })?;
+            return crate::quickstart::run(arguments).await;
+        }
+        Command::Serve(arguments) => {
+            let config = settings(cli.config, arguments.flags()?)?;
+            log_to_stderr(&config.log)?;
+            serve(config).await?;
+        }
+        Command::Migrate(arguments) => {
+            let config = settings(cli.config, arguments.flags()?)?;
+            log_to_stderr(&config.log)?;
+            app::migrate(&config).await?;
+        }
+        Command::CheckConfig(arguments) => {
+            let config = settings(cli.config, arguments.flags()?)?;
+            filter(&config.log)?;
+            println!("{}", serde_json::to_string_pretty(&config)?);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn settings(file: Option<PathBuf>, flags: Vec<(&'static str, String)>) -> anyhow::Result<Config> {
+    Config::load(Sources::new(file, flags)).context("the settings cannot be used")
+}
+
+async fn serve(config: Config) -> anyhow::Result<()> {
+    let running = app::start(config).await?;
+    stop_on_signal(running.shutdown.clone())?;
+    tracing::info!(address = %running.address, "serving");
+    if let Some(token) = &running.operator_token {
+        eprintln!("The first operator's token, shown only now: {token}");
+    }
+    running.join.await?
+}
+
+/// Drains at the first SIGTERM or SIGINT.
+///
+/// # Errors
+/// When the system refuses to deliver signals.
+pub fn stop_on_signal(shutdown: CancellationToken) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        shutdown.cancel();
+    });
+    Ok(())
+}
+
+/// Logs to standard error, which leaves standard output to results.
+///
+/// # Errors
+/// When the filter cannot be read, or something logs already.
+pub fn log_to_stderr(log: &Log) -> anyhow::Result<()> {
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter(log)?)
+        .with_writer(std::io::stderr);
+    let begun = match log.format {
+        LogFormat::Human => lines.try_init(),
+        LogFormat::Json => lines.json().try_init(),
+    };
+    begun.map_err(|error| anyhow::anyhow!("cannot log: {error}"))
+}
+
+fn filter(log: &Log) -> anyhow::Result<EnvFilter> {
+    EnvFilter::try_new(&log.filter)
+        .with_context(|| format!("log.filter: `{}` is no filter; try `info`", log.filter))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_become_settings() {
+        let cli = Cli::parse_from(["tandemd", "serve", "--listen", "127.0.0.1:0", "--migrate"]);
+        let Command::Serve(arguments) = cli.command else {
+            panic!("serve is serve");
+        };
+        let flags = arguments.flags().unwrap();
+        let config = Config::load(Sources {
+            flags,
+            ..Sources::default()
+        });
+        let config = config.unwrap();
+        assert!(config.migrate);
+        assert_eq!(config.listen.port(), 0);
+    }
+}

@@ -1,3 +1,7 @@
 //! The coordinator, `tandemd`.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tandem_server::cli::main()
+}

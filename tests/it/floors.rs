@@ -275,7 +275,7 @@ fn what_a_floor_may_use_is_no_breach() {
             "use sea_orm::Statement; use crate::domain::limits;",
         ),
         (
-            "service/mod.rs",
+            "service/ingest.rs",
             "use tokio::sync; use crate::storage::Store; use super::error::Error;",
         ),
         (

@@ -7,7 +7,11 @@
     reason = "helpers of tests are tests, which clippy does not see"
 )]
 
+mod disasters;
+mod editors;
 mod floors;
+mod kills;
+mod pair;
 mod rules_deletes_and_conflicts;
 mod rules_names_and_moves;
 mod shape;

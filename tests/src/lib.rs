@@ -4,6 +4,7 @@
 
 pub mod change;
 pub mod generate;
+pub mod pair;
 pub mod process;
 pub mod program;
 pub mod sim;

@@ -181,4 +181,19 @@ pub trait Repository: Send + Sync + 'static {
 
     /// Makes a kept version the current content again: an ordinary change of a user.
     async fn restore_version(&self, node_id: &str, version_id: &str) -> Result<(), Error>;
+
+    /// Sets title and description of a folder just made; empty ones stay unset.
+    async fn describe_folder(
+        &self,
+        _node_id: &str,
+        _title: &str,
+        _description: &str,
+    ) -> Result<(), Error> {
+        Err(Error::Unsupported("give folders titles or descriptions"))
+    }
+
+    /// Verifies that an account works, and keeps its credential where the connector needs it (R-IDN-1).
+    async fn verify_account(&self, _account: &str, _credential: &str) -> Result<(), Error> {
+        Err(Error::Unsupported("verify accounts"))
+    }
 }

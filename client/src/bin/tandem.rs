@@ -1,3 +1,8 @@
 //! The command line `tandem`.
 
-fn main() {}
+use std::process::ExitCode;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    tandem_client::cli::main(std::env::args_os()).await
+}

@@ -84,6 +84,10 @@ random_id! {
     BatchId
 }
 random_id! {
+    /// A credential; not its secret.
+    TokenId
+}
+random_id! {
     /// A scan.
     ScanId
 }

@@ -3,6 +3,8 @@
 //! [`reconcile`] holds the table of SPEC §5, pure and small. [`engine`] applies what agents report and what people
 //! ask to the rows of a [`view`], and says which rows change. Whoever runs it loads the rows that it asks for.
 
+pub mod access;
+pub mod allow_list;
 pub mod conflict;
 pub mod copy;
 pub mod delivery;

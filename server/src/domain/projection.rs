@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use unicode_normalization::UnicodeNormalization;
 
 use super::ids::{Digest, MemberId};
 
 /// Which of the two repositories of a set is meant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Side {
     /// The organisation's own repository.
     OnPremise,
@@ -27,6 +28,21 @@ impl Side {
             Self::OnPremise => Self::Cloud,
             Self::Cloud => Self::OnPremise,
         }
+    }
+
+    /// The short name that tables and texts use.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::OnPremise => "ON_PREMISE",
+            Self::Cloud => "CLOUD",
+        }
+    }
+
+    /// Reads what [`Side::name`] gave.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::BOTH.into_iter().find(|side| side.name() == name)
     }
 }
 

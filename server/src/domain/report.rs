@@ -6,7 +6,7 @@ use super::copy::Absence;
 use super::failure::Reason;
 use super::ids::{Digest, MemberId, NodeId, ScanId};
 use super::member::PeerChoice;
-use super::projection::Projection;
+use super::projection::{ContentRef, Projection};
 
 /// What is special about a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -141,11 +141,17 @@ pub enum ScanOutcome {
 impl Observation {
     /// The content that it names.
     #[must_use]
-    pub fn digest(&self) -> Option<Digest> {
+    pub fn content(&self) -> Option<ContentRef> {
         match &self.seen {
-            Seen::Present(presence) => presence.projection.content.map(|content| content.digest),
+            Seen::Present(presence) => presence.projection.content,
             Seen::Absent(..) => None,
         }
+    }
+
+    /// The digest of the content that it names.
+    #[must_use]
+    pub fn digest(&self) -> Option<Digest> {
+        self.content().map(|content| content.digest)
     }
 }
 

@@ -149,9 +149,9 @@ pub fn admit(remembered: &Remembered, greeting: &Greeting) -> Result<Admitted, R
     let other_batch = greeting.batch_number == remembered.batch_number
         && greeting.batch_number > 0
         && greeting.batch_id != remembered.batch_id;
-    let other_generation = greeting.generation != remembered.generation;
-    let new_generation =
-        coordinator_is_behind || other_index || other_batch || (other_generation && !counts);
+    // An agent that gave up its memory shows no generation.
+    let forgot = greeting.generation == Generation(0) && remembered.batch_number > 0;
+    let new_generation = coordinator_is_behind || other_index || other_batch || forgot;
     Ok(Admitted {
         epoch,
         new_generation,

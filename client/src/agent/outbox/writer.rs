@@ -1,0 +1,60 @@
+//! The thread that owns the database: all requests that wait share one transaction.
+
+use std::{io, thread};
+
+use tokio::sync::mpsc;
+
+use super::{Error, rows::Rows};
+
+/// Requests that may share a transaction.
+const GROUP_MAX: usize = 64;
+
+/// What follows once the transaction is over; the argument is the cause if it failed.
+type Completion = Box<dyn FnOnce(Option<&str>)>;
+
+/// Work inside the next transaction.
+pub(super) struct Job(Box<dyn FnOnce(&Rows) -> Completion + Send>);
+
+impl std::fmt::Debug for Job {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Job")
+    }
+}
+
+/// Wraps work and what follows its commit or failure.
+pub(super) fn job<T: 'static>(
+    work: impl FnOnce(&Rows) -> Result<T, Error> + Send + 'static,
+    then: impl FnOnce(Result<T, Error>) + Send + 'static,
+) -> Job {
+    Job(Box::new(move |rows| {
+        let result = rows.nested(work);
+        Box::new(move |failure: Option<&str>| match failure {
+            Some(cause) => then(Err(Error::Commit(cause.to_owned()))),
+            None => then(result),
+        })
+    }))
+}
+
+/// Starts the thread; it ends when no one can ask any more.
+pub(super) fn spawn(rows: Rows, queue: mpsc::Receiver<Job>) -> io::Result<()> {
+    thread::Builder::new()
+        .name("outbox".to_owned())
+        .spawn(move || write(&rows, queue))?;
+    Ok(())
+}
+
+fn write(rows: &Rows, mut queue: mpsc::Receiver<Job>) {
+    let mut group = Vec::with_capacity(GROUP_MAX);
+    while queue.blocking_recv_many(&mut group, GROUP_MAX) > 0 {
+        let mut completions = Vec::with_capacity(group.len());
+        let outcome = rows.transaction(|| {
+            completions.extend(group.drain(..).map(|Job(run)| run(rows)));
+        });
+        // A transaction that could not even begin has run nothing: the requests are answered by their dropping.
+        group.clear();
+        let failure = outcome.err().map(|cause| cause.to_string());
+        completions
+            .into_iter()
+            .for_each(|complete| complete(failure.as_deref()));
+    }
+}

@@ -1,0 +1,242 @@
+//! Fetches content for deliveries: small contents many in one call, large ones as streams that resume (R-CNT-1).
+
+use std::{
+    collections::{HashMap, VecDeque},
+    io,
+    pin::Pin,
+};
+
+use bytes::Bytes;
+use futures::{Stream, stream};
+use tandem_proto::v1alpha::{
+    BatchReadRequest, ContentSource, FailureReason, ReadRequest, ReadResponse,
+    content_source::Source,
+};
+use tokio::io::AsyncRead;
+use tokio_util::io::StreamReader;
+use tonic::{Code, Streaming};
+
+use super::{
+    batches::{Limits, pack},
+    conversation::Conversation,
+    upload::{SMALL_BYTES_MAX, retried},
+};
+use crate::{
+    agent::repository::Repository,
+    client::Client,
+    error::Error,
+    recover::{Backoff, Recovery},
+};
+
+/// Bytes asked for in one call; the coordinator answers about as many.
+const CALL_BYTES_MAX: usize = 3 * 1024 * 1024;
+/// Contents asked for in one call.
+const CALL_CONTENTS_MAX: usize = 1000;
+/// Tries in a row without a byte, before a stream breaks off.
+const TRIES_MAX: u32 = 5;
+
+/// Content to be fetched for a member.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Download {
+    pub(super) member_id: Bytes,
+    pub(super) digest: Bytes,
+    pub(super) size: i64,
+}
+
+/// What became of a download.
+pub(super) enum Downloaded {
+    Bytes(Bytes),
+    Stream(Box<dyn AsyncRead + Send + Unpin>),
+    Failed(FailureReason, String),
+}
+
+/// What was downloaded together.
+pub(super) struct Downloads {
+    client: Client,
+    bytes: HashMap<Bytes, Bytes>,
+    failed: HashMap<Bytes, (FailureReason, String)>,
+    note: std::sync::Arc<dyn Fn(usize) + Send + Sync>,
+}
+
+impl<R: Repository> Conversation<R> {
+    /// Fetches small contents; large ones are fetched when they are read.
+    pub(super) async fn download(&self, downloads: Vec<Download>) -> Downloads {
+        let core = std::sync::Arc::clone(&self.core);
+        let note = move |bytes: usize| core.note(|progress| progress.bytes_down += bytes as u64);
+        let mut fetched = Downloads {
+            client: self.core.client.clone(),
+            bytes: HashMap::new(),
+            failed: HashMap::new(),
+            note: std::sync::Arc::new(note),
+        };
+        let small = downloads
+            .into_iter()
+            .filter(|download| download.size <= SMALL_BYTES_MAX);
+        let limits = Limits {
+            items_max: CALL_CONTENTS_MAX,
+            bytes_max: CALL_BYTES_MAX,
+            ..self.limits
+        };
+        let weigh = |download: &Download| (1, usize::try_from(download.size).unwrap_or(usize::MAX));
+        for call in pack(small.collect(), &limits, weigh) {
+            fetched.read_small(call.into()).await;
+        }
+        fetched
+    }
+}
+
+impl Downloads {
+    /// What became of one of them.
+    pub(super) fn take(&mut self, download: &Download) -> Downloaded {
+        if download.size > SMALL_BYTES_MAX {
+            return Downloaded::Stream(self.stream(download));
+        }
+        match (
+            self.bytes.get(&download.digest),
+            self.failed.get(&download.digest),
+        ) {
+            (Some(bytes), _) => Downloaded::Bytes(bytes.clone()),
+            (None, Some((reason, message))) => Downloaded::Failed(*reason, message.clone()),
+            (None, None) => Downloaded::Failed(
+                FailureReason::ContentUnavailable,
+                "the coordinator does not hand the content out".to_owned(),
+            ),
+        }
+    }
+
+    /// Asks until all are there, or nothing more comes.
+    async fn read_small(&mut self, mut wanted: VecDeque<Download>) {
+        while !wanted.is_empty() {
+            let sources: Vec<ContentSource> = wanted.iter().map(source).collect();
+            let answer = retried(|| async {
+                let request = BatchReadRequest {
+                    sources: sources.clone(),
+                };
+                Ok(self
+                    .client
+                    .content()
+                    .batch_read(request)
+                    .await?
+                    .into_inner())
+            })
+            .await;
+            let contents = match answer {
+                Ok(answer) => answer.contents,
+                Err(error) => return self.fail(wanted, &error),
+            };
+            let before = wanted.len();
+            for content in contents {
+                let bytes = content.inline.unwrap_or_default();
+                (self.note)(bytes.len());
+                self.bytes.insert(content.digest, bytes);
+            }
+            wanted.retain(|download| !self.bytes.contains_key(&download.digest));
+            if wanted.len() == before {
+                return;
+            }
+        }
+    }
+
+    fn fail(&mut self, downloads: VecDeque<Download>, error: &Error) {
+        let reason = match error.code() {
+            Code::NotFound | Code::PermissionDenied | Code::InvalidArgument => {
+                FailureReason::ContentUnavailable
+            }
+            _ => FailureReason::Unreachable,
+        };
+        for download in downloads {
+            self.failed
+                .insert(download.digest, (reason, error.to_string()));
+        }
+    }
+
+    fn stream(&self, download: &Download) -> Box<dyn AsyncRead + Send + Unpin> {
+        let reading = Reading {
+            client: self.client.clone(),
+            download: download.clone(),
+            offset: 0,
+            stream: None,
+            backoff: Backoff::new(),
+            tries: 0,
+            note: std::sync::Arc::clone(&self.note),
+        };
+        let chunks: Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>> =
+            Box::pin(stream::try_unfold(reading, Reading::step));
+        Box::new(StreamReader::new(chunks))
+    }
+}
+
+/// A large content on its way. The call is made by the first read: an open stream that nobody reads would fill the
+/// connection's window.
+struct Reading {
+    client: Client,
+    download: Download,
+    offset: i64,
+    stream: Option<Streaming<ReadResponse>>,
+    backoff: Backoff,
+    tries: u32,
+    note: std::sync::Arc<dyn Fn(usize) + Send + Sync>,
+}
+
+impl Reading {
+    /// The next piece; broken calls are taken up at the offset.
+    async fn step(mut self) -> io::Result<Option<(Bytes, Self)>> {
+        while self.offset < self.download.size {
+            match self.piece().await {
+                Ok(Some(piece)) => {
+                    self.tries = 0;
+                    self.backoff.reset();
+                    return Ok(Some((piece, self)));
+                }
+                Ok(None) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Err(error) => self.recover(error).await?,
+            }
+        }
+        Ok(None)
+    }
+
+    async fn piece(&mut self) -> Result<Option<Bytes>, Error> {
+        let stream = match &mut self.stream {
+            Some(stream) => stream,
+            none => {
+                let request = ReadRequest {
+                    source: Some(source(&self.download)),
+                    offset: self.offset,
+                };
+                none.insert(self.client.content().read(request).await?.into_inner())
+            }
+        };
+        let Some(piece) = stream.message().await? else {
+            return Ok(None);
+        };
+        let size = i64::try_from(piece.data.len()).unwrap_or(i64::MAX);
+        if piece.offset != self.offset || size > self.download.size - self.offset {
+            return Err(Error::new(
+                Code::InvalidArgument,
+                "the content came in pieces that do not fit",
+            ));
+        }
+        self.offset += size;
+        (self.note)(piece.data.len());
+        Ok(Some(piece.data))
+    }
+
+    async fn recover(&mut self, error: Error) -> io::Result<()> {
+        self.stream = None;
+        self.tries += 1;
+        match self.backoff.recover(&error) {
+            Recovery::Retry(delay) if self.tries < TRIES_MAX => {
+                tokio::time::sleep(delay).await;
+                Ok(())
+            }
+            Recovery::Retry(_) | Recovery::GiveUp => Err(io::Error::other(error)),
+        }
+    }
+}
+
+fn source(download: &Download) -> ContentSource {
+    ContentSource {
+        source: Some(Source::MemberId(download.member_id.clone())),
+        digest: download.digest.clone(),
+    }
+}

@@ -1,0 +1,197 @@
+//! Looks at nodes again that the coordinator asks for, or whose parents it does not know (R-REC-7).
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tandem_proto::v1alpha::Observation;
+use tokio::sync::Notify;
+
+use super::conversation::Conversation;
+use crate::{agent::repository::Repository, error::Error, recover::Backoff};
+
+/// Nodes that may wait for another look; beyond that the next scan finds them.
+const WAITING_MAX: usize = 100_000;
+/// Nodes looked at together.
+const NODES_MAX: usize = 500;
+/// How often a node is reported together with its parents, before it is given up with an error in the log.
+const PARENT_TRIES_MAX: u32 = 5;
+/// Folders above a node; more is taken for a ring.
+const DEPTH_MAX: usize = 256;
+
+/// The nodes that wait for another look.
+#[derive(Debug, Default)]
+pub(super) struct Again {
+    state: Mutex<State>,
+    added: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// The nodes, and whether the folders above them are to be reported first.
+    waiting: HashMap<String, bool>,
+    tries: HashMap<String, u32>,
+}
+
+// === impl Again ===
+
+impl Again {
+    /// Asks for another look at nodes.
+    pub(super) fn look(&self, node_ids: impl IntoIterator<Item = String>) {
+        self.add(node_ids.into_iter().map(|node_id| (node_id, false)));
+    }
+
+    /// Asks for another look at nodes whose parents the coordinator does not know.
+    pub(super) fn look_with_parents(&self, node_ids: impl IntoIterator<Item = String>) {
+        let mut wanted = Vec::new();
+        {
+            let mut state = self.lock();
+            if state.tries.len() > WAITING_MAX {
+                state.tries.clear();
+            }
+            for node_id in node_ids {
+                let tries = state.tries.entry(node_id.clone()).or_default();
+                *tries += 1;
+                if *tries > PARENT_TRIES_MAX {
+                    tracing::error!(node = %node_id, "the coordinator does not know the folders above the node; scan the root again");
+                } else {
+                    wanted.push((node_id, true));
+                }
+            }
+        }
+        self.add(wanted);
+    }
+
+    fn add(&self, wanted: impl IntoIterator<Item = (String, bool)>) {
+        let mut state = self.lock();
+        for (node_id, parents) in wanted {
+            if state.waiting.len() >= WAITING_MAX {
+                tracing::error!("too many nodes wait for another look; scan the root again");
+                break;
+            }
+            *state.waiting.entry(node_id).or_default() |= parents;
+        }
+        drop(state);
+        self.added.notify_one();
+    }
+
+    /// Takes some of the nodes: all of one kind.
+    async fn take(&self) -> (Vec<String>, bool) {
+        loop {
+            if let Some(taken) = self.take_now() {
+                return taken;
+            }
+            self.added.notified().await;
+        }
+    }
+
+    fn take_now(&self) -> Option<(Vec<String>, bool)> {
+        let mut state = self.lock();
+        let parents = *state.waiting.values().next()?;
+        let node_ids: Vec<String> = state
+            .waiting
+            .iter()
+            .filter(|(_, with_parents)| **with_parents == parents)
+            .take(NODES_MAX)
+            .map(|(node_id, _)| node_id.clone())
+            .collect();
+        for node_id in &node_ids {
+            state.waiting.remove(node_id);
+        }
+        Some((node_ids, parents))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Runs until the session stops.
+pub(super) async fn run<R: Repository>(conversation: Arc<Conversation<R>>) -> Result<(), Error> {
+    while let Some((node_ids, parents)) =
+        conversation.unless_stopped(conversation.again.take()).await
+    {
+        let looking = look(&conversation, node_ids, parents);
+        if let Some(looked) = conversation.unless_stopped(looking).await {
+            looked?;
+        }
+    }
+    Ok(())
+}
+
+/// Reports the nodes; what a delivery touches meanwhile is read again after its outcome.
+async fn look<R: Repository>(
+    conversation: &Conversation<R>,
+    mut node_ids: Vec<String>,
+    parents: bool,
+) -> Result<(), Error> {
+    let core = &conversation.core;
+    let mut backoff = Backoff::new();
+    while !node_ids.is_empty() {
+        core.outbox.room().await;
+        let mut ends = core.applying.ends();
+        let since = core.applying.now();
+        let observed = match observe(conversation, &node_ids, parents).await {
+            Ok(observed) => observed,
+            Err(error) => {
+                conversation.note_trouble(&error);
+                tokio::time::sleep(backoff.next_delay()).await;
+                continue;
+            }
+        };
+        let all: Vec<String> = observed.iter().map(|seen| seen.node_id.clone()).collect();
+        let ready = conversation.with_content(observed).await?;
+        let having: HashSet<&String> = ready.iter().map(|seen| &seen.node_id).collect();
+        let changed: Vec<String> = all
+            .iter()
+            .filter(|node_id| !having.contains(node_id))
+            .cloned()
+            .collect();
+        let reported = core.report(ready, since, &conversation.limits).await?;
+        if !reported.touched.is_empty() {
+            // The sender cannot be gone: the core holds it.
+            let _ = ends.changed().await;
+        } else if !changed.is_empty() {
+            tokio::time::sleep(backoff.next_delay()).await;
+        }
+        node_ids = changed;
+        node_ids.extend(reported.touched.into_iter().map(|seen| seen.node_id));
+    }
+    Ok(())
+}
+
+async fn observe<R: Repository>(
+    conversation: &Conversation<R>,
+    node_ids: &[String],
+    parents: bool,
+) -> Result<Vec<Observation>, crate::agent::repository::Error> {
+    let repository = &conversation.core.repository;
+    let mut levels = vec![repository.observe(node_ids).await?];
+    let mut known: HashSet<String> = node_ids.iter().cloned().collect();
+    while parents && levels.len() <= DEPTH_MAX {
+        let above: Vec<String> = levels
+            .last()
+            .into_iter()
+            .flatten()
+            .filter(|seen| !conversation.is_root(&seen.node_id))
+            .map(|seen| seen.parent_node_id.clone())
+            .filter(|parent| !parent.is_empty() && known.insert(parent.clone()))
+            .collect();
+        if above.is_empty() {
+            break;
+        }
+        levels.push(repository.observe(&above).await?);
+    }
+    Ok(levels.into_iter().rev().flatten().collect())
+}
+
+impl<R: Repository> Conversation<R> {
+    fn is_root(&self, node_id: &str) -> bool {
+        self.roots
+            .borrow()
+            .iter()
+            .flatten()
+            .any(|root| root.node_id == node_id)
+    }
+}

@@ -1,0 +1,6 @@
+//! The runtime against a scripted coordinator.
+
+mod applying;
+mod fake;
+mod reporting;
+mod sessions;

@@ -1,0 +1,134 @@
+//! `tandem set`: make, show and end sync sets.
+
+use clap::Subcommand;
+use tandem_proto::v1alpha::{
+    GetSyncSetRequest, HoldDecision, ListSyncSetsRequest, ResolveHoldRequest, UnsyncSyncSetRequest,
+};
+
+use super::{
+    arguments::Limit,
+    context::{Context, given},
+    create::{self, Create},
+    error::Error,
+    paging,
+    view::{Done, set::SetView},
+};
+
+/// What can be done with sync sets.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Keep an on-premise folder and its copy on the cloud the same from now on
+    Create(Create),
+    /// List the sync sets
+    List {
+        #[command(flatten)]
+        limit: Limit,
+    },
+    /// Show one sync set with its options
+    Show {
+        /// Sync set: uid or name
+        set: String,
+    },
+    /// End a sync set; both copies stay as they are
+    Unsync {
+        /// Sync set: uid or name
+        set: String,
+        /// Remove the cloud copies and what lies under them
+        #[arg(long)]
+        remove_cloud_copy: bool,
+    },
+    /// Decide about deletions that are held back because there were too many at once
+    #[command(subcommand)]
+    Hold(Hold),
+}
+
+/// What can be decided about held deletions.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Hold {
+    /// Delete as the options of the set say
+    Confirm {
+        /// Sync set: uid or name
+        set: String,
+    },
+    /// Restore what was deleted
+    Refuse {
+        /// Sync set: uid or name
+        set: String,
+    },
+}
+
+/// Does it.
+pub(crate) async fn run(context: &mut Context, verb: Verb) -> Result<(), Error> {
+    match verb {
+        Verb::Create(create) => create::run(context, create).await,
+        Verb::List { limit } => list(context, limit).await,
+        Verb::Show { set } => show(context, &set).await,
+        Verb::Unsync {
+            set,
+            remove_cloud_copy,
+        } => unsync(context, &set, remove_cloud_copy).await,
+        Verb::Hold(Hold::Confirm { set }) => resolve(context, &set, HoldDecision::Confirm).await,
+        Verb::Hold(Hold::Refuse { set }) => resolve(context, &set, HoldDecision::Refuse).await,
+    }
+}
+
+async fn list(context: &mut Context, limit: Limit) -> Result<(), Error> {
+    let (mut client, parent) = (context.client.sync_sets(), context.names.network());
+    let listed =
+        paging::collect::<_, SetView>(limit, String::new(), async |page_size, page_token| {
+            let parent = parent.clone();
+            let request = ListSyncSetsRequest {
+                parent,
+                page_size,
+                page_token,
+            };
+            let answer = client.list_sync_sets(request).await?.into_inner();
+            Ok((answer.sync_sets, answer.next_page_token))
+        })
+        .await?;
+    context.output.show(&listed)
+}
+
+async fn show(context: &mut Context, set: &str) -> Result<(), Error> {
+    let name = context.names.set(set)?;
+    let answer = context
+        .client
+        .sync_sets()
+        .get_sync_set(GetSyncSetRequest { name })
+        .await?;
+    let set = given(answer.into_inner().sync_set, "the sync set")?;
+    context.output.show(&SetView::from(set))
+}
+
+async fn unsync(context: &mut Context, set: &str, remove_cloud_copy: bool) -> Result<(), Error> {
+    let name = context.names.set(set)?;
+    let request = UnsyncSyncSetRequest {
+        name: name.clone(),
+        remove_cloud_copy,
+    };
+    context.client.sync_sets().unsync_sync_set(request).await?;
+    context
+        .output
+        .show(&Done::new(name, "The sync set is ended."))
+}
+
+async fn resolve(context: &mut Context, set: &str, decision: HoldDecision) -> Result<(), Error> {
+    let name = context.names.set(set)?;
+    let request = ResolveHoldRequest {
+        name: name.clone(),
+        decision: decision.into(),
+    };
+    let answer = context
+        .client
+        .sync_sets()
+        .resolve_hold(request)
+        .await?
+        .into_inner();
+    let what = match decision {
+        HoldDecision::Refuse => "Refused: what was deleted is restored.",
+        _ => "Confirmed: the deletions go on.",
+    };
+    context
+        .output
+        .show(&Done::new(name, what).with_count(answer.resolved))
+}

@@ -1,0 +1,103 @@
+//! The two agents.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use tandem_client::agent::runtime::{Link, Options, Progress};
+use tandem_client::client::Endpoint;
+use tandem_client::connectors::directory;
+use tandem_client::error::Error;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::home::Home;
+use super::setup::{Tokens, repository_name, wire_side};
+use crate::domain::projection::Side;
+
+/// Time that an agent gets for its first session.
+const CONNECT_WITHIN: Duration = Duration::from_secs(30);
+
+/// Both agents, running.
+#[derive(Debug)]
+pub(super) struct Sides {
+    agents: [Running; 2],
+}
+
+#[derive(Debug)]
+struct Running {
+    progress: watch::Receiver<Progress>,
+    task: JoinHandle<Result<(), Error>>,
+}
+
+impl Sides {
+    pub(super) async fn start(
+        home: &Home,
+        address: &str,
+        tokens: &Tokens,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<Self> {
+        let on_premise = start(home, address, &tokens.on_premise, Side::OnPremise, stop);
+        let cloud = start(home, address, &tokens.cloud, Side::Cloud, stop);
+        let (on_premise, cloud) = tokio::try_join!(on_premise, cloud)?;
+        Ok(Self {
+            agents: [on_premise, cloud],
+        })
+    }
+
+    /// Waits until both hold a session.
+    pub(super) async fn connected(&self) -> anyhow::Result<()> {
+        for agent in &self.agents {
+            let mut progress = agent.progress.clone();
+            let connected = progress.wait_for(|progress| progress.link == Link::Connected);
+            tokio::time::timeout(CONNECT_WITHIN, connected)
+                .await
+                .context("an agent found no way to the coordinator")?
+                .context("an agent ended early")?;
+        }
+        Ok(())
+    }
+
+    /// What both have done so far.
+    pub(super) fn progress(&self) -> [Progress; 2] {
+        [0, 1].map(|side: usize| self.agents[side].progress.borrow().clone())
+    }
+
+    /// Waits until either makes progress.
+    pub(super) async fn changed(&self) {
+        let [on_premise, cloud] = &self.agents;
+        let (mut on_premise, mut cloud) = (on_premise.progress.clone(), cloud.progress.clone());
+        on_premise.mark_unchanged();
+        cloud.mark_unchanged();
+        tokio::select! {
+            _ = on_premise.changed() => {}
+            _ = cloud.changed() => {}
+        }
+    }
+
+    /// Waits until both have ended; they were told to stop.
+    pub(super) async fn stop(self) {
+        for agent in self.agents {
+            agent.task.abort();
+            let _ = agent.task.await;
+        }
+    }
+}
+
+async fn start(
+    home: &Home,
+    address: &str,
+    token: &str,
+    side: Side,
+    stop: &CancellationToken,
+) -> anyhow::Result<Running> {
+    let client = Endpoint::new(address, token)?.connect_lazy();
+    let options = directory::Options::new(home.directory(side), home.state(side));
+    let who = Options::new(repository_name(side), wire_side(side));
+    let agent = directory::beside(options, client, who)
+        .await
+        .with_context(|| format!("cannot keep {}", home.directory(side).display()))?;
+    let progress = agent.progress();
+    let task = tokio::spawn(agent.run(stop.clone()));
+    Ok(Running { progress, task })
+}

@@ -1,0 +1,424 @@
+//! Taking in one large content, resumable at its committed offset.
+//!
+//! An [`UploadSession`] must be owned by a task that no client can cancel: a step that is given up half way leaves the
+//! upload as it was last committed, but only the session's slot keeps a second writer away from its file.
+
+use bytes::{Bytes, BytesMut};
+use uuid::Uuid;
+
+use super::upload_slots::UploadSlot;
+use super::{Content, Sender, verify};
+use crate::domain::ids::{BlobId, Digest};
+use crate::domain::limits::{
+    CONTENT_BYTES_MAX, CONTENT_IN_DATABASE_BYTES_MAX, UPLOAD_COMMIT_BYTES,
+    UPLOAD_MESSAGE_BYTES_MAX, UPLOADS_UNFINISHED_PER_REPOSITORY_MAX,
+};
+use crate::service::Error;
+use crate::storage::content_index::{self, NewContent, Place, Upload, UploadFile};
+
+/// What became of the wish to send a content.
+#[derive(Debug)]
+pub enum Begun {
+    /// The repository has it already; nothing need be sent.
+    Complete {
+        /// Its size.
+        size: i64,
+    },
+    /// Send it.
+    Session(UploadSession),
+}
+
+/// How far an upload is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// Bytes that need not be sent again.
+    pub committed: i64,
+    /// Whether the content is whole.
+    pub complete: bool,
+}
+
+/// An upload that runs.
+#[derive(Debug)]
+pub struct UploadSession {
+    content: Content,
+    sender: Sender,
+    digest: Digest,
+    size: i64,
+    sink: Sink,
+    _slot: UploadSlot,
+}
+
+/// Where the bytes of an upload gather.
+#[derive(Debug)]
+enum Sink {
+    /// Small content: not worth a file, begun anew after a break.
+    Memory(BytesMut),
+    /// Large content.
+    File(Box<FileSink>),
+}
+
+#[derive(Debug)]
+struct FileSink {
+    id: BlobId,
+    file: UploadFile,
+    committed: i64,
+}
+
+impl FileSink {
+    fn length(&self) -> i64 {
+        i64::try_from(self.file.length()).unwrap_or(i64::MAX)
+    }
+}
+
+impl Content {
+    /// Tells how much of an upload is committed.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn query_write(&self, sender: Sender, digest: Digest) -> Result<Progress, Error> {
+        if let Some(size) = self.size_there(sender, digest).await? {
+            return Ok(Progress {
+                committed: size,
+                complete: true,
+            });
+        }
+        let reader = self.store().reader();
+        let upload = content_index::upload_of(reader, sender.repository, digest).await?;
+        Ok(Progress {
+            committed: upload.map_or(0, |upload| upload.committed),
+            complete: false,
+        })
+    }
+
+    /// The size of content that the repository has, and that stays for the grace period.
+    async fn size_there(&self, sender: Sender, digest: Digest) -> Result<Option<i64>, Error> {
+        let missing = self.find_missing(sender, vec![digest]).await?;
+        if !missing.is_empty() {
+            return Ok(None);
+        }
+        let reader = self.store().reader();
+        let sizes = content_index::present_sizes_in(reader, sender.repository, &[digest]).await?;
+        Ok(sizes.get(&digest).copied())
+    }
+
+    /// Begins an upload, or goes on with one.
+    ///
+    /// # Errors
+    /// [`Error::WrongState`] when `offset` is not the committed one, [`Error::RateLimited`] when too many run
+    /// or lie half done, [`Error::InvalidField`] for a size that no content may have.
+    pub async fn begin_upload(
+        &self,
+        sender: Sender,
+        digest: Digest,
+        size: i64,
+        offset: i64,
+    ) -> Result<Begun, Error> {
+        check_claim(size, offset)?;
+        let slot = self.slots.take(sender.repository, digest)?;
+        match self.size_there(sender, digest).await? {
+            Some(there) if there == size => return Ok(Begun::Complete { size }),
+            Some(_) => return Err(Error::DigestMismatch { digest }),
+            None => {}
+        }
+        let is_small =
+            usize::try_from(size).is_ok_and(|size| size <= CONTENT_IN_DATABASE_BYTES_MAX);
+        let sink = if is_small {
+            expect_offset(0, offset)?;
+            Sink::Memory(BytesMut::new())
+        } else {
+            Sink::File(Box::new(
+                self.file_sink(sender, digest, size, offset).await?,
+            ))
+        };
+        Ok(Begun::Session(UploadSession {
+            content: self.clone(),
+            sender,
+            digest,
+            size,
+            sink,
+            _slot: slot,
+        }))
+    }
+
+    async fn file_sink(
+        &self,
+        sender: Sender,
+        digest: Digest,
+        size: i64,
+        offset: i64,
+    ) -> Result<FileSink, Error> {
+        let reader = self.store().reader();
+        match content_index::upload_of(reader, sender.repository, digest).await? {
+            Some(upload) if upload.size == size => self.resume(&upload, offset).await,
+            Some(other) => {
+                // One of the two claims is wrong; the newer one counts.
+                self.forget_upload(other.id).await?;
+                self.start(sender, digest, size, offset).await
+            }
+            None => self.start(sender, digest, size, offset).await,
+        }
+    }
+
+    async fn resume(&self, upload: &Upload, offset: i64) -> Result<FileSink, Error> {
+        let committed = u64::try_from(upload.committed).unwrap_or(0);
+        let opened = self.objects.open_upload(upload.id, committed).await?;
+        let (file, committed) = match opened {
+            Some(file) => (file, upload.committed),
+            None => (self.restart(upload).await?, 0),
+        };
+        expect_offset(committed, offset)?;
+        Ok(FileSink {
+            id: upload.id,
+            file,
+            committed,
+        })
+    }
+
+    /// The committed bytes are gone, such as after a restored backup: begins anew.
+    async fn restart(&self, upload: &Upload) -> Result<UploadFile, Error> {
+        tracing::warn!(id = %upload.id, "committed bytes of an upload are gone; it begins anew");
+        self.note_committed(upload.id, 0).await?;
+        self.new_file(upload.id).await
+    }
+
+    async fn new_file(&self, id: BlobId) -> Result<UploadFile, Error> {
+        // A file is never shorter than nothing.
+        let opened = self.objects.open_upload(id, 0).await?;
+        opened.ok_or(Error::Draining)
+    }
+
+    async fn start(
+        &self,
+        sender: Sender,
+        digest: Digest,
+        size: i64,
+        offset: i64,
+    ) -> Result<FileSink, Error> {
+        expect_offset(0, offset)?;
+        let upload = &Upload {
+            id: BlobId(Uuid::now_v7()),
+            repository: sender.repository,
+            digest,
+            size,
+            committed: 0,
+            updated_at: self.now(),
+        };
+        // The row comes before the file, so that no file is ever without one while it is wanted.
+        self.store()
+            .write(|tx| async move {
+                let unfinished = content_index::unfinished_uploads(&*tx, upload.repository).await?;
+                if unfinished >= UPLOADS_UNFINISHED_PER_REPOSITORY_MAX {
+                    return Err(Error::RateLimited {
+                        limit: "unfinished uploads of one repository",
+                    });
+                }
+                Ok(content_index::insert_upload_in(&*tx, upload).await?)
+            })
+            .await?;
+        Ok(FileSink {
+            id: upload.id,
+            file: self.new_file(upload.id).await?,
+            committed: 0,
+        })
+    }
+
+    async fn note_committed(&self, id: BlobId, committed: i64) -> Result<(), Error> {
+        let now = self.now();
+        self.store()
+            .write(|tx| async move {
+                let noted = content_index::advance_upload_in(&*tx, id, committed, now).await;
+                noted.map_err(Error::from)
+            })
+            .await
+    }
+
+    /// Gives an upload up: first its row, then its file.
+    pub(super) async fn forget_upload(&self, id: BlobId) -> Result<(), Error> {
+        self.store()
+            .write(|tx| async move {
+                let deleted = content_index::delete_upload_in(&*tx, id).await;
+                deleted.map_err(Error::from)
+            })
+            .await?;
+        self.drop_objects(&[id]).await;
+        Ok(())
+    }
+}
+
+impl UploadSession {
+    /// Where the next bytes begin.
+    #[must_use]
+    pub fn offset(&self) -> i64 {
+        match &self.sink {
+            Sink::Memory(bytes) => i64::try_from(bytes.len()).unwrap_or(i64::MAX),
+            Sink::File(sink) => sink.length(),
+        }
+    }
+
+    /// Takes the next bytes.
+    ///
+    /// # Errors
+    /// [`Error::ProtocolViolation`] for a gap, [`Error::InvalidField`] for too many bytes in one message,
+    /// [`Error::DigestMismatch`] for more bytes than the content has. The upload stays as far as it is committed.
+    pub async fn append(mut self, offset: i64, data: Bytes) -> Result<Self, Error> {
+        if let Err(error) = self.check_next(offset, &data) {
+            self.pause().await?;
+            return Err(error);
+        }
+        self.sink = match self.sink {
+            Sink::Memory(mut bytes) => {
+                bytes.extend_from_slice(&data);
+                Sink::Memory(bytes)
+            }
+            Sink::File(mut sink) => {
+                sink.file = sink.file.append(data).await?;
+                let open = sink.length() - sink.committed;
+                let sink = if open >= UPLOAD_COMMIT_BYTES {
+                    self.content.commit(sink).await?
+                } else {
+                    sink
+                };
+                Sink::File(sink)
+            }
+        };
+        Ok(self)
+    }
+
+    fn check_next(&self, offset: i64, data: &Bytes) -> Result<(), Error> {
+        let expected = self.offset();
+        if offset != expected {
+            return Err(Error::protocol(format!(
+                "offset: the next message begins at {expected}, not at {offset}; send without gaps"
+            )));
+        }
+        if data.len() > UPLOAD_MESSAGE_BYTES_MAX {
+            return Err(Error::invalid(
+                "data",
+                format!("at most {UPLOAD_MESSAGE_BYTES_MAX} bytes; send smaller pieces"),
+            ));
+        }
+        let end = i64::try_from(data.len())
+            .ok()
+            .and_then(|length| expected.checked_add(length));
+        if end.is_none_or(|end| end > self.size) {
+            return Err(Error::DigestMismatch {
+                digest: self.digest,
+            });
+        }
+        Ok(())
+    }
+
+    /// Ends the upload for now: what came is committed, so that the sender can go on from there.
+    ///
+    /// # Errors
+    /// When the file or the database fails; the upload stays as far as it was committed before.
+    pub async fn pause(self) -> Result<(), Error> {
+        if let Sink::File(sink) = self.sink
+            && sink.length() > sink.committed
+        {
+            self.content.commit(sink).await?;
+        }
+        Ok(())
+    }
+
+    /// Ends the upload: verifies all of it and makes it readable, durably. Answers its size.
+    ///
+    /// # Errors
+    /// [`Error::ProtocolViolation`] when bytes are still to come (the upload stays), [`Error::DigestMismatch`] when
+    /// they are not what was claimed (the upload is gone).
+    pub async fn finish(self) -> Result<i64, Error> {
+        let (offset, size) = (self.offset(), self.size);
+        if offset < size {
+            self.pause().await?;
+            return Err(Error::protocol(format!(
+                "the upload ended at {offset} of {size} bytes; go on from there"
+            )));
+        }
+        let (content, sender, digest) = (self.content, self.sender, self.digest);
+        match self.sink {
+            Sink::Memory(bytes) => {
+                verify(digest, size, &bytes)?;
+                let place = Place::Database(bytes.freeze());
+                let new = NewContent {
+                    digest,
+                    size,
+                    place,
+                };
+                content.keep(sender, &[new]).await?;
+            }
+            Sink::File(sink) => content.publish(sender, digest, size, *sink).await?,
+        }
+        Ok(size)
+    }
+}
+
+impl Content {
+    async fn commit(&self, mut sink: Box<FileSink>) -> Result<Box<FileSink>, Error> {
+        sink.file = sink.file.sync().await?;
+        sink.committed = sink.length();
+        self.note_committed(sink.id, sink.committed).await?;
+        Ok(sink)
+    }
+
+    /// Verifies the whole file, makes it durable at its place, and then says so in one transaction.
+    async fn publish(
+        &self,
+        sender: Sender,
+        digest: Digest,
+        size: i64,
+        sink: FileSink,
+    ) -> Result<(), Error> {
+        let id = sink.id;
+        if sink.file.digest() != digest {
+            drop(sink);
+            self.forget_upload(id).await?;
+            return Err(Error::DigestMismatch { digest });
+        }
+        drop(sink.file.sync().await?);
+        self.objects.publish(id).await?;
+        let place = Place::Object(id);
+        let new = &[NewContent {
+            digest,
+            size,
+            place,
+        }];
+        let (now, network, repository) = (self.now(), sender.network, sender.repository);
+        let unused = self
+            .store()
+            .write(|tx| async move {
+                let unused = content_index::put_in(&*tx, network, repository, new, now).await?;
+                content_index::delete_upload_in(&*tx, id).await?;
+                Ok::<_, Error>(unused)
+            })
+            .await?;
+        self.drop_objects(&unused).await;
+        Ok(())
+    }
+}
+
+fn check_claim(size: i64, offset: i64) -> Result<(), Error> {
+    let (field, rule) = if !(0..=CONTENT_BYTES_MAX).contains(&size) {
+        (
+            "content.size",
+            format!("0 to {CONTENT_BYTES_MAX} bytes; larger content cannot be synced"),
+        )
+    } else if !(0..=size).contains(&offset) {
+        (
+            "offset",
+            format!("0 to the size, {size}; ask QueryWrite for the committed offset"),
+        )
+    } else {
+        return Ok(());
+    };
+    Err(Error::invalid(field, rule))
+}
+
+fn expect_offset(committed: i64, offset: i64) -> Result<(), Error> {
+    if offset == committed {
+        Ok(())
+    } else {
+        Err(Error::WrongState {
+            state: "UPLOAD_COMMITTED_TO_ANOTHER_OFFSET",
+        })
+    }
+}

@@ -1,0 +1,71 @@
+//! What people ask for, on its way to the writer.
+
+use super::{Change, Done, Ingest};
+use crate::domain::engine::Request;
+use crate::domain::ids::{NetworkId, RepositoryId, SyncSetId};
+use crate::service::Error;
+use crate::storage::sync::walks::SetJobKind;
+
+impl Ingest {
+    /// Does what a person asked for; committed when it returns.
+    ///
+    /// # Errors
+    /// [`Error::StoreUnavailable`].
+    pub async fn request(&self, network: NetworkId, request: Request) -> Result<(), Error> {
+        self.submit(network, Change::Request(request))
+            .await
+            .map(|_| ())
+    }
+
+    /// Makes a set, or finds the one that the same request made before (R-SET-3, R-SET-5).
+    ///
+    /// # Errors
+    /// [`Error::AlreadySynced`] when the node is in a set.
+    pub async fn create_set(
+        &self,
+        network: NetworkId,
+        request_id: Option<Vec<u8>>,
+        create: Request,
+    ) -> Result<SyncSetId, Error> {
+        match self
+            .submit(network, Change::CreateSet(request_id, create))
+            .await?
+        {
+            Done::Set(set) => Ok(set),
+            Done::Accepted(_) | Done::Plain => Err(Error::Internal {
+                detail: "creating a set named none".to_owned(),
+            }),
+        }
+    }
+
+    /// Begins work on all members of a set; it is durable and goes on by itself.
+    ///
+    /// # Errors
+    /// [`Error::StoreUnavailable`].
+    pub async fn set_job(
+        &self,
+        network: NetworkId,
+        set: SyncSetId,
+        kind: SetJobKind,
+        actor: &str,
+    ) -> Result<(), Error> {
+        self.submit(network, Change::SetJob(set, kind, actor.to_owned()))
+            .await
+            .map(|_| ())
+    }
+
+    /// Asks a repository's agent to list every watched folder again (R-AGT-5).
+    ///
+    /// # Errors
+    /// [`Error::StoreUnavailable`].
+    pub async fn ask_scan(
+        &self,
+        network: NetworkId,
+        repository: RepositoryId,
+        read_content: bool,
+    ) -> Result<(), Error> {
+        self.submit(network, Change::Scan(repository, read_content))
+            .await
+            .map(|_| ())
+    }
+}

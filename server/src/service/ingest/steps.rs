@@ -1,0 +1,114 @@
+//! What has many rows is done in small steps between the groups (ARCHITECTURE, invariant 12).
+
+use super::Writer;
+use super::work::work;
+use crate::domain::engine::{Input, Request, WalkProgress};
+use crate::domain::ids::MemberId;
+use crate::domain::limits::WALK_STEP_NODES_MAX;
+use crate::service::Error;
+use crate::storage::Tx;
+use crate::storage::sync::save::{Wake, save};
+use crate::storage::sync::walks::{self, SetJob, SetJobKind, WalkRow};
+use crate::storage::sync::{journal, scans, sets};
+
+impl Writer {
+    /// Does one step of whatever is left; says whether more is.
+    pub(super) async fn step(&self) -> bool {
+        let now = self.parts.clock.now();
+        let done = self
+            .parts
+            .store
+            .write(|tx| async move { self.step_in(&tx, now).await })
+            .await;
+        match done {
+            Ok(Some(wake)) => {
+                self.parts.wakeup.ring(self.network, &wake);
+                true
+            }
+            Ok(None) => false,
+            Err(error) => {
+                let error: Error = error;
+                tracing::error!(network = self.network.0, %error, "a step failed");
+                // Tried again after the next change, not at once.
+                false
+            }
+        }
+    }
+
+    async fn step_in(&self, tx: &Tx, now: i64) -> Result<Option<Wake>, Error> {
+        journal::lock_in(&**tx, self.network).await?;
+        if let Some(walk) = walks::next_walk_in(&**tx, self.network).await? {
+            return self.walk_in(tx, walk, now).await.map(Some);
+        }
+        if let Some((repository, nodes)) =
+            scans::lost_in(&**tx, self.network, WALK_STEP_NODES_MAX).await?
+        {
+            let input = Input::MissingInGeneration(repository, nodes.clone());
+            let wake = self.run_step(tx, &[input], now).await?;
+            scans::forget_lost_in(&**tx, repository, &nodes).await?;
+            return Ok(Some(wake));
+        }
+        match walks::next_set_job_in(&**tx, self.network).await? {
+            Some(job) => self.set_job_in(tx, job, now).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    async fn run_step(&self, tx: &Tx, inputs: &[Input], now: i64) -> Result<Wake, Error> {
+        let worked = work(&**tx, self.network, inputs, now).await?;
+        Ok(save(&**tx, self.network, &worked.loaded, &worked.effects, now).await?)
+    }
+
+    async fn walk_in(&self, tx: &Tx, row: WalkRow, now: i64) -> Result<Wake, Error> {
+        let (repository, folder) = (row.walk.repository, &row.walk.folder);
+        let max = WALK_STEP_NODES_MAX;
+        let nodes = walks::members_below_in(&**tx, repository, folder, max + 1).await?;
+        let progress = if nodes.len() > max {
+            WalkProgress::More
+        } else {
+            WalkProgress::Done
+        };
+        let nodes = nodes.into_iter().take(max).collect();
+        let wake = self
+            .run_step(tx, &[Input::Walk(row.walk, nodes, progress)], now)
+            .await?;
+        if progress == WalkProgress::Done {
+            walks::finish_walk_in(&**tx, row.id).await?;
+        }
+        Ok(wake)
+    }
+
+    async fn set_job_in(&self, tx: &Tx, job: SetJob, now: i64) -> Result<Wake, Error> {
+        let max = WALK_STEP_NODES_MAX;
+        let members = walks::members_of_set_in(&**tx, job.set, &job.after, max).await?;
+        let Some(last) = members.last().copied() else {
+            return self.finish_set_job(tx, &job, now).await;
+        };
+        let request = |member: MemberId| {
+            Input::Request(match job.kind {
+                SetJobKind::End => Request::EndMember(member),
+                SetJobKind::RefuseHold => Request::RefuseRemoval(member),
+            })
+        };
+        let inputs: Vec<Input> = members.into_iter().map(request).collect();
+        let wake = self.run_step(tx, &inputs, now).await?;
+        walks::advance_set_job_in(&**tx, job.set, Some(last)).await?;
+        Ok(wake)
+    }
+
+    async fn finish_set_job(&self, tx: &Tx, job: &SetJob, now: i64) -> Result<Wake, Error> {
+        walks::advance_set_job_in(&**tx, job.set, None).await?;
+        let mut wake = match job.kind {
+            SetJobKind::RefuseHold => {
+                let request = Request::RefusedHold(job.set, job.actor.clone());
+                self.run_step(tx, &[Input::Request(request)], now).await?
+            }
+            SetJobKind::End => {
+                sets::remove_if_empty_in(&**tx, job.set).await?;
+                Wake::default()
+            }
+        };
+        wake.any = true;
+        Ok(wake)
+    }
+}

@@ -1,0 +1,98 @@
+//! Runs the engine on rows, loading what it asks for until it asks for no more.
+
+use std::collections::BTreeSet;
+
+use sea_orm::ConnectionTrait;
+use uuid::Uuid;
+
+use crate::domain::engine::{self, Context, Effects, Input};
+use crate::domain::ids::{NetworkId, RepositoryId};
+use crate::domain::limits::ENGINE_ROUNDS_MAX;
+use crate::domain::report::Seen;
+use crate::domain::report::{Item, Observation};
+use crate::domain::view::{Loaded, Need};
+use crate::service::Error;
+use crate::storage::sync::{load, scans};
+
+/// The rows that are loaded so far, and what the engine made of them.
+pub(super) struct Worked {
+    pub(super) loaded: Loaded,
+    pub(super) effects: Effects,
+}
+
+/// Runs inputs; the effects are not written yet.
+///
+/// # Errors
+/// Whatever the database answers; an engine that never has enough is a fault of ours.
+pub(super) async fn work<C: ConnectionTrait>(
+    tx: &C,
+    network: NetworkId,
+    inputs: &[Input],
+    now: i64,
+) -> Result<Worked, Error> {
+    let mut loaded = load::repositories(tx, network).await?;
+    let rescanning = scans::rescanning_in(tx, network)
+        .await?
+        .into_iter()
+        .collect();
+    let context = Context { now, rescanning };
+    load::load(tx, &mut loaded, foreseen(inputs)).await?;
+    for _ in 0..ENGINE_ROUNDS_MAX {
+        let effects = engine::run(&loaded, &context, inputs, &mut Uuid::now_v7);
+        if effects.changes.needs.is_empty() {
+            return Ok(Worked { loaded, effects });
+        }
+        load::load(tx, &mut loaded, effects.changes.needs).await?;
+    }
+    Err(Error::Internal {
+        detail: "a decision needed too many rows".to_owned(),
+    })
+}
+
+/// What batches ask for in any case: the nodes they name, and the folders of those.
+fn foreseen(inputs: &[Input]) -> BTreeSet<Need> {
+    let mut needs = BTreeSet::new();
+    for input in inputs {
+        match input {
+            Input::Batch(repository, items) => {
+                items
+                    .iter()
+                    .for_each(|item| foresee(&mut needs, *repository, item));
+            }
+            Input::Walk(walk, nodes, _) => {
+                needs.extend(
+                    nodes
+                        .iter()
+                        .map(|node| Need::Copy((walk.repository, node.clone()))),
+                );
+                needs.insert(Need::Set(walk.set));
+            }
+            Input::MissingInGeneration(repository, nodes) => {
+                needs.extend(
+                    nodes
+                        .iter()
+                        .map(|node| Need::Copy((*repository, node.clone()))),
+                );
+            }
+            Input::Request(_) => {}
+        }
+    }
+    needs
+}
+
+fn foresee(needs: &mut BTreeSet<Need>, repository: RepositoryId, item: &Item) {
+    let mut node = |observation: &Observation| {
+        needs.insert(Need::Copy((repository, observation.node.clone())));
+        if let Seen::Present(presence) = &observation.seen {
+            needs.insert(Need::Copy((repository, presence.parent.clone())));
+            needs.extend(presence.mark.map(Need::Member));
+        }
+    };
+    item.observations().for_each(&mut node);
+    match item {
+        Item::Outcome { member, .. } | Item::CauseChanged(member) => {
+            needs.insert(Need::Member(*member));
+        }
+        Item::Observed(_) | Item::ScanPage(_) | Item::ScanEnd(..) => {}
+    }
+}

@@ -1,0 +1,7 @@
+//! What people may see and steer, on a real database with agents that follow a script.
+
+mod conflicts;
+mod creating;
+mod journal;
+mod members;
+mod sets;

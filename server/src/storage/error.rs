@@ -1,0 +1,121 @@
+//! What can go wrong with the database.
+
+use std::io;
+use std::path::PathBuf;
+
+use sea_orm::{DbErr, RuntimeErr, SqlErr};
+
+use super::tx::Busy;
+
+/// A failure of the database, with the facts of it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Another process has the database.
+    #[error("another coordinator serves {}; stop it, or choose another data directory", path.display())]
+    InUse {
+        /// The database file.
+        path: PathBuf,
+    },
+    /// A file beside the database cannot be reached.
+    #[error("cannot use {}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// Migrations are missing.
+    #[error(
+        "the database is older than this program ({} migrations missing, first {}); run `tandemd migrate` or `tandemd serve --migrate`",
+        pending.len(),
+        pending.first().map_or("none", String::as_str)
+    )]
+    SchemaOlder {
+        /// Their names.
+        pending: Vec<String>,
+    },
+    /// A newer program wrote the database.
+    #[error(
+        "the database was written by a newer program (migration {} is unknown here); use that program",
+        unknown.first().map_or("none", String::as_str)
+    )]
+    SchemaNewer {
+        /// The migrations that this program does not know.
+        unknown: Vec<String>,
+    },
+    /// A value that must be unique exists already.
+    #[error("a row with this key exists already")]
+    AlreadyExists,
+    /// Other writers were in the way, more often than is tried again.
+    #[error("the database is busy")]
+    Busy,
+    /// A closure kept its transaction, so that it could not be committed.
+    #[error("a transaction was kept beyond its closure")]
+    TransactionKept,
+    /// A row holds what no version of this program writes.
+    #[error("{table}.{column} holds a value that is not known: {value}")]
+    UnknownValue {
+        /// The table.
+        table: &'static str,
+        /// The column.
+        column: &'static str,
+        /// The value.
+        value: String,
+    },
+    /// A row cannot be read as what it should be.
+    #[error("{what} cannot be read; restore the database from a backup")]
+    Corrupt {
+        /// What it should be.
+        what: &'static str,
+    },
+    /// The database is away: full, unreadable, or all its connections are taken.
+    #[error("the database cannot be used now")]
+    Unavailable(#[source] DbErr),
+    /// Anything else that the database answers: a fault of this program.
+    #[error("the database refused a statement")]
+    Statement(#[source] DbErr),
+}
+
+impl From<DbErr> for Error {
+    fn from(error: DbErr) -> Self {
+        if let Some(SqlErr::UniqueConstraintViolation(_)) = error.sql_err() {
+            return Self::AlreadyExists;
+        }
+        if matches!(error, DbErr::ConnectionAcquire(_) | DbErr::Conn(_)) {
+            return Self::Unavailable(error);
+        }
+        match sqlite_code(&error) {
+            // BUSY and BUSY_SNAPSHOT.
+            Some(5 | 517) => Self::Busy,
+            // LOCKED, READONLY, IOERR, CORRUPT, FULL, CANTOPEN: the primary code is the low byte.
+            Some(code) if matches!(code & 0xff, 5 | 6 | 8 | 10 | 11 | 13 | 14) => {
+                Self::Unavailable(error)
+            }
+            _ => Self::Statement(error),
+        }
+    }
+}
+
+fn sqlite_code(error: &DbErr) -> Option<u32> {
+    let (DbErr::Exec(RuntimeErr::SqlxError(cause)) | DbErr::Query(RuntimeErr::SqlxError(cause))) =
+        error
+    else {
+        return None;
+    };
+    cause.as_database_error()?.code()?.parse().ok()
+}
+
+impl Busy for Error {
+    fn is_busy(&self) -> bool {
+        matches!(self, Self::Busy)
+    }
+}
+
+impl Error {
+    /// True when waiting may help; false when it is a fault of this program or of its setup.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Busy | Self::Unavailable(_))
+    }
+}

@@ -1,0 +1,86 @@
+//! How the connections are made, and with which pragmas.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use sea_orm::{ConnectOptions, Database, DatabaseConnection};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+
+use super::Error;
+use crate::domain::limits::{STORE_BUSY_SECONDS_MAX, STORE_CACHE_KIB};
+
+/// Where the database is and how many may read it at once.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The database file.
+    pub path: PathBuf,
+    /// Connections that read; at least one.
+    pub readers: u32,
+}
+
+impl Options {
+    /// A database file, read by as many connections as there are cores.
+    #[must_use]
+    pub fn new(path: PathBuf) -> Self {
+        let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+        Self {
+            path,
+            readers: u32::try_from(cores).unwrap_or(2).clamp(2, 16),
+        }
+    }
+}
+
+/// Makes the file if it is missing; must be opened first, because it sets the journal mode.
+pub(crate) async fn writer(options: &Options) -> Result<DatabaseConnection, Error> {
+    connect(options, 1, false).await
+}
+
+/// Refuses every write.
+pub(crate) async fn readers(options: &Options) -> Result<DatabaseConnection, Error> {
+    connect(options, options.readers.max(1), true).await
+}
+
+/// A connection of its own for checkpoints (ARCHITECTURE, invariant 13).
+pub(crate) async fn checkpointer(options: &Options) -> Result<DatabaseConnection, Error> {
+    connect(options, 1, false).await
+}
+
+async fn connect(
+    options: &Options,
+    connections: u32,
+    read_only: bool,
+) -> Result<DatabaseConnection, Error> {
+    let path = options.path.clone();
+    // The address only chooses the driver; the path is set below, so that no character of it needs escaping.
+    let mut connect = ConnectOptions::new("sqlite::memory:");
+    connect
+        .max_connections(connections)
+        .min_connections(1)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .test_before_acquire(false)
+        .acquire_timeout(Duration::from_secs(STORE_BUSY_SECONDS_MAX))
+        .sqlx_logging(false)
+        .map_sqlx_sqlite_opts(move |_| pragmas(&path, read_only));
+    Ok(Database::connect(connect).await?)
+}
+
+fn pragmas(path: &std::path::Path, read_only: bool) -> SqliteConnectOptions {
+    use sqlx::ConnectOptions;
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(!read_only)
+        .read_only(read_only)
+        .foreign_keys(true)
+        .busy_timeout(Duration::from_secs(STORE_BUSY_SECONDS_MAX))
+        .synchronous(SqliteSynchronous::Full)
+        .pragma("wal_autocheckpoint", "0")
+        .pragma("cache_size", format!("-{STORE_CACHE_KIB}"))
+        .pragma("temp_store", "MEMORY")
+        .disable_statement_logging();
+    if read_only {
+        options
+    } else {
+        options.journal_mode(SqliteJournalMode::Wal)
+    }
+}

@@ -1,0 +1,52 @@
+//! Raw statements for hot paths: fixed texts, so that each is prepared once per connection.
+
+use sea_orm::{ConnectionTrait, QueryResult, Statement, Value};
+
+use super::Error;
+
+/// Runs a statement; returns the number of rows it changed.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn execute<C: ConnectionTrait>(
+    connection: &C,
+    text: &str,
+    values: impl IntoIterator<Item = Value>,
+) -> Result<u64, Error> {
+    let statement = statement(connection, text, values);
+    Ok(connection.execute_raw(statement).await?.rows_affected())
+}
+
+/// Runs a query; returns every row.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn all<C: ConnectionTrait>(
+    connection: &C,
+    text: &str,
+    values: impl IntoIterator<Item = Value>,
+) -> Result<Vec<QueryResult>, Error> {
+    let statement = statement(connection, text, values);
+    Ok(connection.query_all_raw(statement).await?)
+}
+
+/// Runs a query; returns the first row, if there is one.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn one<C: ConnectionTrait>(
+    connection: &C,
+    text: &str,
+    values: impl IntoIterator<Item = Value>,
+) -> Result<Option<QueryResult>, Error> {
+    let statement = statement(connection, text, values);
+    Ok(connection.query_one_raw(statement).await?)
+}
+
+fn statement<C: ConnectionTrait>(
+    connection: &C,
+    text: &str,
+    values: impl IntoIterator<Item = Value>,
+) -> Statement {
+    Statement::from_sql_and_values(connection.get_database_backend(), text, values)
+}

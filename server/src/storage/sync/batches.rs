@@ -1,0 +1,89 @@
+//! Batches of a repository: the last number, and the answers that repeats are given (R-AGT-3).
+
+use sea_orm::ConnectionTrait;
+
+use super::super::{Error, sql};
+use crate::domain::ids::{BatchId, RepositoryId};
+use crate::domain::limits::BATCH_ANSWERS_KEPT;
+
+/// How far a repository's batches are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sequence {
+    /// The epoch of its session.
+    pub epoch: i64,
+    /// The last batch accepted.
+    pub number: i64,
+}
+
+/// Reads how far a repository is, inside the transaction that decides about its next batch.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn sequence_in<C: ConnectionTrait>(
+    tx: &C,
+    repository: RepositoryId,
+) -> Result<Sequence, Error> {
+    let text = "SELECT epoch, batch_number FROM repository WHERE id = ?";
+    let row = sql::one(tx, text, [repository.0.into()]).await?;
+    let row = row.ok_or(Error::Corrupt {
+        what: "the row of a repository",
+    })?;
+    Ok(Sequence {
+        epoch: row.try_get_by_index(0)?,
+        number: row.try_get_by_index(1)?,
+    })
+}
+
+/// The stored answer to an earlier batch, with its id.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn answer_in<C: ConnectionTrait>(
+    tx: &C,
+    repository: RepositoryId,
+    number: i64,
+) -> Result<Option<(BatchId, Vec<u8>)>, Error> {
+    let text = "SELECT batch_id, answer FROM batch_result WHERE repository = ? AND number = ?";
+    let Some(row) = sql::one(tx, text, [repository.0.into(), number.into()]).await? else {
+        return Ok(None);
+    };
+    let id: Vec<u8> = row.try_get_by_index(0)?;
+    let id = BatchId::from_bytes(&id).ok_or(Error::Corrupt {
+        what: "the id of a batch",
+    })?;
+    Ok(Some((id, row.try_get_by_index(1)?)))
+}
+
+/// Notes a batch as the last accepted one, with its answer.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn accept_in<C: ConnectionTrait>(
+    tx: &C,
+    repository: RepositoryId,
+    (number, id): (i64, BatchId),
+    cursor: &[u8],
+    answer: Vec<u8>,
+) -> Result<(), Error> {
+    let insert = "INSERT INTO batch_result (repository, number, batch_id, answer) VALUES (?,?,?,?)";
+    let id = id.to_bytes();
+    let values = [
+        repository.0.into(),
+        number.into(),
+        id.clone().into(),
+        answer.into(),
+    ];
+    sql::execute(tx, insert, values).await?;
+    let prune = "DELETE FROM batch_result WHERE repository = ? AND number <= ?";
+    let oldest = number - BATCH_ANSWERS_KEPT;
+    sql::execute(tx, prune, [repository.0.into(), oldest.into()]).await?;
+    let update = "UPDATE repository SET batch_number = ?, batch_id = ?, cursor = ? WHERE id = ?";
+    let values = [
+        number.into(),
+        id.into(),
+        cursor.to_vec().into(),
+        repository.0.into(),
+    ];
+    sql::execute(tx, update, values).await?;
+    Ok(())
+}

@@ -1,0 +1,21 @@
+//! Sync sets, members, copies and what follows from them.
+//!
+//! The engine of [`domain`](crate::domain::engine) works on rows; this room loads those that it asks for
+//! ([`load`]), and writes those that it changed ([`save`]), in a constant number of statements for a whole group.
+
+pub mod batches;
+pub mod codec;
+pub mod conflicts;
+pub mod deliveries;
+pub mod due;
+pub mod greetings;
+pub mod journal;
+pub mod load;
+pub mod members;
+mod read;
+pub mod rows;
+pub mod save;
+pub mod scans;
+pub mod sets;
+pub mod versions;
+pub mod walks;

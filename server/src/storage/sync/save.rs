@@ -1,0 +1,335 @@
+//! Writes what a run of the engine changed, in the transaction of its group.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sea_orm::{ConnectionTrait, Value};
+
+use super::super::{Error, sql};
+use super::rows::{Insert, json};
+use super::{codec, conflicts, journal, load, read, versions};
+use crate::domain::copy::Copy;
+use crate::domain::engine::{Effects, Walk};
+use crate::domain::failure::Failure;
+use crate::domain::ids::{Digest, MemberId, NetworkId, RepositoryId, SyncSetId};
+use crate::domain::member::{Member, MemberState};
+use crate::domain::projection::{NodeKind, Side};
+use crate::domain::sync_set::SyncSet;
+use crate::domain::view::Loaded;
+use crate::storage::content_index;
+
+const COPIES: Insert = Insert {
+    head: "INSERT OR REPLACE INTO copy (repository, node, member, state, parent, name_key, \
+           revision, digest, locked, actor, projection) VALUES",
+    columns: 11,
+    tail: "",
+};
+const MEMBERS: Insert = Insert {
+    head: "INSERT OR REPLACE INTO member (id, set_id, kind, direct, state, reason, \
+           on_premise_node, cloud_node, version, body) VALUES",
+    columns: 10,
+    tail: "",
+};
+const DUE: Insert = Insert {
+    head: "INSERT OR REPLACE INTO due (repository, member, since, set_id, lane, not_before) VALUES",
+    columns: 6,
+    tail: "",
+};
+const BLOCKED: Insert = Insert {
+    head: "INSERT OR REPLACE INTO blocked (repository, obstacle, member) VALUES",
+    columns: 3,
+    tail: "",
+};
+const SETS: Insert = Insert {
+    head: "INSERT OR REPLACE INTO sync_set VALUES",
+    columns: 22,
+    tail: "",
+};
+const WALKS: Insert = Insert {
+    head: "INSERT INTO walk (network, repository, folder, set_id, absence, choice) VALUES",
+    columns: 6,
+    tail: "",
+};
+const DELETE_COPIES: &str = "DELETE FROM copy WHERE (repository, node) IN \
+                             (SELECT value->>0, value->>1 FROM json_each(?))";
+const DELETE_MEMBERS: &str =
+    "DELETE FROM member WHERE id IN (SELECT unhex(value) FROM json_each(?))";
+const DELETE_DUE: &str = "DELETE FROM due WHERE (repository, member) IN \
+                          (SELECT value->>0, unhex(value->>1) FROM json_each(?))";
+const DELETE_BLOCKED: &str = "DELETE FROM blocked WHERE (repository, obstacle, member) IN \
+                              (SELECT value->>0, value->>1, unhex(value->>2) FROM json_each(?))";
+
+/// What others have to be told once the transaction is committed.
+#[derive(Debug, Default, Clone)]
+pub struct Wake {
+    /// Repositories for which something became due.
+    pub repositories: BTreeSet<RepositoryId>,
+    /// Something happened at all, so readers of journal and members look again.
+    pub any: bool,
+}
+
+/// Writes all effects; `now` is the time of the transaction.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn save<C: ConnectionTrait>(
+    tx: &C,
+    network: NetworkId,
+    loaded: &Loaded,
+    effects: &Effects,
+    now: i64,
+) -> Result<Wake, Error> {
+    let mark = journal::append_in(tx, network, &effects.journal, now).await?;
+    save_copies(tx, effects).await?;
+    let mut wake = save_members(tx, loaded, effects, mark.position).await?;
+    save_sets(tx, effects).await?;
+    wake.repositories.extend(opened(loaded, effects));
+    save_walks(tx, network, &effects.walks).await?;
+    conflicts::insert_in(tx, network, &effects.conflicts).await?;
+    versions::change_in(tx, &effects.versions, &effects.losers, mark.position, now).await?;
+    share(tx, effects, now).await?;
+    wake.any = !effects.journal.is_empty() || !effects.changes.members.is_empty();
+    Ok(wake)
+}
+
+async fn save_copies<C: ConnectionTrait>(tx: &C, effects: &Effects) -> Result<(), Error> {
+    let mut rows = Vec::new();
+    let mut gone = Vec::new();
+    for ((repository, node), copy) in &effects.changes.copies {
+        match copy {
+            Some(copy) => rows.push(copy_row(copy)),
+            None => gone.push((repository.0, node.0.as_str())),
+        }
+    }
+    delete(tx, DELETE_COPIES, &gone).await?;
+    COPIES.rows(tx, rows).await
+}
+
+async fn delete<C: ConnectionTrait, T: serde::Serialize>(
+    tx: &C,
+    text: &'static str,
+    keys: &[T],
+) -> Result<(), Error> {
+    if !keys.is_empty() {
+        sql::execute(tx, text, [json(&keys)]).await?;
+    }
+    Ok(())
+}
+
+fn copy_row(copy: &Copy) -> Vec<Value> {
+    vec![
+        copy.repository.0.into(),
+        copy.node.0.clone().into(),
+        copy.member.map(MemberId::to_bytes).into(),
+        read::state_number(copy.state).into(),
+        copy.parent.0.clone().into(),
+        copy.name_key.clone().into(),
+        copy.revision.clone().into(),
+        copy.projection
+            .content
+            .map(|content| content.digest.0.to_vec())
+            .into(),
+        copy.locked.into(),
+        copy.actor.clone().into(),
+        codec::encode_projection(&copy.projection).into(),
+    ]
+}
+
+fn member_row(member: &Member) -> Vec<Value> {
+    let (state, reason) = match &member.state {
+        MemberState::Pending => (0, 0),
+        MemberState::Synced => (1, 0),
+        MemberState::Failed(Failure { reason, .. }) => (2, *reason as i32),
+    };
+    let node = |side: Side| member.nodes.get(side).as_ref().map(|node| node.0.clone());
+    vec![
+        member.id.to_bytes().into(),
+        member.set.to_bytes().into(),
+        (if member.kind == NodeKind::Folder {
+            2
+        } else {
+            1
+        })
+        .into(),
+        member.direct.into(),
+        state.into(),
+        reason.into(),
+        node(Side::OnPremise).into(),
+        node(Side::Cloud).into(),
+        member.version.into(),
+        codec::encode_member(member).into(),
+    ]
+}
+
+/// Members, and what is derived from them: who owes what, and who waits for what.
+async fn save_members<C: ConnectionTrait>(
+    tx: &C,
+    loaded: &Loaded,
+    effects: &Effects,
+    position: i64,
+) -> Result<Wake, Error> {
+    let mut derived = Derived::default();
+    let mut rows = Vec::new();
+    let mut ended = Vec::new();
+    for (id, now) in &effects.changes.members {
+        let before = loaded.members.get(id).and_then(Option::as_ref);
+        derived.clear(loaded, before, now.as_ref());
+        match now {
+            Some(member) => {
+                rows.push(member_row(member));
+                derived.set(loaded, effects, member, position);
+            }
+            None => ended.push(id.0.simple().to_string()),
+        }
+    }
+    delete(tx, DELETE_MEMBERS, &ended).await?;
+    MEMBERS.rows(tx, rows).await?;
+    delete(tx, DELETE_DUE, &derived.due_gone).await?;
+    delete(tx, DELETE_BLOCKED, &derived.blocked_gone).await?;
+    DUE.rows(tx, derived.due).await?;
+    BLOCKED.rows(tx, derived.blocked).await?;
+    Ok(Wake {
+        repositories: derived.woken,
+        any: false,
+    })
+}
+
+#[derive(Default)]
+struct Derived {
+    due: Vec<Vec<Value>>,
+    due_gone: Vec<(i64, String)>,
+    blocked: Vec<Vec<Value>>,
+    blocked_gone: Vec<(i64, String, String)>,
+    woken: BTreeSet<RepositoryId>,
+}
+
+impl Derived {
+    fn clear(&mut self, loaded: &Loaded, before: Option<&Member>, now: Option<&Member>) {
+        let Some(before) = before else { return };
+        let Some(Some(set)) = loaded.sets.get(&before.set) else {
+            return;
+        };
+        let hex = before.id.0.simple().to_string();
+        let same_set = now.is_some_and(|now| now.set == before.set);
+        if let Some(due) = before.due
+            && (!same_set
+                || now
+                    .and_then(|now| now.due)
+                    .is_none_or(|now| now.side != due.side))
+        {
+            self.due_gone
+                .push((set.repositories.get(due.side).0, hex.clone()));
+        }
+        if let Some((side, obstacle)) = &before.blocked
+            && now.is_none_or(|now| now.blocked != before.blocked)
+        {
+            let repository = set.repositories.get(*side).0;
+            self.blocked_gone
+                .push((repository, load::obstacle_text(obstacle), hex));
+        }
+    }
+
+    fn set(&mut self, loaded: &Loaded, effects: &Effects, member: &Member, position: i64) {
+        let known = effects.changes.sets.get(&member.set);
+        let Some(set) = known.or_else(|| loaded.sets.get(&member.set).and_then(Option::as_ref))
+        else {
+            return;
+        };
+        if let Some(due) = member.due {
+            let repository = *set.repositories.get(due.side);
+            // Within a transaction ids grow with time, so parents, which enter first, come first.
+            self.due.push(vec![
+                repository.0.into(),
+                member.id.to_bytes().into(),
+                position.into(),
+                member.set.to_bytes().into(),
+                (due.lane as i32).into(),
+                due.not_before.into(),
+            ]);
+            self.woken.insert(repository);
+        }
+        if let Some((side, obstacle)) = &member.blocked {
+            self.blocked.push(vec![
+                set.repositories.get(*side).0.into(),
+                load::obstacle_text(obstacle).into(),
+                member.id.to_bytes().into(),
+            ]);
+        }
+    }
+}
+
+/// A gate that opens lets work flow that was due before (R-DEL-3).
+fn opened<'a>(loaded: &'a Loaded, effects: &'a Effects) -> impl Iterator<Item = RepositoryId> + 'a {
+    let changed = effects.changes.sets.values().filter(|set| {
+        let before = loaded.sets.get(&set.id).and_then(Option::as_ref);
+        before.is_none_or(|before| before.guard.gate != set.guard.gate)
+    });
+    changed.flat_map(|set| [set.repositories.on_premise, set.repositories.cloud])
+}
+
+async fn save_sets<C: ConnectionTrait>(tx: &C, effects: &Effects) -> Result<(), Error> {
+    SETS.rows(tx, effects.changes.sets.values().map(set_row).collect())
+        .await
+}
+
+fn set_row(set: &SyncSet) -> Vec<Value> {
+    vec![
+        set.id.to_bytes().into(),
+        set.network.0.into(),
+        set.repositories.on_premise.0.into(),
+        set.repositories.cloud.0.into(),
+        set.root.to_bytes().into(),
+        set.target.0.clone().into(),
+        set.source_folder.0.clone().into(),
+        set.options.include_subfolders.into(),
+        set.options.lock_on_premise_copy.into(),
+        set.options.allow_delete_on_cloud.into(),
+        set.options.delete_on_premise.into(),
+        set.options.max_delete_percent.into(),
+        set.owner.clone().into(),
+        set.ending.into(),
+        set.counters.members.into(),
+        set.counters.pending.into(),
+        set.counters.failed.into(),
+        set.counters.bytes.into(),
+        (set.guard.gate as i32).into(),
+        set.guard.deletions.into(),
+        set.guard.since.into(),
+        set.guard.counting.into(),
+    ]
+}
+
+async fn save_walks<C: ConnectionTrait>(
+    tx: &C,
+    network: NetworkId,
+    walks: &[Walk],
+) -> Result<(), Error> {
+    let row = |walk: &Walk| {
+        vec![
+            network.0.into(),
+            walk.repository.0.into(),
+            walk.folder.0.clone().into(),
+            walk.set.to_bytes().into(),
+            super::walks::absence_number(walk.absence).into(),
+            codec::choice_number(walk.choice).into(),
+        ]
+    };
+    WALKS.rows(tx, walks.iter().map(row).collect()).await
+}
+
+/// What a repository was delivered, it has received (R-CNT-1).
+async fn share<C: ConnectionTrait>(tx: &C, effects: &Effects, now: i64) -> Result<(), Error> {
+    let mut by_pair: BTreeMap<(RepositoryId, RepositoryId), Vec<Digest>> = BTreeMap::new();
+    for (from, to, digest) in &effects.shared {
+        by_pair.entry((*from, *to)).or_default().push(*digest);
+    }
+    for ((from, to), digests) in by_pair {
+        content_index::share_in(tx, from, to, &digests, now).await?;
+    }
+    Ok(())
+}
+
+/// The sets that a run touched, for whoever shows them.
+#[must_use]
+pub fn touched_sets(effects: &Effects) -> BTreeSet<SyncSetId> {
+    effects.changes.sets.keys().copied().collect()
+}

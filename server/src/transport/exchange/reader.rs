@@ -1,0 +1,115 @@
+//! Reads the frames of an agent.
+
+use tandem_proto::v1alpha as wire;
+use tandem_proto::v1alpha::exchange_request::Frame;
+use tokio::sync::mpsc;
+use tonic::{Status, Streaming};
+
+use super::commands::Unanswered;
+use super::decode;
+use crate::domain::ids::{MemberId, NodeId};
+use crate::domain::report::Item;
+use crate::domain::session::ResumeKey;
+use crate::service::ingest::{Batch, Pending};
+use crate::service::{AgentScope, Error};
+
+/// A batch on its way: its number, whom and what it tells of, and its answer to come.
+pub(super) struct Answer {
+    pub(super) number: i64,
+    pub(super) members: Vec<MemberId>,
+    pub(super) nodes: Vec<NodeId>,
+    pub(super) pending: Result<Pending, Error>,
+}
+
+/// The reading half of a stream.
+pub(super) struct Reader {
+    scope: AgentScope,
+    inbound: Streaming<wire::ExchangeRequest>,
+    answers: mpsc::Sender<Answer>,
+    unanswered: Unanswered,
+}
+
+impl Reader {
+    pub(super) fn new(
+        scope: AgentScope,
+        inbound: Streaming<wire::ExchangeRequest>,
+        answers: mpsc::Sender<Answer>,
+        unanswered: Unanswered,
+    ) -> Self {
+        Self {
+            scope,
+            inbound,
+            answers,
+            unanswered,
+        }
+    }
+
+    /// Reads until the agent half-closes.
+    ///
+    /// # Errors
+    /// What the stream is to end with.
+    pub(super) async fn run(mut self) -> Result<(), Status> {
+        while let Some(request) = self.inbound.message().await? {
+            match request.frame {
+                Some(Frame::ChangeBatch(batch)) => {
+                    if !self.batch(batch).await {
+                        return Ok(());
+                    }
+                }
+                Some(Frame::CommandResult(result)) => self.unanswered.answer(result),
+                Some(Frame::Pong(pong)) => self.unanswered.pong(&pong),
+                Some(Frame::ResumeKeyStored(stored)) => self.confirm(&stored).await?,
+                Some(Frame::Hello(_)) => {
+                    return Err(Error::protocol("`hello` comes once, as the first frame").into());
+                }
+                None => {
+                    return Err(Error::protocol("a frame with an arm that is not known").into());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands a batch over. A place for its answer is taken first, so that whoever floods is read no further (R-AGT-7).
+    async fn batch(&self, batch: wire::ChangeBatch) -> bool {
+        let Ok(place) = self.answers.reserve().await else {
+            return false;
+        };
+        let number = batch.number;
+        let decoded = decode::batch(self.scope.repository, batch);
+        let (members, nodes) = decoded.as_ref().map(told_of).unwrap_or_default();
+        let pending = match decoded {
+            Ok(batch) => self.scope.begin_batch(batch).await,
+            Err(error) => Err(error),
+        };
+        place.send(Answer {
+            number,
+            members,
+            nodes,
+            pending,
+        });
+        true
+    }
+
+    async fn confirm(&self, stored: &wire::ResumeKeyStored) -> Result<(), Status> {
+        let key = ResumeKey::from_bytes(&stored.resume_key).ok_or_else(|| {
+            Error::invalid(
+                "resume_key_stored.resume_key",
+                "the key of the welcome, 16 bytes",
+            )
+        })?;
+        Ok(self.scope.confirm_key(key).await?)
+    }
+}
+
+fn told_of(batch: &Batch) -> (Vec<MemberId>, Vec<NodeId>) {
+    let members = batch.items.iter().filter_map(|item| match item {
+        Item::Outcome { member, .. } => Some(*member),
+        _ => None,
+    });
+    let nodes = batch.items.iter().filter_map(|item| match item {
+        Item::Observed(observation) => Some(observation.node.clone()),
+        _ => None,
+    });
+    (members.collect(), nodes.collect())
+}

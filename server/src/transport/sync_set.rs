@@ -1,0 +1,439 @@
+//! SyncSetService: what "Sync to Cloud" makes (SPEC §2).
+
+use futures::stream::BoxStream;
+use sha2::{Digest, Sha256};
+use tandem_proto::v1alpha as wire;
+use tandem_proto::v1alpha::sync_set_service_server::SyncSetService;
+use tonic::{Request, Response, Status, Streaming};
+use uuid::Uuid;
+
+use super::auth::principal;
+use super::names;
+use super::tokens::{List, fitting_page, page_size};
+use crate::domain::access::Role;
+use crate::domain::ids::{NodeId, SyncSetId};
+use crate::domain::projection::Sides;
+use crate::domain::sync_set::Options;
+use crate::service::create_set::NewSet;
+use crate::service::nodes::NodeChoice;
+use crate::service::sync_sets::{HoldDecision, SetState, SetView, created_at};
+use crate::service::{Coordinator, Error, Principal, UserScope};
+use crate::transport::convert;
+
+/// Answers the calls of SyncSetService.
+#[derive(Debug)]
+pub struct Handler {
+    coordinator: Coordinator,
+}
+
+impl Handler {
+    /// Answers for this coordinator.
+    #[must_use]
+    pub const fn new(coordinator: Coordinator) -> Self {
+        Self { coordinator }
+    }
+
+    /// The scope and the id of a set that is named.
+    async fn set(
+        &self,
+        caller: &Principal,
+        name: &str,
+        role: Role,
+    ) -> Result<(UserScope, SyncSetId), Error> {
+        let (network, id) = names::uid_in_network("name", name, "syncSets")?;
+        let scope = self.coordinator.for_user(caller, network, role).await?;
+        Ok((scope, SyncSetId(id)))
+    }
+
+    /// A call of a whole network that is not offered yet.
+    async fn later(
+        &self,
+        caller: &Principal,
+        parent: &str,
+        role: Role,
+        feature: &'static str,
+    ) -> Result<Error, Error> {
+        let network = names::network("parent", parent)?;
+        self.coordinator.for_user(caller, network, role).await?;
+        Ok(Error::NotImplemented { feature })
+    }
+}
+
+#[tonic::async_trait]
+impl SyncSetService for Handler {
+    /// Status: INVALID_ARGUMENT, PERMISSION_DENIED, UNIMPLEMENTED.
+    async fn preview_sync_set(
+        &self,
+        request: Request<wire::PreviewSyncSetRequest>,
+    ) -> Result<Response<wire::PreviewSyncSetResponse>, Status> {
+        let caller = principal(&request)?;
+        let parent = &request.get_ref().parent;
+        let later = self.later(&caller, parent, Role::User, "PreviewSyncSet");
+        Err(later.await?.into())
+    }
+
+    /// Status: INVALID_ARGUMENT, PERMISSION_DENIED, UNAVAILABLE, DEADLINE_EXCEEDED, NOT_FOUND, UNIMPLEMENTED,
+    /// FAILED_PRECONDITION.
+    async fn create_sync_set(
+        &self,
+        request: Request<wire::CreateSyncSetRequest>,
+    ) -> Result<Response<wire::CreateSyncSetResponse>, Status> {
+        let caller = principal(&request)?;
+        let request = request.into_inner();
+        let network = names::network("parent", &request.parent)?;
+        let scope = self
+            .coordinator
+            .for_user(&caller, network, Role::User)
+            .await?;
+        let new = new_set(network, &request)?;
+        let made = scope.create_set(&new).await?;
+        let accepted = made.node.iter().map(ToString::to_string).collect();
+        Ok(Response::new(wire::CreateSyncSetResponse {
+            sync_set: Some(wire_set(&scope, &made)),
+            accepted,
+            skipped: Vec::new(),
+        }))
+    }
+
+    /// Status: INVALID_ARGUMENT, PERMISSION_DENIED, NOT_FOUND.
+    async fn get_sync_set(
+        &self,
+        request: Request<wire::GetSyncSetRequest>,
+    ) -> Result<Response<wire::GetSyncSetResponse>, Status> {
+        let caller = principal(&request)?;
+        let name = &request.get_ref().name;
+        let (scope, id) = self.set(&caller, name, Role::Viewer).await?;
+        let found = scope.sync_set(id).await?;
+        Ok(Response::new(wire::GetSyncSetResponse {
+            sync_set: Some(wire_set(&scope, &found)),
+        }))
+    }
+
+    /// Status: INVALID_ARGUMENT, PERMISSION_DENIED.
+    async fn list_sync_sets(
+        &self,
+        request: Request<wire::ListSyncSetsRequest>,
+    ) -> Result<Response<wire::ListSyncSetsResponse>, Status> {
+        let caller = principal(&request)?;
+        let request = request.into_inner();
+        let network = names::network("parent", &request.parent)?;
+        let scope = self
+            .coordinator
+            .for_user(&caller, network, Role::Viewer)
+            .await?;
+        let list = List {
+            call: "ListSyncSets",
+            scope: &[network],
+        };
+        let size = page_size(request.page_size)?;
+        let after: Option<SyncSetId> = list.position(&request.page_token)?;
+        let found = scope.sync_sets(after, size + 1).await?;
+        let shown = found
+            .iter()
+            .map(|view| (view.set.id, wire_set(&scope, view)))
+            .collect();
+        let (sync_sets, next_page_token) = fitting_page(list, shown, size)?;
+        Ok(Response::new(wire::ListSyncSetsResponse {
+            sync_sets,
+            next_page_token,
+        }))
+    }
+
+    /// Status: INVALID_ARGUMENT, PERMISSION_DENIED, NOT_FOUND, UNIMPLEMENTED.
+    async fn pause_sync_set(
+        &self,
+        request: Request<wire::PauseSyncSetRequest>,
+    ) -> Result<Response<wire::PauseSyncSetResponse>, Status> {
+        let caller = principal(&request)?;
+        let name = &request.get_ref().name;
+        let (scope, id) = self.set(&caller, name, Role::User).await?;
+        Err(later(scope.set_verb_later(id, "PauseSyncSet").await))
+    }
+
+    /// Status: INVALID_ARGUMENT, PERMISSION_DENIED, NOT_FOUND, UNIMPLEMENTED.
+    async fn resume_sync_set(
+        &self,
+        request: Request<wire::ResumeSyncSetRequest>,
+    ) -> Result<Response<wire::ResumeSyncSetResponse>, Status> {
+        let caller = principal(&request)?;
+        let name = &request.get_ref().name;
+        let (scope, id) = self.set(&caller, name, Role::User).await?;
+        Err(later(scope.set_verb_later(id, "ResumeSyncSet").await))
+    }
+
+    /// Status: INVALID_ARGUMENT, PERMISSION_DENIED, NOT_FOUND, FAILED_PRECONDITION.
+    async fn resolve_hold(
+        &self,
+        request: Request<wire::ResolveHoldRequest>,
+    ) -> Result<Response<wire::ResolveHoldResponse>, Status> {
+        let caller = principal(&request)?;
+        let request = request.into_inner();
+        let (scope, id) = self.set(&caller, &request.name, Role::User).await?;
+        let decision = match wire::HoldDecision::try_from(request.decision) {
+            Ok(wire::HoldDecision::Confirm) => HoldDecision::Confirm,
+            Ok(wire::HoldDecision::Refuse) => HoldDecision::Refuse,
+            Ok(wire::HoldDecision::Unspecified) | Err(_) => {
+                let rule = "must be HOLD_DECISION_CONFIRM or HOLD_DECISION_REFUSE";
+                return Err(Error::invalid("decision", rule).into());
+            }
+        };
+        let (set, resolved) = scope.resolve_hold(id, decision).await?;
+        Ok(Response::new(wire::ResolveHoldResponse {
+            sync_set: Some(wire_set(&scope, &set)),
+            resolved,
+        }))
+    }
+
+    /// Status: INVALID_ARGUMENT, PERMISSION_DENIED, NOT_FOUND, UNIMPLEMENTED.
+    async fn unsync_sync_set(
+        &self,
+        request: Request<wire::UnsyncSyncSetRequest>,
+    ) -> Result<Response<wire::UnsyncSyncSetResponse>, Status> {
+        let caller = principal(&request)?;
+        let request = request.into_inner();
+        let (scope, id) = self.set(&caller, &request.name, Role::User).await?;
+        scope.unsync_set(id, request.remove_cloud_copy).await?;
+        Ok(Response::new(wire::UnsyncSyncSetResponse {}))
+    }
+
+    /// Status: INVALID_ARGUMENT, PERMISSION_DENIED, UNIMPLEMENTED.
+    async fn transfer_ownership(
+        &self,
+        request: Request<wire::TransferOwnershipRequest>,
+    ) -> Result<Response<wire::TransferOwnershipResponse>, Status> {
+        let caller = principal(&request)?;
+        let parent = &request.get_ref().parent;
+        let later = self.later(&caller, parent, Role::Admin, "TransferOwnership");
+        Err(later.await?.into())
+    }
+
+    /// Status: INVALID_ARGUMENT, PERMISSION_DENIED, UNIMPLEMENTED.
+    async fn force_unsync(
+        &self,
+        request: Request<wire::ForceUnsyncRequest>,
+    ) -> Result<Response<wire::ForceUnsyncResponse>, Status> {
+        let caller = principal(&request)?;
+        let parent = &request.get_ref().parent;
+        let later = self.later(&caller, parent, Role::Admin, "ForceUnsync");
+        Err(later.await?.into())
+    }
+
+    type ExportSyncSetsStream = BoxStream<'static, Result<wire::ExportSyncSetsResponse, Status>>;
+
+    /// Status: INVALID_ARGUMENT, PERMISSION_DENIED, UNIMPLEMENTED.
+    async fn export_sync_sets(
+        &self,
+        request: Request<wire::ExportSyncSetsRequest>,
+    ) -> Result<Response<Self::ExportSyncSetsStream>, Status> {
+        let caller = principal(&request)?;
+        let parent = &request.get_ref().parent;
+        let later = self.later(&caller, parent, Role::Admin, "ExportSyncSets");
+        Err(later.await?.into())
+    }
+
+    /// Status: INVALID_ARGUMENT, PERMISSION_DENIED, UNIMPLEMENTED.
+    async fn import_sync_sets(
+        &self,
+        request: Request<Streaming<wire::ImportSyncSetsRequest>>,
+    ) -> Result<Response<wire::ImportSyncSetsResponse>, Status> {
+        let caller = principal(&request)?;
+        let first = request.into_inner().message().await?.unwrap_or_default();
+        let later = self.later(&caller, &first.parent, Role::Admin, "ImportSyncSets");
+        Err(later.await?.into())
+    }
+}
+
+/// The refusal of a call that is not offered yet; it has no other outcome.
+fn later(refused: Result<(), Error>) -> Status {
+    let refused = refused.err().unwrap_or(Error::NotImplemented {
+        feature: "this call",
+    });
+    refused.into()
+}
+
+fn new_set(network: &str, request: &wire::CreateSyncSetRequest) -> Result<NewSet, Error> {
+    let definition = request
+        .definition
+        .as_ref()
+        .ok_or_else(|| Error::invalid("definition", "must be given"))?;
+    match wire::SyncSetKind::try_from(definition.kind) {
+        Ok(wire::SyncSetKind::Folder) => {}
+        Ok(wire::SyncSetKind::Documents) => {
+            return Err(Error::NotImplemented {
+                feature: "SYNC_SET_KIND_DOCUMENTS",
+            });
+        }
+        Ok(wire::SyncSetKind::Unspecified) | Err(_) => {
+            let rule = "must be SYNC_SET_KIND_FOLDER";
+            return Err(Error::invalid("definition.kind", rule));
+        }
+    }
+    let repository = |field: &str, name: &str| {
+        let (of, repository) = names::repository(field, name)?;
+        if of != network {
+            return Err(Error::invalid(field, "must belong to `parent`"));
+        }
+        Ok(repository.to_owned())
+    };
+    Ok(NewSet {
+        repositories: Sides {
+            on_premise: repository(
+                "definition.on_premise_repository",
+                &definition.on_premise_repository,
+            )?,
+            cloud: repository("definition.cloud_repository", &definition.cloud_repository)?,
+        },
+        node: chosen(definition)?,
+        target: target(definition)?,
+        options: options(definition.options.as_ref())?,
+        owner: Some(request.owner.clone()).filter(|owner| !owner.is_empty()),
+        request_id: request_id(&request.request_id)?,
+    })
+}
+
+fn chosen(definition: &wire::SyncSetDefinition) -> Result<NodeChoice, Error> {
+    match (definition.node_ids.as_slice(), definition.paths.as_slice()) {
+        ([node], []) => Ok(NodeChoice::Id(NodeId(node.clone()))),
+        ([], [path]) => Ok(NodeChoice::Path(path.clone())),
+        _ => Err(Error::invalid(
+            "definition.node_ids",
+            "a set of kind FOLDER has exactly one folder: give one of node_ids, or one of paths",
+        )),
+    }
+}
+
+fn target(definition: &wire::SyncSetDefinition) -> Result<NodeChoice, Error> {
+    let (node, path) = (&definition.target_folder_node_id, &definition.target_path);
+    match (node.is_empty(), path.is_empty()) {
+        (false, true) => Ok(NodeChoice::Id(NodeId(node.clone()))),
+        (true, _) => Ok(NodeChoice::Path(path.clone())),
+        (false, false) => Err(Error::invalid(
+            "definition.target_folder_node_id",
+            "give target_folder_node_id or target_path, not both",
+        )),
+    }
+}
+
+fn request_id(text: &str) -> Result<Option<Uuid>, Error> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let id = Uuid::try_parse(text)
+        .map_err(|_| Error::invalid("request_id", "must be a UUID, or empty"))?;
+    Ok(Some(id))
+}
+
+/// R-SET-2; policies beyond the default are refused by name rather than ignored.
+fn options(given: Option<&wire::SyncSetOptions>) -> Result<Options, Error> {
+    let Some(given) = given else {
+        return Ok(Options::default());
+    };
+    let default = Options::default();
+    offered("conflict_policy", given.conflict_policy, CONFLICT_POLICY)?;
+    offered("conflict_grain", given.conflict_grain, CONFLICT_GRAIN)?;
+    offered(
+        "name_clash_policy",
+        given.name_clash_policy,
+        NAME_CLASH_POLICY,
+    )?;
+    Ok(Options {
+        include_subfolders: given
+            .include_subfolders
+            .unwrap_or(default.include_subfolders),
+        lock_on_premise_copy: given.lock_on_premise_copy,
+        allow_delete_on_cloud: given
+            .allow_delete_on_cloud
+            .unwrap_or(default.allow_delete_on_cloud),
+        delete_on_premise: given.delete_on_premise,
+        max_delete_percent: given
+            .max_delete_percent
+            .unwrap_or(default.max_delete_percent),
+    })
+}
+
+/// 0 and 1 are the default; the values behind it are not offered yet.
+fn offered(field: &str, value: i32, later: &[&'static str]) -> Result<(), Error> {
+    if matches!(value, 0 | 1) {
+        return Ok(());
+    }
+    let known = usize::try_from(value)
+        .ok()
+        .and_then(|at| later.get(at.checked_sub(2)?));
+    Err(known.map_or_else(
+        || {
+            let rule = "is not known; leave it out";
+            Error::invalid(format!("definition.options.{field}"), rule)
+        },
+        |feature| Error::NotImplemented { feature },
+    ))
+}
+
+/// The values from 2 on, which are not offered yet.
+const CONFLICT_POLICY: &[&str] = &[
+    "CONFLICT_POLICY_ON_PREMISE_WINS",
+    "CONFLICT_POLICY_KEEP_BOTH",
+    "CONFLICT_POLICY_MANUAL",
+];
+/// See [`CONFLICT_POLICY`].
+const CONFLICT_GRAIN: &[&str] = &["CONFLICT_GRAIN_PER_FIELD"];
+/// See [`CONFLICT_POLICY`].
+const NAME_CLASH_POLICY: &[&str] = &[
+    "NAME_CLASH_POLICY_ADOPT_IDENTICAL",
+    "NAME_CLASH_POLICY_RENAME",
+];
+
+fn wire_set(scope: &UserScope, view: &SetView) -> wire::SyncSet {
+    let set = &view.set;
+    let mut shown = wire::SyncSet {
+        name: scope.set_name(set.id),
+        uid: set.id.to_string(),
+        kind: wire::SyncSetKind::Folder.into(),
+        on_premise_repository: scope.repository_name(&view.repositories.on_premise),
+        cloud_repository: scope.repository_name(&view.repositories.cloud),
+        node_ids: view.node.iter().map(ToString::to_string).collect(),
+        target_folder_node_id: set.target.to_string(),
+        options: Some(wire_options(&set.options)),
+        owner: set.owner.clone(),
+        state: wire_state(view.state()).into(),
+        counters: Some(wire::SyncSetCounters {
+            members: set.counters.members,
+            pending: set.counters.pending,
+            failed: set.counters.failed,
+            bytes: set.counters.bytes,
+        }),
+        held_deletions: view.held_deletions(),
+        etag: String::new(),
+        create_time: created_at(set.id.0).map(convert::timestamp),
+        scanning: view.scanning,
+    };
+    shown.etag = etag(&shown);
+    shown
+}
+
+/// Differs whenever anything that is shown does.
+fn etag(shown: &wire::SyncSet) -> String {
+    let hash = Sha256::digest(prost::Message::encode_to_vec(shown));
+    hex::encode(&hash[..12])
+}
+
+fn wire_state(state: SetState) -> wire::SyncSetState {
+    match state {
+        SetState::Pending => wire::SyncSetState::Pending,
+        SetState::Synced => wire::SyncSetState::Synced,
+        SetState::Failed => wire::SyncSetState::Failed,
+        SetState::Ending => wire::SyncSetState::Ending,
+    }
+}
+
+fn wire_options(options: &Options) -> wire::SyncSetOptions {
+    wire::SyncSetOptions {
+        include_subfolders: Some(options.include_subfolders),
+        lock_on_premise_copy: options.lock_on_premise_copy,
+        allow_delete_on_cloud: Some(options.allow_delete_on_cloud),
+        delete_on_premise: options.delete_on_premise,
+        conflict_policy: wire::ConflictPolicy::CloudWins.into(),
+        conflict_grain: wire::ConflictGrain::WholeNode.into(),
+        name_clash_policy: wire::NameClashPolicy::Fail.into(),
+        max_delete_percent: Some(options.max_delete_percent),
+    }
+}

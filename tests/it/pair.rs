@@ -1,0 +1,110 @@
+//! Two directories through real programs: what a newcomer does first.
+
+use std::fs;
+
+use anyhow::Result;
+use tandem_tests::pair::{Pair, write};
+use tandem_tests::tree::Tree;
+
+#[tokio::test]
+async fn a_tree_is_mirrored_and_changes_flow_both_ways() -> Result<()> {
+    let mut pair = Pair::new()?;
+    let (left, right) = (pair.contracts(), pair.mirror());
+    write(&left.join("a.txt"), "one")?;
+    write(&left.join("deep/er/b.txt"), "two")?;
+    write(&left.join("large.bin"), vec![7; 300_000])?;
+    fs::create_dir(left.join("empty"))?;
+    pair.start_in_sync(&[]).await?;
+    Tree::assert_same(&left, &right);
+
+    write(&left.join("a.txt"), "one, changed")?;
+    write(&right.join("from cloud.txt"), "hello")?;
+    write(&right.join("deep/er/b.txt"), "two, changed on the cloud")?;
+    pair.same().await?;
+    assert_eq!(fs::read(left.join("from cloud.txt"))?, b"hello");
+    assert_eq!(
+        fs::read(left.join("deep/er/b.txt"))?,
+        b"two, changed on the cloud"
+    );
+
+    fs::rename(left.join("deep"), left.join("renamed"))?;
+    fs::remove_file(left.join("a.txt"))?;
+    pair.same().await?;
+    assert!(right.join("renamed/er/b.txt").exists() && !right.join("a.txt").exists());
+    pair.stop().await
+}
+
+#[tokio::test]
+async fn once_ends_when_both_sides_are_the_same_and_goes_on_where_it_stopped() -> Result<()> {
+    let pair = Pair::new()?;
+    write(&pair.contracts().join("a.txt"), "one")?;
+    let first = pair.once(&[]).await?;
+    assert_eq!(first.code, Some(0), "{first:?}");
+    Tree::assert_same(&pair.contracts(), &pair.mirror());
+
+    write(&pair.contracts().join("a.txt"), "changed while nothing ran")?;
+    fs::create_dir(pair.mirror().join("new folder"))?;
+    let second = pair.once(&[]).await?;
+    assert_eq!(second.code, Some(0), "{second:?}");
+    Tree::assert_same(&pair.contracts(), &pair.mirror());
+    assert!(pair.contracts().join("new folder").is_dir());
+    Ok(())
+}
+
+#[tokio::test]
+async fn r_rec_9_a_name_clash_fails_both_overwrites_nothing_and_heals_by_a_rename() -> Result<()> {
+    let mut pair = Pair::new()?;
+    let (left, right) = (pair.contracts(), pair.mirror());
+    write(&left.join("keep.txt"), "keep")?;
+    pair.start_in_sync(&[]).await?;
+    pair.stop().await?;
+    write(&left.join("same.txt"), "from on-premise")?;
+    write(&right.join("same.txt"), "from the cloud")?;
+    let clash = pair.once(&[]).await?;
+    assert_eq!(clash.code, Some(2), "{clash:?}");
+    let failed = &clash
+        .events
+        .iter()
+        .find(|event| event["event"] == "failed")
+        .unwrap()["members"];
+    assert_eq!(failed.as_array().unwrap().len(), 2, "{failed}");
+    assert_eq!(failed[0]["reason"], "TARGET_FOLDER_NAME_CLASH");
+    assert!(failed[0]["remedy"].as_str().unwrap().contains("rename"));
+    assert_eq!(fs::read(left.join("same.txt"))?, b"from on-premise");
+    assert_eq!(fs::read(right.join("same.txt"))?, b"from the cloud");
+
+    pair.start(&[])?;
+    pair.event("failed").await?;
+    fs::rename(right.join("same.txt"), right.join("other.txt"))?;
+    pair.same().await?;
+    assert_eq!(fs::read(left.join("other.txt"))?, b"from the cloud");
+    assert_eq!(fs::read(right.join("same.txt"))?, b"from on-premise");
+    pair.stop().await
+}
+
+#[tokio::test]
+async fn r_con_1_the_cloud_wins_and_the_loser_can_be_restored() -> Result<()> {
+    let mut pair = Pair::new()?;
+    let (left, right) = (pair.contracts(), pair.mirror());
+    write(&left.join("contract.txt"), "first")?;
+    pair.start_in_sync(&[]).await?;
+    pair.stop().await?;
+    write(&left.join("contract.txt"), "edited on-premise")?;
+    write(&right.join("contract.txt"), "edited on the cloud")?;
+    pair.start_in_sync(&[]).await?;
+    pair.same().await?;
+    assert_eq!(fs::read(left.join("contract.txt"))?, b"edited on the cloud");
+
+    let conflicts = pair.tandem(&["conflict", "list"]).await?;
+    let conflicts = conflicts.as_array().unwrap();
+    assert_eq!(conflicts.len(), 1, "{conflicts:?}");
+    let uid = conflicts[0]["uid"].as_str().unwrap().to_owned();
+    pair.tandem(&["conflict", "restore", &uid]).await?;
+    let restored = right.join("contract.txt");
+    pair.until("the loser is back on the cloud", || {
+        fs::read(&restored).is_ok_and(|content| content == b"edited on-premise")
+    })
+    .await?;
+    pair.same().await?;
+    pair.stop().await
+}
