@@ -131,7 +131,8 @@ const UP: [&str; 21] = [
         folder TEXT NOT NULL,
         set_id BLOB NOT NULL,
         absence INTEGER NOT NULL,
-        choice INTEGER NOT NULL
+        choice INTEGER NOT NULL,
+        after TEXT NOT NULL DEFAULT ''
     )",
     // R-AGT-3: the answers that a repeat is given again.
     "CREATE TABLE batch_result (

@@ -157,6 +157,7 @@ impl Coordinator {
         }
         remembered.installation = Some(greeting.installation.clone());
         remembered.index = Some(greeting.index.clone());
+        remembered.generation.0 = remembered.generation.0.max(1);
         remembered.epoch = admitted.epoch;
         remembered.key = greeting.key;
         let key = ResumeKey {

@@ -3,7 +3,7 @@
 use super::Writer;
 use super::work::work;
 use crate::domain::engine::{Input, Request, WalkProgress};
-use crate::domain::ids::MemberId;
+use crate::domain::ids::{MemberId, NodeId};
 use crate::domain::limits::WALK_STEP_NODES_MAX;
 use crate::service::Error;
 use crate::storage::Tx;
@@ -62,18 +62,22 @@ impl Writer {
     async fn walk_in(&self, tx: &Tx, row: WalkRow, now: i64) -> Result<Wake, Error> {
         let (repository, folder) = (row.walk.repository, &row.walk.folder);
         let max = WALK_STEP_NODES_MAX;
-        let nodes = walks::members_below_in(&**tx, repository, folder, max + 1).await?;
+        let nodes = walks::members_below_in(&**tx, repository, folder, &row.after, max + 1).await?;
         let progress = if nodes.len() > max {
             WalkProgress::More
         } else {
             WalkProgress::Done
         };
-        let nodes = nodes.into_iter().take(max).collect();
+        let nodes: Vec<NodeId> = nodes.into_iter().take(max).collect();
+        let last = nodes.last().cloned();
         let wake = self
             .run_step(tx, &[Input::Walk(row.walk, nodes, progress)], now)
             .await?;
-        if progress == WalkProgress::Done {
-            walks::finish_walk_in(&**tx, row.id).await?;
+        match (progress, last) {
+            (WalkProgress::More, Some(last)) => {
+                walks::advance_walk_in(&**tx, row.id, &last).await?;
+            }
+            _ => walks::finish_walk_in(&**tx, row.id).await?,
         }
         Ok(wake)
     }

@@ -15,6 +15,8 @@ pub struct WalkRow {
     pub id: i64,
     /// The walk.
     pub walk: Walk,
+    /// Nodes up to this one are done.
+    pub after: NodeId,
 }
 
 /// What is to be done with every member of a set.
@@ -57,7 +59,7 @@ pub async fn next_walk_in<C: ConnectionTrait>(
     tx: &C,
     network: NetworkId,
 ) -> Result<Option<WalkRow>, Error> {
-    let text = "SELECT id, repository, folder, set_id, absence, choice FROM walk \
+    let text = "SELECT id, repository, folder, set_id, absence, choice, after FROM walk \
                 WHERE network = ? ORDER BY id LIMIT 1";
     let Some(row) = sql::one(tx, text, [network.0.into()]).await? else {
         return Ok(None);
@@ -80,10 +82,11 @@ pub async fn next_walk_in<C: ConnectionTrait>(
     Ok(Some(WalkRow {
         id: row.try_get_by_index(0)?,
         walk,
+        after: NodeId(row.try_get_by_index(6)?),
     }))
 }
 
-/// Nodes that are there in a folder, at most `limit`.
+/// Nodes that are there in a folder behind one of them, in order, at most `limit`.
 ///
 /// # Errors
 /// Whatever the database answers.
@@ -91,16 +94,36 @@ pub async fn members_below_in<C: ConnectionTrait>(
     tx: &C,
     repository: RepositoryId,
     folder: &NodeId,
+    after: &NodeId,
     limit: usize,
 ) -> Result<Vec<NodeId>, Error> {
     let text = "SELECT node FROM copy WHERE repository = ? AND parent = ? \
-                AND state NOT IN (1, 2) LIMIT ?";
+                AND node > ? AND state NOT IN (1, 2) ORDER BY node LIMIT ?";
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let values = [repository.0.into(), folder.0.as_str().into(), limit.into()];
+    let values = [
+        repository.0.into(),
+        folder.0.as_str().into(),
+        after.0.as_str().into(),
+        limit.into(),
+    ];
     let rows = sql::all(tx, text, values).await?;
     rows.iter()
         .map(|row| Ok(NodeId(row.try_get_by_index(0)?)))
         .collect()
+}
+
+/// Notes how far a walk is: what it has seen may still lie there, so it never looks back.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn advance_walk_in<C: ConnectionTrait>(
+    tx: &C,
+    id: i64,
+    after: &NodeId,
+) -> Result<(), Error> {
+    let text = "UPDATE walk SET after = ? WHERE id = ?";
+    sql::execute(tx, text, [after.0.as_str().into(), id.into()]).await?;
+    Ok(())
 }
 
 /// Forgets a walk that is done.
