@@ -174,6 +174,7 @@ fn the_coordinator_keeps_its_floors() {
     assert!(files.len() > 10, "{files:?}");
     let found: Vec<String> = files
         .iter()
+        .filter(|path| !source::is_test_file(path))
         .flat_map(|path| {
             let inside = path.strip_prefix("server/src").unwrap();
             breaches(inside, &source::read(path), &libraries)

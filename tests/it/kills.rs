@@ -68,12 +68,11 @@ async fn killed_at_random(seed: u64) -> Result<()> {
             } else {
                 &left
             };
-            let folder = format!("folder {}", random.random_range(0..9));
-            let name = format!("{folder}/{written}.txt");
-            write(
-                &side.join(name),
-                token("somebody", written, size(&mut random)),
-            )?;
+            // A folder that both sides make under one name would be a name clash, and rightly fail.
+            let folder = side.join(format!("folder {}", random.random_range(0..7)));
+            let folder = if folder.is_dir() { folder } else { side.clone() };
+            let content = token("somebody", written, size(&mut random));
+            write(&folder.join(format!("{written}.txt")), content)?;
         }
         // The moment of the kill is what varies; nothing waits for a result here.
         tokio::time::sleep(Duration::from_millis(random.random_range(5..900))).await;

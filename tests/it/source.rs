@@ -52,6 +52,19 @@ pub(crate) fn rust_files(folder: &str) -> Vec<PathBuf> {
     found
 }
 
+/// True for a file that is a test as a whole: its module stands behind `#[cfg(test)]` in its parent.
+pub(crate) fn is_test_file(path: &Path) -> bool {
+    path.iter()
+        .skip(1)
+        .filter_map(|part| part.to_str())
+        .any(|part| {
+            matches!(
+                part,
+                "tests" | "tests.rs" | "testing.rs" | "management_tests" | "management_tests.rs"
+            )
+        })
+}
+
 /// The text of a file of the repository.
 pub(crate) fn read(path: &Path) -> String {
     fs::read_to_string(repository().join(path)).unwrap_or_else(|error| panic!("{path:?}: {error}"))

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tandem_server::domain::delivery::Delivery;
 use tandem_server::domain::engine::{Context, Input, Note, Request, WalkProgress};
-use tandem_server::domain::ids::{Epoch, MemberId, NodeId, RepositoryId, ScanId};
+use tandem_server::domain::ids::{Epoch, Generation, MemberId, NodeId, RepositoryId, ScanId};
 use tandem_server::domain::member::Lane;
 use tandem_server::domain::projection::Side;
 use tandem_server::domain::report::{Item, ScanOutcome, ScanPage};
@@ -159,6 +159,7 @@ impl Coordinator {
         remembered.index = Some(greeting.index.clone());
         remembered.generation.0 = remembered.generation.0.max(1);
         remembered.epoch = admitted.epoch;
+        remembered.generation = Generation(remembered.generation.0.max(1));
         remembered.key = greeting.key;
         let key = ResumeKey {
             epoch: admitted.epoch,

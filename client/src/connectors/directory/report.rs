@@ -234,7 +234,8 @@ fn offer(tree: &mut Tree, id: &Uuid, fresh: Option<Fresh>) -> Option<Observation
         return Some(absence(id.to_string(), AbsenceKind::Deleted));
     }
     if !tree.is_watched(id) {
-        if node.reported.is_some() {
+        // Whatever moved has another revision; a copy that lies where it was made waits for its root to be watched.
+        if node.reported.is_some_and(|heard| heard != node.revision()) {
             return Some(absence(id.to_string(), AbsenceKind::MovedOut));
         }
         tree.set_due(id, false);

@@ -31,6 +31,10 @@ impl Engine<'_> {
         if member.nodes.get(side).as_ref() != Some(&copy.node) {
             return self.forget(key, copy);
         }
+        // R-MOV-1: wherever a chosen node is moved, the pairing holds.
+        if member.direct && absence == Absence::MovedOut {
+            return Ok(false);
+        }
         self.vanish(copy, member, absence, choice)
     }
 

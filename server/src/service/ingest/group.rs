@@ -85,7 +85,7 @@ impl Writer {
                     Plan::Answered(_) | Plan::Beside => None,
                 })
                 .unzip();
-            let worked = work(&**tx, self.network, &inputs, now).await?;
+            let worked = work(tx, self.network, &inputs, now).await?;
             if worked.effects.refused.is_empty() {
                 return Ok(worked);
             }

@@ -55,7 +55,7 @@ impl Writer {
     }
 
     async fn run_step(&self, tx: &Tx, inputs: &[Input], now: i64) -> Result<Wake, Error> {
-        let worked = work(&**tx, self.network, inputs, now).await?;
+        let worked = work(tx, self.network, inputs, now).await?;
         Ok(save(&**tx, self.network, &worked.loaded, &worked.effects, now).await?)
     }
 

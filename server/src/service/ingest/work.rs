@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use sea_orm::ConnectionTrait;
 use uuid::Uuid;
 
 use crate::domain::engine::{self, Context, Effects, Input};
@@ -12,6 +11,7 @@ use crate::domain::report::Seen;
 use crate::domain::report::{Item, Observation};
 use crate::domain::view::{Loaded, Need};
 use crate::service::Error;
+use crate::storage::Tx;
 use crate::storage::sync::{load, scans};
 
 /// The rows that are loaded so far, and what the engine made of them.
@@ -24,25 +24,25 @@ pub(super) struct Worked {
 ///
 /// # Errors
 /// Whatever the database answers; an engine that never has enough is a fault of ours.
-pub(super) async fn work<C: ConnectionTrait>(
-    tx: &C,
+pub(super) async fn work(
+    tx: &Tx,
     network: NetworkId,
     inputs: &[Input],
     now: i64,
 ) -> Result<Worked, Error> {
-    let mut loaded = load::repositories(tx, network).await?;
-    let rescanning = scans::rescanning_in(tx, network)
+    let mut loaded = load::repositories(&**tx, network).await?;
+    let rescanning = scans::rescanning_in(&**tx, network)
         .await?
         .into_iter()
         .collect();
     let context = Context { now, rescanning };
-    load::load(tx, &mut loaded, foreseen(inputs)).await?;
+    load::load(&**tx, &mut loaded, foreseen(inputs)).await?;
     for _ in 0..ENGINE_ROUNDS_MAX {
         let effects = engine::run(&loaded, &context, inputs, &mut Uuid::now_v7);
         if effects.changes.needs.is_empty() {
             return Ok(Worked { loaded, effects });
         }
-        load::load(tx, &mut loaded, effects.changes.needs).await?;
+        load::load(&**tx, &mut loaded, effects.changes.needs).await?;
     }
     Err(Error::Internal {
         detail: "a decision needed too many rows".to_owned(),

@@ -23,17 +23,6 @@ use crate::storage::{Options, sql};
 const START: i64 = 1_000_000_000_000_000;
 const MINUTE: i64 = 60 * 1_000_000;
 
-/// The tables of membership, as far as rights to content ask them, where their migration is not there yet.
-const MEMBERSHIP: [&str; 4] = [
-    "CREATE TABLE IF NOT EXISTS member (id BLOB PRIMARY KEY, set_id BLOB, on_premise_node TEXT, cloud_node TEXT)",
-    "CREATE TABLE IF NOT EXISTS copy (repository INTEGER, node TEXT, member BLOB, digest BLOB, \
-     PRIMARY KEY (repository, node))",
-    "CREATE TABLE IF NOT EXISTS sync_set (id BLOB PRIMARY KEY, network INTEGER, on_premise_repository INTEGER, \
-     cloud_repository INTEGER)",
-    "CREATE TABLE IF NOT EXISTS conflict (id BLOB PRIMARY KEY, network INTEGER, set_id BLOB, member BLOB, \
-     on_premise_digest BLOB, cloud_digest BLOB)",
-];
-
 pub(super) struct Fixture {
     test: TestStore,
     clock: Clock,
@@ -65,16 +54,6 @@ const fn agent(sender: Sender) -> Reader {
 impl Fixture {
     async fn new() -> Self {
         let test = TestStore::new().await;
-        let store = &test.store;
-        store
-            .write(|tx| async move {
-                for text in MEMBERSHIP {
-                    sql::execute(&*tx, text, []).await?;
-                }
-                Ok::<_, Error>(())
-            })
-            .await
-            .unwrap();
         let clock = Clock::manual(START);
         let content = Self::open(&test, &clock);
         Self {
@@ -166,12 +145,12 @@ impl Fixture {
         let (set, member) = (SyncSetId(Uuid::now_v7()), MemberId(Uuid::now_v7()));
         let node = member.to_string();
         self.execute(
-            "INSERT INTO sync_set (id, network, on_premise_repository, cloud_repository) VALUES (?, 1, 1, 2)",
+            "INSERT INTO sync_set VALUES (?, 1, 1, 2, x'', '', '', 1, 0, 1, 0, 50, '', 0, 0, 0, 0, 0, 0, 0, 0, 0)",
             [set.to_bytes().into()],
         )
         .await;
         self.execute(
-            "INSERT INTO member (id, set_id, on_premise_node) VALUES (?, ?, ?)",
+            "INSERT INTO member VALUES (?, ?, 1, 0, 0, 0, ?, NULL, 0, x'')",
             [
                 member.to_bytes().into(),
                 set.to_bytes().into(),
@@ -180,7 +159,7 @@ impl Fixture {
         )
         .await;
         self.execute(
-            "INSERT INTO copy (repository, node, member, digest) VALUES (1, ?, ?, ?)",
+            "INSERT INTO copy VALUES (1, ?, ?, 0, '', '', '', ?, 0, '', x'')",
             [
                 node.into(),
                 member.to_bytes().into(),

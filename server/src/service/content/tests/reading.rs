@@ -14,7 +14,7 @@ async fn r_cnt_1_a_digest_gives_no_right() {
     let conflict = ConflictId(Uuid::now_v7());
     fixture
         .execute(
-            "INSERT INTO conflict (id, network, set_id, member, on_premise_digest) VALUES (?, 1, ?, ?, ?)",
+            "INSERT INTO conflict VALUES (?, 1, ?, ?, 1, 'CLOUD', ?, NULL, 0, x'')",
             [
                 conflict.to_bytes().into(),
                 set.to_bytes().into(),
