@@ -101,6 +101,11 @@ impl Session {
         }
     }
 
+    /// Nodes were reported before their parents: the agent looks again by itself, so this session need not ask.
+    pub fn looked_at_again<'a>(&mut self, nodes: impl IntoIterator<Item = &'a NodeId>) {
+        self.observing.extend(nodes.into_iter().cloned());
+    }
+
     fn look_again(&mut self) {
         if self.exhausted {
             self.after = After::default();

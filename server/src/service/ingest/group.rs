@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::work::{Worked, work};
 use super::{Accepted, Batch, Change, Done, Writer};
 use crate::domain::engine::{Input, Refusal, Request};
-use crate::domain::ids::{Digest, RepositoryId, SyncSetId};
+use crate::domain::ids::{Digest, NodeId, RepositoryId, SyncSetId};
 use crate::domain::report::{Item, ScanOutcome};
 use crate::domain::session::{Numbering, number};
 use crate::service::Error;
@@ -283,6 +283,9 @@ impl Writer {
         match change {
             Change::Batch(batch) => {
                 *steps |= self.finish_scans(tx, batch, wake).await?;
+                // The agent looks again by itself; should it die before, the next session asks it to (R-REC-7).
+                let unknown = unknown_parents(batch, &accepted);
+                scans::ask_to_observe_in(&**tx, batch.repository, &unknown).await?;
                 let answer = serde_json::to_vec(&accepted).unwrap_or_default();
                 let named = (batch.number, batch.id);
                 batches::accept_in(&**tx, batch.repository, named, &batch.cursor, answer).await?;
@@ -361,4 +364,15 @@ impl Writer {
         }
         Ok(steps)
     }
+}
+
+/// The nodes that were reported before their parents were.
+fn unknown_parents(batch: &Batch, accepted: &Accepted) -> Vec<NodeId> {
+    let notes = accepted.notes.iter().filter(|note| note.unknown_parent);
+    notes
+        .filter_map(|note| match batch.items.get(note.item)? {
+            Item::ScanPage(page) => Some(page.children.get(note.child)?.node.clone()),
+            item => item.observations().next().map(|seen| seen.node.clone()),
+        })
+        .collect()
 }

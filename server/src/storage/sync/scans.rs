@@ -201,6 +201,9 @@ pub async fn ask_to_observe_in<C: ConnectionTrait>(
     repository: RepositoryId,
     nodes: &[NodeId],
 ) -> Result<(), Error> {
+    if nodes.is_empty() {
+        return Ok(());
+    }
     let text = "INSERT OR IGNORE INTO observe (repository, node) \
                 SELECT ?, value FROM json_each(?)";
     let nodes: Vec<&str> = nodes.iter().map(|node| node.0.as_str()).collect();

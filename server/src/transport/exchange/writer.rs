@@ -142,9 +142,13 @@ impl Writer {
     }
 
     async fn answer(&mut self, done: Answered) -> Result<(), End> {
-        if done.result.is_ok() {
+        if let Ok(accepted) = &done.result {
             self.session.answered(done.members);
-            self.session.observed(&done.nodes);
+            if accepted.notes.iter().any(|note| note.unknown_parent) {
+                self.session.looked_at_again(&done.nodes);
+            } else {
+                self.session.observed(&done.nodes);
+            }
         }
         let result = encode::batch_result(done.number, done.result);
         self.send(Frame::BatchResult(result)).await
