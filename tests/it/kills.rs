@@ -70,7 +70,11 @@ async fn killed_at_random(seed: u64) -> Result<()> {
             };
             // A folder that both sides make under one name would be a name clash, and rightly fail.
             let folder = side.join(format!("folder {}", random.random_range(0..7)));
-            let folder = if folder.is_dir() { folder } else { side.clone() };
+            let folder = if folder.is_dir() {
+                folder
+            } else {
+                side.clone()
+            };
             let content = token("somebody", written, size(&mut random));
             write(&folder.join(format!("{written}.txt")), content)?;
         }
