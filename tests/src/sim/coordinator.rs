@@ -157,7 +157,6 @@ impl Coordinator {
         }
         remembered.installation = Some(greeting.installation.clone());
         remembered.index = Some(greeting.index.clone());
-        remembered.generation.0 = remembered.generation.0.max(1);
         remembered.epoch = admitted.epoch;
         remembered.generation = Generation(remembered.generation.0.max(1));
         remembered.key = greeting.key;
