@@ -133,6 +133,10 @@ struct Job {
 }
 
 impl Job {
+    fn creates_set(&self) -> bool {
+        matches!(*self.change, Change::CreateSet(..))
+    }
+
     fn items(&self) -> usize {
         match &*self.change {
             Change::Batch(batch) => batch
@@ -315,7 +319,8 @@ impl Writer {
 
     fn fill(&mut self, group: &mut Vec<Job>) {
         let mut items: usize = group.iter().map(Job::items).sum();
-        while items < INGEST_GROUP_ITEMS_MAX {
+        // R-SET-5: a creation is checked against what is committed, so it is the last of its group.
+        while items < INGEST_GROUP_ITEMS_MAX && !group.last().is_some_and(Job::creates_set) {
             let Ok(job) = self.jobs.try_recv() else {
                 return;
             };
