@@ -78,21 +78,23 @@ fn high_water_mib(pid: u32) -> Option<f64> {
     Some(kib / 1024.0)
 }
 
-/// CPU that a living process has used, its ended threads included, in seconds, as fine as the kernel's clock tick.
+/// CPU that the live threads of a process have used, in seconds, exact to the nanosecond. A thread that ends takes its
+/// share away, so two readings may only be seconds apart.
 pub(crate) fn live_cpu_s(pid: u32) -> Result<f64> {
-    let text = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    // The name of the program may hold spaces; what follows its bracket does not. See proc(5): utime and stime.
-    let (_, fields) = text.rsplit_once(')').context("no name in stat")?;
-    let mut fields = fields.split_whitespace().skip(11);
-    let mut ticks = || {
-        fields
+    let mut nanos = 0;
+    for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
+        let path = thread?.path().join("schedstat");
+        // The thread may have ended since it was listed.
+        let Ok(text) = fs::read_to_string(&path) else {
+            continue;
+        };
+        let first = text
+            .split_whitespace()
             .next()
-            .context("a short stat")?
-            .parse::<f64>()
-            .context("no number in stat")
-    };
-    let used = ticks()? + ticks()?;
-    Ok(used / rustix::param::clock_ticks_per_second() as f64)
+            .context("an empty schedstat")?;
+        nanos += first.parse::<u64>()?;
+    }
+    Ok(nanos as f64 / 1e9)
 }
 
 /// Runs a program under strace and counts its flushes. Slow, so never part of a timed run.
