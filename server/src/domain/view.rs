@@ -55,6 +55,8 @@ pub struct Loaded {
     pub children: BTreeMap<CopyKey, BTreeSet<NodeId>>,
     /// Members that wait.
     pub waiting: BTreeMap<ObstacleKey, BTreeSet<MemberId>>,
+    /// Repositories in which no member waits for anything, as is nearly always so: nothing of it has to be loaded.
+    pub unobstructed: BTreeSet<RepositoryId>,
 }
 
 /// The row is not loaded; the need is noted.
@@ -211,6 +213,7 @@ impl<'a> View<'a> {
     pub fn waiting(&mut self, key: &ObstacleKey) -> Result<BTreeSet<MemberId>, Miss> {
         let loaded = match &key.1 {
             Obstacle::Folder(id) if self.entered.contains(id) => None,
+            _ if self.loaded.unobstructed.contains(&key.0) => None,
             _ => match self.loaded.waiting.get(key) {
                 Some(loaded) => Some(loaded),
                 None => return self.miss(Need::Waiting(key.clone())),

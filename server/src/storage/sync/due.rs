@@ -92,7 +92,8 @@ impl Store {
         repository: RepositoryId,
         now: i64,
     ) -> Result<Option<i64>, Error> {
-        let text = "SELECT min(not_before) FROM due WHERE repository = ? AND not_before > ?";
+        let text = "SELECT min(not_before) FROM due INDEXED BY due_later \
+                    WHERE repository = ? AND not_before > ? AND not_before > 0";
         let row = sql::one(self.reader(), text, [repository.0.into(), now.into()]).await?;
         Ok(row
             .map(|row| row.try_get_by_index::<Option<i64>>(0))

@@ -19,6 +19,7 @@ use crate::domain::view::{CopyKey, Loaded, NameKey, Need, ObstacleKey};
 
 type Text = LazyLock<String>;
 
+// `INDEXED BY`: without statistics SQLite takes the primary key for places, and reads the whole repository.
 static COPIES: Text = LazyLock::new(|| {
     format!(
         "SELECT {} FROM json_each(?) j CROSS JOIN copy c \
@@ -40,14 +41,16 @@ static SETS: Text = LazyLock::new(|| {
 });
 static HOLDERS: Text = LazyLock::new(|| {
     format!(
-        "SELECT {} FROM json_each(?) j CROSS JOIN copy c ON c.repository = j.value->>0 \
-         AND c.parent = j.value->>1 AND c.name_key = j.value->>2 AND c.state NOT IN (1, 2)",
+        "SELECT {} FROM json_each(?) j CROSS JOIN copy c INDEXED BY copy_place \
+         ON c.repository = j.value->>0 AND c.parent = j.value->>1 \
+         AND c.name_key = j.value->>2 AND c.state NOT IN (1, 2)",
         read::COPY
     )
 });
 static CHILDREN: Text = LazyLock::new(|| {
     format!(
-        "SELECT {} FROM copy c WHERE c.repository = ? AND c.parent = ? \
+        "SELECT {} FROM json_each(?) j CROSS JOIN copy c INDEXED BY copy_place \
+         ON c.repository = j.value->>0 AND c.parent = j.value->>1 \
          AND c.state NOT IN (1, 2) LIMIT {}",
         read::COPY,
         TRANSACTION_ROWS_MAX + 1
@@ -243,22 +246,42 @@ async fn holders<C: ConnectionTrait>(
     Ok(())
 }
 
+/// All folders at once; where they hold more than one answer may have, one by one, and of each as much as it may have.
 async fn children<C: ConnectionTrait>(
     connection: &C,
     loaded: &mut Loaded,
     keys: &BTreeSet<CopyKey>,
 ) -> Result<(), Error> {
-    for (repository, folder) in keys {
-        let values = [repository.0.into(), folder.0.as_str().into()];
-        let mut nodes = BTreeSet::<NodeId>::new();
-        for row in sql::all(connection, CHILDREN.as_str(), values).await? {
-            let copy = read::copy(&row)?;
-            nodes.insert(copy.node.clone());
-            note_copy(loaded, copy);
+    if keys.is_empty() {
+        return Ok(());
+    }
+    let all: Vec<&CopyKey> = keys.iter().collect();
+    if children_of(connection, loaded, &all).await? > TRANSACTION_ROWS_MAX && all.len() > 1 {
+        for key in all {
+            children_of(connection, loaded, &[key]).await?;
         }
-        loaded.children.insert((*repository, folder.clone()), nodes);
     }
     Ok(())
+}
+
+async fn children_of<C: ConnectionTrait>(
+    connection: &C,
+    loaded: &mut Loaded,
+    folders: &[&CopyKey],
+) -> Result<usize, Error> {
+    for key in folders {
+        loaded.children.entry((*key).clone()).or_default();
+    }
+    let list = pairs(folders.iter().copied());
+    let rows = sql::all(connection, CHILDREN.as_str(), [json(&list)]).await?;
+    for row in &rows {
+        let copy = read::copy(row)?;
+        let folder = (copy.repository, copy.parent.clone());
+        let nodes: &mut BTreeSet<NodeId> = loaded.children.entry(folder).or_default();
+        nodes.insert(copy.node.clone());
+        note_copy(loaded, copy);
+    }
+    Ok(rows.len())
 }
 
 async fn waiting<C: ConnectionTrait>(
@@ -353,7 +376,9 @@ pub async fn repositories<C: ConnectionTrait>(
     connection: &C,
     network: NetworkId,
 ) -> Result<Loaded, Error> {
-    let text = "SELECT id, side, capabilities FROM repository WHERE network = ?";
+    let text = "SELECT r.id, r.side, r.capabilities, \
+                EXISTS (SELECT 1 FROM blocked b WHERE b.repository = r.id) \
+                FROM repository r WHERE r.network = ?";
     let mut loaded = Loaded::default();
     for row in sql::all(connection, text, [network.0.into()]).await? {
         let side: String = row.try_get_by_index(1)?;
@@ -373,6 +398,10 @@ pub async fn repositories<C: ConnectionTrait>(
                 .map_or(KeptProperties::All, KeptProperties::Only),
             locks: declared.locks,
         };
+        let obstructed: bool = row.try_get_by_index(3)?;
+        if !obstructed {
+            loaded.unobstructed.insert(repository.id);
+        }
         loaded.repositories.insert(repository.id, repository);
     }
     Ok(loaded)

@@ -97,7 +97,7 @@ pub async fn members_below_in<C: ConnectionTrait>(
     after: &NodeId,
     limit: usize,
 ) -> Result<Vec<NodeId>, Error> {
-    let text = "SELECT node FROM copy WHERE repository = ? AND parent = ? \
+    let text = "SELECT node FROM copy INDEXED BY copy_place WHERE repository = ? AND parent = ? \
                 AND node > ? AND state NOT IN (1, 2) ORDER BY node LIMIT ?";
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let values = [
