@@ -87,7 +87,7 @@ pub const STORE_BUSY_SECONDS_MAX: u64 = 10;
 /// KiB of cache of one database connection.
 pub const STORE_CACHE_KIB: u32 = 16 * 1024;
 /// Milliseconds between a commit and the checkpoint that follows.
-pub const CHECKPOINT_INTERVAL_MILLISECONDS: u64 = 500;
+pub const CHECKPOINT_INTERVAL_MILLISECONDS: u64 = 2_000;
 /// Bytes of the database's log beyond which writers wait for a full checkpoint.
 pub const WAL_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// Bytes of a frame of deliveries.
@@ -135,6 +135,8 @@ pub const WALK_STEP_NODES_MAX: usize = 500;
 pub const ENGINE_ROUNDS_MAX: usize = 600;
 /// Due members that a session reads at once.
 pub const DUE_PAGE_MAX: usize = 512;
+/// Microseconds after which a busy session reads what is due from the start again, and not only what is new.
+pub const DUE_FROM_START_MICROSECONDS: i64 = 250_000;
 /// Nodes that an agent is asked to look at in one command.
 pub const OBSERVE_NODES_MAX: usize = 1_000;
 /// Deliveries on their way to an agent that does not say how many it takes.

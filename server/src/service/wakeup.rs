@@ -10,10 +10,12 @@ use crate::storage::sync::save::Wake;
 
 type Bells<K> = Arc<Mutex<HashMap<K, watch::Sender<u64>>>>;
 
-/// Bells for repositories (something is due) and networks (something happened); cloning it is cheap.
+/// Bells for repositories (something is due; something is to be watched) and networks (something happened); cloning it
+/// is cheap.
 #[derive(Debug, Clone, Default)]
 pub struct Wakeup {
     repositories: Bells<RepositoryId>,
+    watching: Bells<RepositoryId>,
     networks: Bells<NetworkId>,
 }
 
@@ -46,6 +48,12 @@ impl Wakeup {
         listen(&self.repositories, repository)
     }
 
+    /// Changes whenever the roots of the repository, their scans, or the nodes to be looked at may have changed.
+    #[must_use]
+    pub fn watching(&self, repository: RepositoryId) -> watch::Receiver<u64> {
+        listen(&self.watching, repository)
+    }
+
     /// Changes whenever something was journaled, or a member changed.
     #[must_use]
     pub fn network(&self, network: NetworkId) -> watch::Receiver<u64> {
@@ -57,14 +65,18 @@ impl Wakeup {
         for repository in &wake.repositories {
             ring(&self.repositories, repository);
         }
+        for repository in &wake.watching {
+            ring(&self.watching, repository);
+        }
         if wake.any {
             ring(&self.networks, &network);
         }
     }
 
-    /// Rings for one repository.
+    /// Rings both bells of one repository.
     pub fn ring_repository(&self, repository: RepositoryId) {
         ring(&self.repositories, &repository);
+        ring(&self.watching, &repository);
     }
 }
 
@@ -77,14 +89,17 @@ mod tests {
         let wakeup = Wakeup::default();
         let mut due = wakeup.repository(RepositoryId(1));
         let other = wakeup.repository(RepositoryId(2));
+        let watching = wakeup.watching(RepositoryId(1));
         let mut happened = wakeup.network(NetworkId(1));
         let wake = Wake {
             repositories: [RepositoryId(1)].into(),
             any: true,
+            ..Wake::default()
         };
         wakeup.ring(NetworkId(1), &wake);
         due.changed().await.unwrap();
         happened.changed().await.unwrap();
         assert!(!other.has_changed().unwrap());
+        assert!(!watching.has_changed().unwrap());
     }
 }

@@ -3,17 +3,24 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{Hello, Ready, Root};
 use crate::domain::delivery::Delivery;
 use crate::domain::ids::{MemberId, NodeId};
-use crate::domain::limits::{DELIVERIES_FRAME_BYTES_MAX, DUE_PAGE_MAX, OBSERVE_NODES_MAX};
+use crate::domain::limits::{
+    DELIVERIES_FRAME_BYTES_MAX, DUE_FROM_START_MICROSECONDS, DUE_PAGE_MAX, OBSERVE_NODES_MAX,
+};
 use crate::service::command::Asked;
 use crate::service::presence::Present;
 use crate::service::{AgentScope, Error};
 use crate::storage::sync::due::After;
+
+/// How long a session without anything to wait for waits.
+const IDLE: Duration = Duration::from_secs(3600);
 
 /// Something to be sent.
 #[derive(Debug)]
@@ -30,6 +37,8 @@ pub enum Outgoing {
 #[derive(Debug, Clone, Copy)]
 struct InFlight {
     bytes: i64,
+    /// What was due when it was sent; a later entry of the member is news.
+    since: i64,
 }
 
 /// A live session.
@@ -45,9 +54,18 @@ pub struct Session {
     bytes_in_flight: i64,
     after: After,
     exhausted: bool,
+    /// Something behind `after` was passed over: it waits for a delivery that is on its way.
+    passed_over: bool,
+    /// When reading last began from the start.
+    began_at: i64,
+    /// When work that waits for its time is due.
+    next_due_at: Option<Instant>,
+    /// Roots, and nodes to look at, may have changed.
+    watch_anew: bool,
     roots: Option<Vec<Root>>,
     observing: BTreeSet<NodeId>,
     bell: watch::Receiver<u64>,
+    watch_bell: watch::Receiver<u64>,
     _present: Present,
 }
 
@@ -65,6 +83,7 @@ pub struct Wires {
 impl Session {
     pub(super) fn new(scope: AgentScope, epoch: i64, hello: &Hello) -> Self {
         let bell = scope.coordinator.wakeup.repository(scope.repository);
+        let watch_bell = scope.coordinator.wakeup.watching(scope.repository);
         let present = scope.coordinator.presence.enter(scope.repository);
         Self {
             epoch,
@@ -74,9 +93,14 @@ impl Session {
             bytes_in_flight: 0,
             after: After::default(),
             exhausted: false,
+            passed_over: false,
+            began_at: 0,
+            next_due_at: None,
+            watch_anew: true,
             roots: None,
             observing: BTreeSet::new(),
             bell,
+            watch_bell,
             _present: present,
             scope,
         }
@@ -84,11 +108,15 @@ impl Session {
 
     /// Outcomes of these members were accepted: there is room for others, and for what is due for them now.
     pub fn answered(&mut self, members: impl IntoIterator<Item = MemberId>) {
+        let mut any = false;
         for member in members {
             if let Some(delivery) = self.in_flight.remove(&member) {
                 self.bytes_in_flight -= delivery.bytes;
-                self.look_again();
+                any = true;
             }
+        }
+        if any && (self.passed_over || self.in_flight.is_empty()) {
+            self.begin_anew();
         }
     }
 
@@ -96,7 +124,8 @@ impl Session {
     pub fn observed<'a>(&mut self, nodes: impl IntoIterator<Item = &'a NodeId>) {
         if !self.observing.is_empty() {
             for node in nodes {
-                self.observing.remove(node);
+                // It may have been asked for again since.
+                self.watch_anew |= self.observing.remove(node);
             }
         }
     }
@@ -106,49 +135,61 @@ impl Session {
         self.observing.extend(nodes.into_iter().cloned());
     }
 
+    /// Reads what is due from the start. Else reading goes on where it was: what becomes due comes behind it.
+    fn begin_anew(&mut self) {
+        self.after = After::default();
+        self.exhausted = false;
+        self.passed_over = false;
+        self.began_at = self.scope.coordinator.clock.now();
+    }
+
+    /// Gates that open and sets that end change what of the older entries is due, so these are read now and then too.
     fn look_again(&mut self) {
-        if self.exhausted {
-            self.after = After::default();
-            self.exhausted = false;
+        let now = self.scope.coordinator.clock.now();
+        if self.in_flight.is_empty() || now - self.began_at >= DUE_FROM_START_MICROSECONDS {
+            self.begin_anew();
         }
+        self.exhausted = false;
     }
 
     /// Waits until there may be something to send.
     pub async fn wait(&mut self) {
-        if self.room() && !self.exhausted {
+        if self.watch_anew || self.room() && !self.exhausted {
             return;
         }
-        let timer = match self.next_due_in().await {
-            Some(wait) => wait,
-            None => Duration::from_secs(3600),
-        };
+        let idle = Instant::now() + IDLE;
         tokio::select! {
             changed = self.bell.changed() => {
                 if changed.is_err() {
                     std::future::pending::<()>().await;
                 }
+                self.look_again();
             }
-            () = tokio::time::sleep(timer) => {}
+            changed = self.watch_bell.changed() => {
+                if changed.is_err() {
+                    std::future::pending::<()>().await;
+                }
+                self.watch_anew = true;
+            }
+            () = tokio::time::sleep_until(self.next_due_at.unwrap_or(idle)) => self.begin_anew(),
         }
-        self.look_again();
     }
 
     fn room(&self) -> bool {
         self.in_flight.len() < self.deliveries_max && self.bytes_in_flight < self.bytes_max
     }
 
-    /// Time until work that waits for its time is due.
-    async fn next_due_in(&self) -> Option<Duration> {
+    /// When work that waits for its time is due.
+    async fn next_due_at(&self) -> Result<Option<Instant>, Error> {
         let coordinator = &self.scope.coordinator;
         let now = coordinator.clock.now();
         let next = coordinator
             .store
             .next_due_at(self.scope.repository, now)
-            .await
-            .ok()??;
-        Some(Duration::from_micros(
-            u64::try_from(next - now).unwrap_or(0),
-        ))
+            .await?;
+        Ok(next.map(|next| {
+            Instant::now() + Duration::from_micros(u64::try_from(next - now).unwrap_or(0))
+        }))
     }
 
     /// What can be sent now; empty when nothing can.
@@ -157,14 +198,12 @@ impl Session {
     /// Whatever the database answers.
     pub async fn next(&mut self) -> Result<Vec<Outgoing>, Error> {
         let mut outgoing = Vec::new();
-        if !self.exhausted {
+        if std::mem::take(&mut self.watch_anew) {
             outgoing.extend(self.changed_roots().await?.map(Outgoing::Watch));
             outgoing.extend(self.nodes_to_observe().await?.map(Outgoing::Observe));
         }
-        let ready = self.deliverable().await?;
-        if !ready.is_empty() {
-            outgoing.push(Outgoing::Deliver(ready));
-        }
+        let frames = self.deliverable().await?;
+        outgoing.extend(frames.into_iter().map(Outgoing::Deliver));
         Ok(outgoing)
     }
 
@@ -195,53 +234,76 @@ impl Session {
         Ok((!new.is_empty()).then_some(new))
     }
 
-    /// One page of what is due, as far as the window has room.
-    async fn deliverable(&mut self) -> Result<Vec<Ready>, Error> {
+    /// One page of what is due in frames, as far as the window has room.
+    async fn deliverable(&mut self) -> Result<Vec<Vec<Ready>>, Error> {
         if !self.room() || self.exhausted {
             return Ok(Vec::new());
         }
         let room = self.deliveries_max - self.in_flight.len();
         let limit = room.min(DUE_PAGE_MAX);
         let coordinator = self.scope.coordinator.clone();
-        let now = coordinator.clock.now();
-        let (repository, side) = (self.scope.repository, self.scope.side);
-        // Deliveries on their way are still listed as due, so a page has to reach beyond them.
+        let (repository, now) = (self.scope.repository, coordinator.clock.now());
         let due = coordinator
             .store
             .due(repository, self.after, now, limit)
             .await?;
-        let members: Vec<MemberId> = due
-            .iter()
-            .filter_map(|due| due.member)
-            .filter(|member| !self.in_flight.contains_key(member))
-            .collect();
-        let found = coordinator
-            .store
-            .deliveries(self.scope.network, side, &members)
-            .await?;
         self.exhausted = due.len() < limit;
         self.after = due.last().copied().unwrap_or(self.after);
-        let mut ready = Vec::new();
-        let mut inline_bytes = 0;
+        let members = self.sendable(&due);
+        let found = coordinator
+            .store
+            .deliveries(self.scope.network, self.scope.side, &members)
+            .await?;
+        let frames = self.frames(found, &due);
+        if self.exhausted {
+            self.next_due_at = self.next_due_at().await?;
+        }
+        Ok(frames)
+    }
+
+    /// Deliveries on their way are still listed as due; with news for them they are passed over.
+    fn sendable(&mut self, due: &[After]) -> Vec<MemberId> {
+        let mut members = Vec::new();
+        for due in due {
+            let Some(member) = due.member else { continue };
+            match self.in_flight.get(&member) {
+                Some(sent) => self.passed_over |= due.since > sent.since,
+                None => members.push(member),
+            }
+        }
+        members
+    }
+
+    fn frames(&mut self, found: Vec<(Delivery, Option<Bytes>)>, due: &[After]) -> Vec<Vec<Ready>> {
+        let since: BTreeMap<_, _> = due.iter().map(|due| (due.member, due.since)).collect();
+        let mut frames = vec![Vec::new()];
+        let mut frame_bytes = 0;
         for (delivery, inline) in found {
-            let waits = delivery
-                .needs()
-                .is_some_and(|first| !self.in_flight.contains_key(&first));
-            let full = !self.room() || inline_bytes > DELIVERIES_FRAME_BYTES_MAX / 2;
-            if waits {
+            let first = delivery.needs();
+            if first.is_some_and(|first| !self.in_flight.contains_key(&first)) {
+                self.passed_over = true;
                 continue;
             }
-            if full {
-                self.rewind(&delivery, &due);
+            if !self.room() {
+                self.rewind(&delivery, due);
                 break;
             }
-            inline_bytes += inline.as_ref().map_or(256, |bytes| bytes.len() + 256);
             let bytes = delivery.content.map_or(0, |content| content.size);
+            let since = since.get(&Some(delivery.member)).copied().unwrap_or(0);
             self.bytes_in_flight += bytes;
-            self.in_flight.insert(delivery.member, InFlight { bytes });
-            ready.push(Ready { delivery, inline });
+            self.in_flight
+                .insert(delivery.member, InFlight { bytes, since });
+            frame_bytes += inline.as_ref().map_or(256, |bytes| bytes.len() + 256);
+            if frame_bytes > DELIVERIES_FRAME_BYTES_MAX / 2 {
+                frames.push(Vec::new());
+                frame_bytes = 0;
+            }
+            if let Some(frame) = frames.last_mut() {
+                frame.push(Ready { delivery, inline });
+            }
         }
-        Ok(ready)
+        frames.retain(|frame| !frame.is_empty());
+        frames
     }
 
     /// The page did not fit: the next one begins with this delivery.

@@ -4,17 +4,18 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::content::Content;
 use super::work::{Worked, work};
 use super::{Accepted, Batch, Change, Done, Writer};
 use crate::domain::engine::{Input, Refusal, Request};
-use crate::domain::ids::{Digest, NodeId, RepositoryId, SyncSetId};
-use crate::domain::report::{Item, ScanOutcome};
+use crate::domain::ids::{NodeId, RepositoryId, SyncSetId};
+use crate::domain::report::{Item, ScanOutcome, ScanPage};
 use crate::domain::session::{Numbering, number};
 use crate::service::Error;
+use crate::storage::Tx;
 use crate::storage::sync::save::{Wake, save};
 use crate::storage::sync::scans::{self, ScanKind};
 use crate::storage::sync::{batches, journal, sets, walks};
-use crate::storage::{Tx, content_index};
 
 /// What a group came to.
 pub(super) struct Written {
@@ -36,6 +37,16 @@ enum Plan {
     Beside,
 }
 
+/// What is gathered while changes are finished.
+struct Finish {
+    wake: Wake,
+    steps: bool,
+    accepted: BTreeMap<RepositoryId, Vec<batches::Answer>>,
+}
+
+/// The last accepted batch of each repository.
+type Sequences = BTreeMap<RepositoryId, batches::Sequence>;
+
 impl Writer {
     pub(super) async fn write(&self, changes: &[Arc<Change>]) -> Result<Written, Error> {
         let now = self.parts.clock.now();
@@ -49,12 +60,12 @@ impl Writer {
         journal::lock_in(&**tx, self.network).await?;
         let mut plans = self.plan(tx, changes, now).await?;
         let worked = self.decide(tx, &mut plans, now).await?;
-        let mut wake = save(&**tx, self.network, &worked.loaded, &worked.effects, now).await?;
-        let mut steps = !worked.effects.walks.is_empty();
-        for (repository, node) in &worked.effects.observe {
-            scans::ask_to_observe_in(&**tx, *repository, std::slice::from_ref(node)).await?;
-            wake.repositories.insert(*repository);
-        }
+        self.clear_seen(tx, &plans, changes).await?;
+        let mut finish = Finish {
+            wake: save(&**tx, self.network, &worked.loaded, &worked.effects, now).await?,
+            steps: !worked.effects.walks.is_empty(),
+            accepted: BTreeMap::new(),
+        };
         let mut notes = worked.effects.notes.iter();
         let mut done = Vec::new();
         for (plan, change) in plans.into_iter().zip(changes) {
@@ -66,12 +77,18 @@ impl Writer {
                     let accepted = Accepted {
                         notes: notes.iter().map(Into::into).collect(),
                     };
-                    self.finish(tx, change, accepted, &mut wake, &mut steps)
-                        .await
+                    self.finish(tx, change, accepted, &mut finish).await
                 }
             });
         }
-        Ok(Written { done, wake, steps })
+        for (repository, accepted) in finish.accepted {
+            batches::accept_in(&**tx, repository, accepted).await?;
+        }
+        Ok(Written {
+            done,
+            wake: finish.wake,
+            steps: finish.steps,
+        })
     }
 
     /// Runs the engine; a batch that it refuses is left out, and the rest is run again.
@@ -99,19 +116,13 @@ impl Writer {
     }
 
     async fn plan(&self, tx: &Tx, changes: &[Arc<Change>], now: i64) -> Result<Vec<Plan>, Error> {
-        let mut last: BTreeMap<RepositoryId, batches::Sequence> = BTreeMap::new();
+        let mut last = self.sequences(tx, changes).await?;
+        let in_line = in_line(changes, last.clone());
+        let content = Content::take(tx, self.network, &in_line, now).await?;
         let mut plans = Vec::new();
         for change in changes {
             plans.push(match &**change {
-                Change::Batch(batch) => {
-                    let sequence = match last.entry(batch.repository) {
-                        Entry::Occupied(known) => known.into_mut(),
-                        Entry::Vacant(new) => {
-                            new.insert(batches::sequence_in(&**tx, batch.repository).await?)
-                        }
-                    };
-                    self.plan_batch(tx, batch, sequence, now).await?
-                }
+                Change::Batch(batch) => self.plan_batch(tx, batch, &mut last, &content).await?,
                 Change::Request(request) => Plan::Run(Input::Request(request.clone())),
                 Change::CreateSet(id, create) => self.plan_set(tx, id.as_deref(), create).await?,
                 Change::SetJob(set, walks::SetJobKind::End, actor) => {
@@ -120,7 +131,18 @@ impl Writer {
                 Change::SetJob(..) | Change::Scan(..) => Plan::Beside,
             });
         }
+        self.note_suspects(tx, &plans, changes).await?;
         Ok(plans)
+    }
+
+    async fn sequences(&self, tx: &Tx, changes: &[Arc<Change>]) -> Result<Sequences, Error> {
+        let mut last = Sequences::new();
+        for batch in changes.iter().filter_map(|change| change.batch()) {
+            if let Entry::Vacant(new) = last.entry(batch.repository) {
+                new.insert(batches::sequence_in(&**tx, batch.repository).await?);
+            }
+        }
+        Ok(last)
     }
 
     /// R-AGT-3: fenced, in order, once, and only with its content.
@@ -128,12 +150,15 @@ impl Writer {
         &self,
         tx: &Tx,
         batch: &Batch,
-        last: &mut batches::Sequence,
-        now: i64,
+        last: &mut Sequences,
+        content: &Content,
     ) -> Result<Plan, Error> {
-        if batch.epoch != last.epoch {
+        let Some(last) = last
+            .get_mut(&batch.repository)
+            .filter(|last| last.epoch == batch.epoch)
+        else {
             return Ok(Plan::Answered(Err(Error::StaleEpoch)));
-        }
+        };
         match number(last.number, batch.number) {
             Numbering::Next => {}
             Numbering::Earlier => return self.repeat(tx, batch).await.map(Plan::Answered),
@@ -143,19 +168,56 @@ impl Writer {
                 })));
             }
         }
-        if let Err(error) = self.take_content(tx, batch, now).await? {
+        if let Err(error) = content.check(batch) {
             return Ok(Plan::Answered(Err(error)));
-        }
-        for item in &batch.items {
-            if let Item::ScanPage(page) = item {
-                scans::note_suspects_in(&**tx, batch.repository, page).await?;
-            }
         }
         last.number = batch.number;
         Ok(Plan::Run(Input::Batch(
             batch.repository,
             batch.items.clone(),
         )))
+    }
+
+    /// Before pages take effect, what they should have listed and did not is noted (R-AGT-5).
+    async fn note_suspects(
+        &self,
+        tx: &Tx,
+        plans: &[Plan],
+        changes: &[Arc<Change>],
+    ) -> Result<(), Error> {
+        let mut pages: BTreeMap<RepositoryId, Vec<&ScanPage>> = BTreeMap::new();
+        for batch in accepted(plans, changes) {
+            let listed = batch.items.iter().filter_map(|item| match item {
+                Item::ScanPage(page) => Some(page),
+                _ => None,
+            });
+            pages.entry(batch.repository).or_default().extend(listed);
+        }
+        for (repository, pages) in pages {
+            scans::note_suspects_in(&**tx, repository, &pages).await?;
+        }
+        Ok(())
+    }
+
+    /// What was seen is neither suspect nor still to be looked at.
+    async fn clear_seen(
+        &self,
+        tx: &Tx,
+        plans: &[Plan],
+        changes: &[Arc<Change>],
+    ) -> Result<(), Error> {
+        let mut seen: BTreeMap<RepositoryId, BTreeSet<&str>> = BTreeMap::new();
+        for batch in accepted(plans, changes) {
+            let nodes = batch.items.iter().flat_map(Item::observations);
+            seen.entry(batch.repository)
+                .or_default()
+                .extend(nodes.map(|observation| observation.node.0.as_str()));
+        }
+        for (repository, nodes) in seen {
+            let nodes: Vec<&str> = nodes.into_iter().collect();
+            scans::clear_suspects_in(&**tx, repository, &nodes).await?;
+        }
+        Ok(())
     }
 
     async fn repeat(&self, tx: &Tx, batch: &Batch) -> Result<Result<Done, Error>, Error> {
@@ -175,84 +237,6 @@ impl Writer {
             }
             None => suspected("the batch is older than the answers that are kept"),
         })
-    }
-
-    /// Every digest that a batch names must be there, with its true size (ARCHITECTURE, invariant 3).
-    async fn take_content(
-        &self,
-        tx: &Tx,
-        batch: &Batch,
-        now: i64,
-    ) -> Result<Result<(), Error>, Error> {
-        if !batch.inline.is_empty() {
-            let (network, repository) = (self.network, batch.repository);
-            content_index::put_small_in(&**tx, network, repository, &batch.inline, now).await?;
-        }
-        let named: BTreeMap<Digest, i64> = batch
-            .items
-            .iter()
-            .flat_map(Item::observations)
-            .filter_map(crate::domain::report::Observation::content)
-            .map(|content| (content.digest, content.size))
-            .collect();
-        let digests: Vec<Digest> = named.keys().copied().collect();
-        let mut present =
-            content_index::present_sizes_in(&**tx, batch.repository, &digests).await?;
-        if present.len() < named.len() {
-            self.receive(tx, batch, &named, &mut present, now).await?;
-        }
-        let missing: Vec<Digest> = digests
-            .iter()
-            .filter(|digest| !present.contains_key(digest))
-            .copied()
-            .collect();
-        if !missing.is_empty() {
-            return Ok(Err(Error::ContentMissing { digests: missing }));
-        }
-        let wrong = named
-            .iter()
-            .find(|(digest, size)| present.get(digest) != Some(size));
-        Ok(wrong.map_or(Ok(()), |(digest, _)| {
-            Err(Error::DigestMismatch { digest: *digest })
-        }))
-    }
-
-    /// What a delivery brought, the outcome may name: the repository has received it.
-    async fn receive(
-        &self,
-        tx: &Tx,
-        batch: &Batch,
-        named: &BTreeMap<Digest, i64>,
-        present: &mut BTreeMap<Digest, i64>,
-        now: i64,
-    ) -> Result<(), Error> {
-        let results: Vec<_> = batch
-            .items
-            .iter()
-            .filter_map(|item| match item {
-                Item::Outcome { member, .. } => {
-                    let digest = item.observations().next()?.digest()?;
-                    (!present.contains_key(&digest)).then_some((*member, digest))
-                }
-                _ => None,
-            })
-            .collect();
-        let delivered =
-            crate::storage::sync::due::delivered_in(&**tx, batch.repository, &results).await?;
-        let mut by_source: BTreeMap<RepositoryId, Vec<Digest>> = BTreeMap::new();
-        for (source, digest) in delivered {
-            by_source.entry(source).or_default().push(digest);
-        }
-        for (source, digests) in by_source {
-            content_index::share_in(&**tx, source, batch.repository, &digests, now).await?;
-        }
-        let left: Vec<Digest> = named
-            .keys()
-            .filter(|digest| !present.contains_key(digest))
-            .copied()
-            .collect();
-        present.extend(content_index::present_sizes_in(&**tx, batch.repository, &left).await?);
-        Ok(())
     }
 
     /// R-SET-3, R-SET-5: the same request makes one set; a node is in at most one.
@@ -277,31 +261,38 @@ impl Writer {
         tx: &Tx,
         change: &Change,
         accepted: Accepted,
-        wake: &mut Wake,
-        steps: &mut bool,
+        finish: &mut Finish,
     ) -> Result<Done, Error> {
         match change {
             Change::Batch(batch) => {
-                *steps |= self.finish_scans(tx, batch, wake).await?;
+                self.finish_scans(tx, batch, finish).await?;
                 // The agent looks again by itself; should it die before, the next session asks it to (R-REC-7).
                 let unknown = unknown_parents(batch, &accepted);
                 scans::ask_to_observe_in(&**tx, batch.repository, &unknown).await?;
-                let answer = serde_json::to_vec(&accepted).unwrap_or_default();
-                let named = (batch.number, batch.id);
-                batches::accept_in(&**tx, batch.repository, named, &batch.cursor, answer).await?;
+                let answer = batches::Answer {
+                    number: batch.number,
+                    id: batch.id,
+                    cursor: batch.cursor.clone(),
+                    answer: serde_json::to_vec(&accepted).unwrap_or_default(),
+                };
+                let answers = finish.accepted.entry(batch.repository).or_default();
+                answers.push(answer);
                 Ok(Done::Accepted(accepted))
             }
             Change::Request(_) => Ok(Done::Plain),
-            Change::CreateSet(id, create) => self.finish_set(tx, id.as_deref(), create, wake).await,
+            Change::CreateSet(id, create) => {
+                self.finish_set(tx, id.as_deref(), create, &mut finish.wake)
+                    .await
+            }
             Change::SetJob(set, kind, actor) => {
                 walks::begin_set_job_in(&**tx, self.network, *set, *kind, actor).await?;
-                wake.any = true;
-                *steps = true;
+                finish.wake.any = true;
+                finish.steps = true;
                 Ok(Done::Plain)
             }
             Change::Scan(repository, read_content) => {
                 scans::ask_all_in(&**tx, *repository, ScanKind::Demand, *read_content).await?;
-                wake.repositories.insert(*repository);
+                finish.wake.watching.insert(*repository);
                 Ok(Done::Plain)
             }
         }
@@ -322,22 +313,14 @@ impl Writer {
             sets::note_request_in(&**tx, self.network, id, made).await?;
         }
         scans::ask_in(&**tx, copy.repository, &copy.node, ScanKind::First, false).await?;
-        wake.repositories
-            .extend([set.repositories.on_premise, set.repositories.cloud]);
+        let both = [set.repositories.on_premise, set.repositories.cloud];
+        wake.repositories.extend(both);
+        wake.watching.extend(both);
         Ok(Done::Set(made))
     }
 
-    /// Suspects that were seen are cleared; after the last page the others are asked for by id (R-AGT-5).
-    async fn finish_scans(&self, tx: &Tx, batch: &Batch, wake: &mut Wake) -> Result<bool, Error> {
-        let seen: BTreeSet<&str> = batch
-            .items
-            .iter()
-            .flat_map(Item::observations)
-            .map(|observation| observation.node.0.as_str())
-            .collect();
-        let seen: Vec<&str> = seen.into_iter().collect();
-        scans::clear_suspects_in(&**tx, batch.repository, &seen).await?;
-        let mut steps = false;
+    /// After the last page the remaining suspects are asked for by id (R-AGT-5).
+    async fn finish_scans(&self, tx: &Tx, batch: &Batch, finish: &mut Finish) -> Result<(), Error> {
         for item in &batch.items {
             let Item::ScanEnd(scan, outcome) = item else {
                 continue;
@@ -345,12 +328,12 @@ impl Writer {
             let Some(kind) = scans::kind_in(&**tx, batch.repository, *scan).await? else {
                 continue;
             };
-            wake.repositories.insert(batch.repository);
-            wake.any = true;
+            finish.wake.watching.insert(batch.repository);
+            finish.wake.any = true;
             match (outcome, kind) {
                 (ScanOutcome::Complete, ScanKind::Generation) => {
                     scans::finish_generation_in(&**tx, batch.repository, *scan).await?;
-                    steps = true;
+                    finish.steps = true;
                 }
                 (ScanOutcome::Complete, _) => {
                     scans::ask_suspects_in(&**tx, batch.repository, *scan).await?;
@@ -362,8 +345,38 @@ impl Writer {
                 }
             }
         }
-        Ok(steps)
+        Ok(())
     }
+}
+
+/// The batches of a group that are accepted as it stands.
+fn accepted<'a>(
+    plans: &'a [Plan],
+    changes: &'a [Arc<Change>],
+) -> impl Iterator<Item = &'a Batch> + 'a {
+    plans
+        .iter()
+        .zip(changes)
+        .filter(|(plan, _)| matches!(plan, Plan::Run(_)))
+        .filter_map(|(_, change)| change.batch())
+}
+
+/// The batches of a group that come in order, so that their content is worth taking.
+fn in_line(changes: &[Arc<Change>], mut last: Sequences) -> Vec<&Batch> {
+    let batches = changes.iter().filter_map(|change| change.batch());
+    batches
+        .filter(|batch| {
+            let Some(last) = last.get_mut(&batch.repository) else {
+                return false;
+            };
+            let next = last.epoch == batch.epoch
+                && matches!(number(last.number, batch.number), Numbering::Next);
+            if next {
+                last.number = batch.number;
+            }
+            next
+        })
+        .collect()
 }
 
 /// The nodes that were reported before their parents were.

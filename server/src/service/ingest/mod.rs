@@ -3,6 +3,7 @@
 //! While a group commits, the next one gathers by itself. What has many rows (a folder that is gone, a set that ends)
 //! is done in small steps between the groups, so that a live change never waits long.
 
+mod content;
 mod group;
 mod management;
 mod steps;
@@ -93,6 +94,16 @@ pub(super) enum Change {
     SetJob(SyncSetId, SetJobKind, String),
     /// Every watched folder of a repository is to be listed again.
     Scan(RepositoryId, bool),
+}
+
+impl Change {
+    /// The batch that it is, if it is one.
+    fn batch(&self) -> Option<&Batch> {
+        match self {
+            Self::Batch(batch) => Some(batch),
+            Self::Request(_) | Self::CreateSet(..) | Self::SetJob(..) | Self::Scan(..) => None,
+        }
+    }
 }
 
 /// What came of a change.

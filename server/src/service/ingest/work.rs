@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use uuid::Uuid;
 
 use crate::domain::engine::{self, Context, Effects, Input};
-use crate::domain::ids::{NetworkId, RepositoryId};
+use crate::domain::ids::{NetworkId, NodeId, RepositoryId};
 use crate::domain::limits::ENGINE_ROUNDS_MAX;
-use crate::domain::report::Seen;
-use crate::domain::report::{Item, Observation};
+use crate::domain::projection::NodeKind;
+use crate::domain::report::{Item, Observation, Seen};
 use crate::domain::view::{Loaded, Need};
 use crate::service::Error;
 use crate::storage::Tx;
@@ -37,6 +37,8 @@ pub(super) async fn work(
         .collect();
     let context = Context { now, rescanning };
     load::load(&**tx, &mut loaded, foreseen(inputs)).await?;
+    let names = foreseen_names(&loaded, inputs);
+    load::load(&**tx, &mut loaded, names).await?;
     for _ in 0..ENGINE_ROUNDS_MAX {
         let effects = engine::run(&loaded, &context, inputs, &mut Uuid::now_v7);
         if effects.changes.needs.is_empty() {
@@ -89,10 +91,48 @@ fn foresee(needs: &mut BTreeSet<Need>, repository: RepositoryId, item: &Item) {
         }
     };
     item.observations().for_each(&mut node);
+    let new_folders = item.observations().filter(|seen| is_folder(seen));
+    needs.extend(new_folders.map(|seen| Need::Children((repository, seen.node.clone()))));
     match item {
         Item::Outcome { member, .. } | Item::CauseChanged(member) => {
             needs.insert(Need::Member(*member));
         }
         Item::Observed(_) | Item::ScanPage(_) | Item::ScanEnd(..) => {}
     }
+}
+
+fn is_folder(observation: &Observation) -> bool {
+    matches!(&observation.seen, Seen::Present(presence) if presence.projection.kind == NodeKind::Folder)
+}
+
+/// Who has the names on the other side that new nodes are going to get there.
+fn foreseen_names(loaded: &Loaded, inputs: &[Input]) -> BTreeSet<Need> {
+    let mut needs = BTreeSet::new();
+    for input in inputs {
+        let Input::Batch(repository, items) = input else {
+            continue;
+        };
+        let seen = items.iter().flat_map(Item::observations);
+        needs.extend(seen.filter_map(|seen| foreseen_name(loaded, *repository, seen)));
+    }
+    needs
+}
+
+fn foreseen_name(loaded: &Loaded, repository: RepositoryId, seen: &Observation) -> Option<Need> {
+    let Seen::Present(presence) = &seen.seen else {
+        return None;
+    };
+    let copy = |node: &NodeId| loaded.copies.get(&(repository, node.clone()))?.as_ref();
+    if copy(&seen.node).is_some() {
+        return None;
+    }
+    let parent = copy(&presence.parent)?.member?;
+    let parent = loaded.members.get(&parent)?.as_ref()?;
+    let set = loaded.sets.get(&parent.set)?.as_ref()?;
+    let other = loaded.repositories.get(&repository)?.side.other();
+    let there = *set.repositories.get(other);
+    let folder = parent.nodes.get(other).clone()?;
+    let rule = loaded.repositories.get(&there)?.name_rule;
+    let name = rule.key(&presence.projection.name);
+    Some(Need::Holders((there, folder, name)))
 }

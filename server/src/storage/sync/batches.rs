@@ -3,8 +3,15 @@
 use sea_orm::ConnectionTrait;
 
 use super::super::{Error, sql};
+use super::rows::Insert;
 use crate::domain::ids::{BatchId, RepositoryId};
 use crate::domain::limits::BATCH_ANSWERS_KEPT;
+
+const ANSWERS: Insert = Insert {
+    head: "INSERT INTO batch_result (repository, number, batch_id, answer) VALUES",
+    columns: 4,
+    tail: "",
+};
 
 /// How far a repository's batches are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,34 +61,50 @@ pub async fn answer_in<C: ConnectionTrait>(
     Ok(Some((id, row.try_get_by_index(1)?)))
 }
 
-/// Notes a batch as the last accepted one, with its answer.
+/// How a batch was answered.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// Its number.
+    pub number: i64,
+    /// Its id.
+    pub id: BatchId,
+    /// The agent's own note.
+    pub cursor: Vec<u8>,
+    /// The answer, as it is kept.
+    pub answer: Vec<u8>,
+}
+
+/// Notes batches as accepted, in order; the last one of them is the repository's last.
 ///
 /// # Errors
 /// Whatever the database answers.
 pub async fn accept_in<C: ConnectionTrait>(
     tx: &C,
     repository: RepositoryId,
-    (number, id): (i64, BatchId),
-    cursor: &[u8],
-    answer: Vec<u8>,
+    answers: Vec<Answer>,
 ) -> Result<(), Error> {
-    let insert = "INSERT INTO batch_result (repository, number, batch_id, answer) VALUES (?,?,?,?)";
-    let id = id.to_bytes();
-    let values = [
-        repository.0.into(),
-        number.into(),
-        id.clone().into(),
-        answer.into(),
-    ];
-    sql::execute(tx, insert, values).await?;
+    let Some(last) = answers.last().cloned() else {
+        return Ok(());
+    };
+    let row = |answer: Answer| {
+        vec![
+            repository.0.into(),
+            answer.number.into(),
+            answer.id.to_bytes().into(),
+            answer.answer.into(),
+        ]
+    };
+    ANSWERS
+        .rows(tx, answers.into_iter().map(row).collect())
+        .await?;
     let prune = "DELETE FROM batch_result WHERE repository = ? AND number <= ?";
-    let oldest = number - BATCH_ANSWERS_KEPT;
+    let oldest = last.number - BATCH_ANSWERS_KEPT;
     sql::execute(tx, prune, [repository.0.into(), oldest.into()]).await?;
     let update = "UPDATE repository SET batch_number = ?, batch_id = ?, cursor = ? WHERE id = ?";
     let values = [
-        number.into(),
-        id.into(),
-        cursor.to_vec().into(),
+        last.number.into(),
+        last.id.to_bytes().into(),
+        last.cursor.into(),
         repository.0.into(),
     ];
     sql::execute(tx, update, values).await?;

@@ -6,11 +6,11 @@ use sea_orm::{ConnectionTrait, Value};
 
 use super::super::{Error, sql};
 use super::rows::{Insert, json};
-use super::{codec, conflicts, journal, load, read, versions};
+use super::{codec, conflicts, journal, load, read, scans, versions};
 use crate::domain::copy::Copy;
 use crate::domain::engine::{Effects, Walk};
 use crate::domain::failure::Failure;
-use crate::domain::ids::{Digest, MemberId, NetworkId, RepositoryId, SyncSetId};
+use crate::domain::ids::{Digest, MemberId, NetworkId, NodeId, RepositoryId, SyncSetId};
 use crate::domain::member::{Member, MemberState};
 use crate::domain::projection::{NodeKind, Side};
 use crate::domain::sync_set::SyncSet;
@@ -49,20 +49,25 @@ const WALKS: Insert = Insert {
     columns: 6,
     tail: "",
 };
-const DELETE_COPIES: &str = "DELETE FROM copy WHERE (repository, node) IN \
-                             (SELECT value->>0, value->>1 FROM json_each(?))";
+// By repository: for pairs of keys SQLite would read every row of the repository.
+const DELETE_COPIES: &str =
+    "DELETE FROM copy WHERE repository = ? AND node IN (SELECT value FROM json_each(?))";
 const DELETE_MEMBERS: &str =
     "DELETE FROM member WHERE id IN (SELECT unhex(value) FROM json_each(?))";
-const DELETE_DUE: &str = "DELETE FROM due WHERE (repository, member) IN \
-                          (SELECT value->>0, unhex(value->>1) FROM json_each(?))";
-const DELETE_BLOCKED: &str = "DELETE FROM blocked WHERE (repository, obstacle, member) IN \
-                              (SELECT value->>0, value->>1, unhex(value->>2) FROM json_each(?))";
+const DELETE_DUE: &str =
+    "DELETE FROM due WHERE repository = ? AND member IN (SELECT unhex(value) FROM json_each(?))";
+const DELETE_BLOCKED: &str = "DELETE FROM blocked WHERE repository = ?1 \
+                              AND obstacle IN (SELECT value->>0 FROM json_each(?2)) \
+                              AND (obstacle, member) IN \
+                              (SELECT value->>0, unhex(value->>1) FROM json_each(?2))";
 
 /// What others have to be told once the transaction is committed.
 #[derive(Debug, Default, Clone)]
 pub struct Wake {
     /// Repositories for which something became due.
     pub repositories: BTreeSet<RepositoryId>,
+    /// Repositories whose roots, scans or nodes to be looked at changed.
+    pub watching: BTreeSet<RepositoryId>,
     /// Something happened at all, so readers of journal and members look again.
     pub any: bool,
 }
@@ -83,6 +88,8 @@ pub async fn save<C: ConnectionTrait>(
     let mut wake = save_members(tx, loaded, effects, mark.position).await?;
     save_sets(tx, effects).await?;
     wake.repositories.extend(opened(loaded, effects));
+    wake.watching = watching(loaded, effects);
+    ask_to_observe(tx, effects).await?;
     save_walks(tx, network, &effects.walks).await?;
     conflicts::insert_in(tx, network, &effects.conflicts).await?;
     versions::change_in(tx, &effects.versions, &effects.losers, mark.position, now).await?;
@@ -93,24 +100,27 @@ pub async fn save<C: ConnectionTrait>(
 
 async fn save_copies<C: ConnectionTrait>(tx: &C, effects: &Effects) -> Result<(), Error> {
     let mut rows = Vec::new();
-    let mut gone = Vec::new();
+    let mut gone = Gone::new();
     for ((repository, node), copy) in &effects.changes.copies {
         match copy {
             Some(copy) => rows.push(copy_row(copy)),
-            None => gone.push((repository.0, node.0.as_str())),
+            None => gone.entry(*repository).or_default().push(node.0.as_str()),
         }
     }
     delete(tx, DELETE_COPIES, &gone).await?;
     COPIES.rows(tx, rows).await
 }
 
+/// What is to be removed, by repository.
+type Gone<T> = BTreeMap<RepositoryId, Vec<T>>;
+
 async fn delete<C: ConnectionTrait, T: serde::Serialize>(
     tx: &C,
     text: &'static str,
-    keys: &[T],
+    gone: &Gone<T>,
 ) -> Result<(), Error> {
-    if !keys.is_empty() {
-        sql::execute(tx, text, [json(&keys)]).await?;
+    for (repository, keys) in gone {
+        sql::execute(tx, text, [repository.0.into(), json(keys)]).await?;
     }
     Ok(())
 }
@@ -181,7 +191,9 @@ async fn save_members<C: ConnectionTrait>(
             None => ended.push(id.0.simple().to_string()),
         }
     }
-    delete(tx, DELETE_MEMBERS, &ended).await?;
+    if !ended.is_empty() {
+        sql::execute(tx, DELETE_MEMBERS, [json(&ended)]).await?;
+    }
     MEMBERS.rows(tx, rows).await?;
     delete(tx, DELETE_DUE, &derived.due_gone).await?;
     delete(tx, DELETE_BLOCKED, &derived.blocked_gone).await?;
@@ -189,16 +201,16 @@ async fn save_members<C: ConnectionTrait>(
     BLOCKED.rows(tx, derived.blocked).await?;
     Ok(Wake {
         repositories: derived.woken,
-        any: false,
+        ..Wake::default()
     })
 }
 
 #[derive(Default)]
 struct Derived {
     due: Vec<Vec<Value>>,
-    due_gone: Vec<(i64, String)>,
+    due_gone: Gone<String>,
     blocked: Vec<Vec<Value>>,
-    blocked_gone: Vec<(i64, String, String)>,
+    blocked_gone: Gone<(String, String)>,
     woken: BTreeSet<RepositoryId>,
 }
 
@@ -216,15 +228,14 @@ impl Derived {
                     .and_then(|now| now.due)
                     .is_none_or(|now| now.side != due.side))
         {
-            self.due_gone
-                .push((set.repositories.get(due.side).0, hex.clone()));
+            let gone = self.due_gone.entry(*set.repositories.get(due.side));
+            gone.or_default().push(hex.clone());
         }
         if let Some((side, obstacle)) = &before.blocked
             && now.is_none_or(|now| now.blocked != before.blocked)
         {
-            let repository = set.repositories.get(*side).0;
-            self.blocked_gone
-                .push((repository, load::obstacle_text(obstacle), hex));
+            let gone = self.blocked_gone.entry(*set.repositories.get(*side));
+            gone.or_default().push((load::obstacle_text(obstacle), hex));
         }
     }
 
@@ -255,6 +266,43 @@ impl Derived {
             ]);
         }
     }
+}
+
+async fn ask_to_observe<C: ConnectionTrait>(tx: &C, effects: &Effects) -> Result<(), Error> {
+    let mut by_repository: BTreeMap<RepositoryId, Vec<NodeId>> = BTreeMap::new();
+    for (repository, node) in &effects.observe {
+        by_repository
+            .entry(*repository)
+            .or_default()
+            .push(node.clone());
+    }
+    for (repository, nodes) in by_repository {
+        scans::ask_to_observe_in(tx, repository, &nodes).await?;
+    }
+    Ok(())
+}
+
+/// Repositories with nodes to be looked at, and those of sets that came, end, or whose root has another copy now.
+fn watching(loaded: &Loaded, effects: &Effects) -> BTreeSet<RepositoryId> {
+    let known = loaded.sets.values().flatten();
+    let now = effects.changes.sets.values();
+    let changed = known
+        .chain(now)
+        .filter(|set| is_watched_anew(loaded, effects, set));
+    let observed = effects.observe.iter().map(|(repository, _)| *repository);
+    changed
+        .flat_map(|set| [set.repositories.on_premise, set.repositories.cloud])
+        .chain(observed)
+        .collect()
+}
+
+fn is_watched_anew(loaded: &Loaded, effects: &Effects, set: &SyncSet) -> bool {
+    let before = loaded.sets.get(&set.id).and_then(Option::as_ref);
+    let root_before = loaded.members.get(&set.root).and_then(Option::as_ref);
+    let root_moved = effects.changes.members.get(&set.root).is_some_and(|now| {
+        now.as_ref().map(|root| &root.nodes) != root_before.map(|root| &root.nodes)
+    });
+    root_moved || before.is_none_or(|before| before.ending != set.ending)
 }
 
 /// A gate that opens lets work flow that was due before (R-DEL-3).

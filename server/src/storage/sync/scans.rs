@@ -141,35 +141,37 @@ pub async fn rescanning_in<C: ConnectionTrait>(
         .collect()
 }
 
-/// Notes the nodes that a page should have listed and did not; before the page takes effect.
+/// Notes the nodes that pages should have listed and did not; before the pages take effect.
 ///
 /// # Errors
 /// Whatever the database answers.
 pub async fn note_suspects_in<C: ConnectionTrait>(
     tx: &C,
     repository: RepositoryId,
-    page: &ScanPage,
+    pages: &[&ScanPage],
 ) -> Result<(), Error> {
-    if !page.readable {
+    let text = "INSERT OR IGNORE INTO suspect (repository, scan, node) \
+                SELECT ?1, unhex(p.value->>0), c.node FROM json_each(?2) p \
+                CROSS JOIN copy c INDEXED BY copy_place \
+                ON c.repository = ?1 AND c.parent = p.value->>1 \
+                WHERE c.node > p.value->>2 AND (p.value->>3 = '' OR c.node <= p.value->>3) \
+                AND c.state IN (0, 3) AND c.node NOT IN (SELECT value FROM json_each(?3))";
+    let readable = || pages.iter().filter(|page| page.readable);
+    let ranges: Vec<_> = readable()
+        .map(|page| {
+            let (after, through) = (page.after.0.as_str(), page.through.0.as_str());
+            let scan = page.scan.0.simple().to_string();
+            (scan, page.folder.0.as_str(), after, through)
+        })
+        .collect();
+    if ranges.is_empty() {
         return Ok(());
     }
-    let text = "INSERT OR IGNORE INTO suspect (repository, scan, node) SELECT ?2, ?1, node \
-                FROM copy WHERE repository = ?2 AND parent = ?3 AND node > ?4 \
-                AND (?5 = '' OR node <= ?5) AND state IN (0, 3) \
-                AND node NOT IN (SELECT value FROM json_each(?6))";
-    let listed: Vec<&str> = page
-        .children
-        .iter()
+    let listed: Vec<&str> = readable()
+        .flat_map(|page| &page.children)
         .map(|child| child.node.0.as_str())
         .collect();
-    let values = [
-        page.scan.to_bytes().into(),
-        repository.0.into(),
-        page.folder.0.as_str().into(),
-        page.after.0.as_str().into(),
-        page.through.0.as_str().into(),
-        json(&listed),
-    ];
+    let values = [repository.0.into(), json(&ranges), json(&listed)];
     sql::execute(tx, text, values).await?;
     Ok(())
 }
@@ -183,6 +185,9 @@ pub async fn clear_suspects_in<C: ConnectionTrait>(
     repository: RepositoryId,
     seen: &[&str],
 ) -> Result<(), Error> {
+    if seen.is_empty() {
+        return Ok(());
+    }
     for text in [
         "DELETE FROM suspect WHERE repository = ? AND node IN (SELECT value FROM json_each(?))",
         "DELETE FROM observe WHERE repository = ? AND node IN (SELECT value FROM json_each(?))",
