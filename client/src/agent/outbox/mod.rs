@@ -15,7 +15,10 @@ use tandem_proto::v1alpha::{ChangeItem, Welcome};
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub use self::strip::for_each_content;
-use self::{rows::Rows, writer::Job};
+use self::{
+    rows::Rows,
+    writer::{Durability, Job},
+};
 
 mod rows;
 mod strip;
@@ -298,14 +301,15 @@ impl Outbox {
             .await
     }
 
-    /// All batches up to this number are accepted.
+    /// All batches up to this number are accepted. Should the machine forget it in a crash, they are sent again, and the
+    /// coordinator's next welcome tells it.
     pub async fn accepted(&self, number: i64) -> Result<(), Error> {
         let Some(batch) = self.get(number) else {
             return Ok(());
         };
         let work = move |rows: &Rows| rows.accept(batch.number, &batch.id);
-        self.run(work, move |memory, ()| memory.accept_through(number))
-            .await
+        let after = move |memory: &mut Memory, ()| memory.accept_through(number);
+        self.run_with(Durability::Later, work, after).await
     }
 
     /// Gives a refused batch other items and a new id under the same number. Without items it is taken out, and the
@@ -396,10 +400,19 @@ impl Outbox {
         work: impl FnOnce(&Rows) -> Result<T, Error> + Send + 'static,
         after: impl FnOnce(&mut Memory, T) -> U + Send + 'static,
     ) -> Result<U, Error> {
+        self.run_with(Durability::Now, work, after).await
+    }
+
+    async fn run_with<T: 'static, U: Send + 'static>(
+        &self,
+        durability: Durability,
+        work: impl FnOnce(&Rows) -> Result<T, Error> + Send + 'static,
+        after: impl FnOnce(&mut Memory, T) -> U + Send + 'static,
+    ) -> Result<U, Error> {
         let permit = self.jobs.reserve().await.map_err(|_| Error::Closed)?;
         let (answer, receipt) = oneshot::channel();
         let shared = Arc::clone(&self.shared);
-        permit.send(writer::job(work, move |result| {
+        permit.send(writer::job(durability, work, move |result| {
             let result = result.map(|value| shared.update(|memory| after(memory, value)));
             // Whoever asked may have gone.
             let _ = answer.send(result);
@@ -430,8 +443,10 @@ impl Slot<'_> {
             Ok(Some((number, items)))
         };
         let (confirm, receipt) = oneshot::channel();
-        self.permit
-            .send(writer::job(work, move |result: Result<_, Error>| {
+        self.permit.send(writer::job(
+            Durability::Now,
+            work,
+            move |result: Result<_, Error>| {
                 let done = result.map(|appended| {
                     if let Some((number, items)) = appended {
                         let batch = Pending {
@@ -445,7 +460,8 @@ impl Slot<'_> {
                 });
                 // Whoever asked may have gone.
                 let _ = confirm.send(done);
-            }));
+            },
+        ));
         Receipt(receipt)
     }
 }

@@ -46,7 +46,10 @@ impl Rows {
     }
 
     /// Runs the work inside one transaction.
-    pub(super) fn transaction(&self, work: impl FnOnce()) -> rusqlite::Result<()> {
+    pub(super) fn transaction(&self, flushed: bool, work: impl FnOnce()) -> rusqlite::Result<()> {
+        let synchronous = if flushed { "FULL" } else { "NORMAL" };
+        self.connection
+            .pragma_update(None, "synchronous", synchronous)?;
         self.connection.execute_batch("BEGIN IMMEDIATE")?;
         work();
         let committed = self.connection.execute_batch("COMMIT");

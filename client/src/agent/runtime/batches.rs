@@ -14,8 +14,6 @@ use crate::{
     error::Error,
 };
 
-/// Bytes that a batch is filled up to; more would only delay its first item.
-const BATCH_BYTES_TARGET: usize = 384 * 1024;
 /// Bytes that the frame around the items takes at most.
 const BATCH_OVERHEAD_BYTES: usize = 2 * 1024;
 const BATCH_BYTES_DEFAULT: i32 = 1024 * 1024;
@@ -47,9 +45,7 @@ impl From<ExchangeLimits> for Limits {
         Self {
             items_max: (items_max - items_max / 10).max(1),
             causes_max: items_max / 10,
-            bytes_max: bytes_max
-                .saturating_sub(BATCH_OVERHEAD_BYTES)
-                .min(BATCH_BYTES_TARGET),
+            bytes_max: bytes_max.saturating_sub(BATCH_OVERHEAD_BYTES),
             unanswered_max: size(limits.batches_unanswered_max, BATCHES_UNANSWERED_DEFAULT),
             inline_bytes_max: size(limits.inline_bytes_max, inline).min(size(0, inline)),
             content_bytes_max: match limits.content_bytes_max {

@@ -56,15 +56,16 @@ pub(super) async fn run<R: Repository>(
                 None => return Ok(()),
             }
         }
+        // What comes while the one before is applied joins the group: each costs its flushes once.
+        let Ok(place) = groups.reserve().await else {
+            return Ok(());
+        };
         while waiting.len() < GROUP_DELIVERIES_MAX
             && let Ok(more) = deliveries.try_recv()
         {
             waiting.extend(more);
         }
-        let group = conversation.fetch(take_group(&mut waiting)).await;
-        if groups.send(group).await.is_err() {
-            return Ok(());
-        }
+        place.send(conversation.fetch(take_group(&mut waiting)).await);
     }
 }
 

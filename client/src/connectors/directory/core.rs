@@ -8,6 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use rusqlite::Transaction;
 use tandem_proto::v1alpha::{NameRule, Observation};
 use uuid::Uuid;
 
@@ -103,14 +104,32 @@ impl Core {
         }
     }
 
-    /// Writes to the index what differs from it.
+    /// Writes to the index what differs from it. The id of a node of which nothing was told yet is flushed, because it is
+    /// going to be told; the rest a crash of the machine may undo, then it is found and told again.
     pub(super) fn save(&self, state: &mut State) -> io::Result<()> {
-        let (written, forgotten) = state.tree.take_unsaved();
-        if written.is_empty() && forgotten.is_empty() {
+        if state.tree.is_saved() {
             return Ok(());
         }
-        self.index
-            .run(move |transaction| index::save(transaction, &written, &forgotten))
+        self.save_with(state, |_| Ok(()))
+    }
+
+    /// As [`Core::save`], with more in the same transaction that may be undone.
+    pub(super) fn save_with(
+        &self,
+        state: &mut State,
+        more: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<()> + Send + 'static,
+    ) -> io::Result<()> {
+        let (written, forgotten) = state.tree.take_unsaved();
+        let heard = written.iter().all(|node| node.reported.is_some());
+        let save = move |transaction: &Transaction<'_>| {
+            index::save(transaction, &written, &forgotten)?;
+            more(transaction)
+        };
+        if heard {
+            self.index.run_unflushed(save)
+        } else {
+            self.index.run(save)
+        }
     }
 
     /// Looks at what happened; true when there was something to look at.

@@ -60,9 +60,28 @@ impl Index {
         &self,
         work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
     ) -> io::Result<T> {
+        self.run_with("FULL", work)
+    }
+
+    /// As [`Index::run`], but flushed only with the next one that is: for what is harmless to be forgotten in a crash
+    /// of the machine.
+    pub(super) fn run_unflushed<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        self.run_with("NORMAL", work)
+    }
+
+    fn run_with<T: Send + 'static>(
+        &self,
+        synchronous: &'static str,
+        work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
         let (answer, answered) = mpsc::sync_channel(1);
         let job: Job = Box::new(move |connection| {
-            let result = transact(connection, work);
+            let result = connection
+                .pragma_update(None, "synchronous", synchronous)
+                .and_then(|()| transact(connection, work));
             // Nobody waits any more when the caller was torn down.
             drop(answer.send(result));
         });

@@ -13,6 +13,12 @@ use uuid::Uuid;
 
 use super::os::{FileKind, Inode, Stat};
 
+/// The id of a node that was never seen. Ids grow with time, so that nodes found together lie together in every table
+/// that is ordered by them, here and in the coordinator.
+pub(super) fn new_id() -> Uuid {
+    Uuid::now_v7()
+}
+
 /// Names a state of a node: computed from what is compared, so the same state has the same revision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Revision(pub(super) [u8; 16]);

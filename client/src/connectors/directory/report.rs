@@ -48,9 +48,10 @@ impl Core {
         loop {
             let (candidates, rested_at) = candidates(&mut self.state(), max);
             if candidates.is_empty() {
-                let mut state = self.state();
-                self.save(&mut state).map_err(unavailable)?;
                 let next = [quiet_at, rested_at].into_iter().flatten().min();
+                if next.is_none() {
+                    self.save(&mut self.state()).map_err(unavailable)?;
+                }
                 return Ok(Next::Wait(next));
             }
             let mut fresh = self.freshen(&candidates, Depth::Needed);

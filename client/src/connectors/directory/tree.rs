@@ -294,6 +294,11 @@ impl Tree {
         self.due.values().copied()
     }
 
+    /// Whether nothing differs from the index on disk.
+    pub(super) fn is_saved(&self) -> bool {
+        self.unsaved.is_empty()
+    }
+
     /// What differs from the index on disk: the nodes to be written, and the ids to be forgotten.
     pub(super) fn take_unsaved(&mut self) -> (Vec<Node>, Vec<Uuid>) {
         let mut written = Vec::new();

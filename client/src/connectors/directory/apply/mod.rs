@@ -178,17 +178,13 @@ impl<'a> Group<'a> {
         }
     }
 
-    /// Notes what was done; the outcomes report it, so the echo of our own writes is no news.
+    /// Notes what was done; the outcomes report it, so the echo of our own writes is no news. A crash of the machine that
+    /// undoes the note leaves the intents, which are completed at the next start.
     fn conclude(&mut self) -> io::Result<()> {
         let mut state = self.core.state();
-        let (written, forgotten) = state.tree.take_unsaved();
         let versions = std::mem::take(&mut self.versions);
         let intents = std::mem::take(&mut self.intents);
-        if written.is_empty() && forgotten.is_empty() && versions.is_empty() && intents.is_empty() {
-            return Ok(());
-        }
-        self.core.index.run(move |transaction| {
-            index::save(transaction, &written, &forgotten)?;
+        self.core.save_with(&mut state, move |transaction| {
             for version in &versions {
                 versions::insert(transaction, version)?;
             }

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::{
     super::{
         names,
-        node::{Known, Node},
+        node::{self, Known, Node},
         os::{self, Stat},
         properties,
         reading::{self, TAG},
@@ -161,7 +161,7 @@ impl Group<'_> {
         if known || self.made.contains_key(&member) {
             return None;
         }
-        let id = Uuid::new_v4();
+        let id = node::new_id();
         drop(state);
         self.made.insert(member, id);
         Some(id)

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::{
     super::{
-        node::{Node, Print},
+        node::{self, Node, Print},
         os::{self, FileKind, Stat},
         reading::{TAG, parse_tag},
         tree::Tree,
@@ -128,7 +128,7 @@ impl<'a> Identify<'a> {
         }
         self.vacate(parent, name);
         let carried = tag.filter(|id| self.tree.get(id).is_none());
-        let id = carried.unwrap_or_else(Uuid::new_v4);
+        let id = carried.unwrap_or_else(node::new_id);
         let mut node = Node::new(id, parent, name, stat);
         node.tagged = carried.is_some();
         self.tree.insert(node);
