@@ -19,8 +19,12 @@ use super::sides::Sides;
 const QUIET: Duration = Duration::from_millis(80);
 /// How often is looked for what no entry of the journal tells of.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
+/// How often is looked while there is work; each look costs the coordinator a little.
+const LOOK_AT_WORK: Duration = Duration::from_millis(25);
 /// The code for "some members failed".
 const SOME_FAILED: u8 = 2;
+
+type Entries = tonic::Streaming<wire::WatchJournalResponse>;
 
 /// Whom to follow.
 pub(super) struct Follow<'a> {
@@ -33,17 +37,20 @@ pub(super) struct Follow<'a> {
 impl Follow<'_> {
     /// Runs until told to stop; with `once` until both sides are the same, or are as far as they come.
     pub(super) async fn run(&self, once: bool, show: &mut Show) -> anyhow::Result<ExitCode> {
-        let mut entries = self.entries().await?;
+        let mut entries = None;
         let mut quiet = Quiet::new(self.sides.progress());
         let mut settled = false;
         loop {
             let set = self.look().await?;
             quiet.note(self.sides.progress());
             show.progress(&set, settled);
-            let done = set.counters.unwrap_or_default().pending == 0
-                && !set.scanning
-                && set.held_deletions == 0;
+            let done = is_done(&set);
             if quiet.lasts() && (done || set.held_deletions > 0) {
+                if entries.is_none() && !once {
+                    // What happens from here on is shown; what happened just before shows in the next look.
+                    entries = Some(self.entries().await?);
+                    continue;
+                }
                 if !settled {
                     settled = true;
                     self.settled(&set, show).await?;
@@ -54,20 +61,36 @@ impl Follow<'_> {
             } else if !done {
                 settled = false;
             }
+            let wait = match quiet.left() {
+                Some(left) if done => left,
+                _ if settled => LOOK_AGAIN,
+                _ => LOOK_AT_WORK,
+            };
             tokio::select! {
                 () = self.stop.cancelled() => return Ok(ExitCode::SUCCESS),
-                entry = entries.message() => {
-                    let entry = entry.map_err(Error::from)?.context("the journal ended")?;
-                    show.entries(&entry.entries, settled);
-                    settled &= entry.entries.is_empty();
-                }
-                () = self.sides.changed() => {}
-                () = tokio::time::sleep(quiet.left().unwrap_or(LOOK_AGAIN)) => {}
+                shown = self.show_next(entries.as_mut(), show) => settled &= !shown?,
+                () = self.sides.changed(), if settled => {}
+                () = tokio::time::sleep(wait) => {}
             }
         }
     }
 
-    async fn entries(&self) -> anyhow::Result<tonic::Streaming<wire::WatchJournalResponse>> {
+    /// Shows what the journal tells next, if it is followed yet; true when there was something.
+    async fn show_next(
+        &self,
+        entries: Option<&mut Entries>,
+        show: &mut Show,
+    ) -> anyhow::Result<bool> {
+        let Some(entries) = entries else {
+            return std::future::pending().await;
+        };
+        let next = entries.message().await.map_err(Error::from)?;
+        let next = next.context("the journal ended")?;
+        show.entries(&next.entries);
+        Ok(!next.entries.is_empty())
+    }
+
+    async fn entries(&self) -> anyhow::Result<Entries> {
         let request = wire::WatchJournalRequest {
             parent: NETWORK.to_owned(),
             from_end: true,
@@ -125,6 +148,10 @@ impl Follow<'_> {
             ExitCode::SUCCESS
         })
     }
+}
+
+fn is_done(set: &wire::SyncSet) -> bool {
+    set.counters.unwrap_or_default().pending == 0 && !set.scanning && set.held_deletions == 0
 }
 
 /// Since when both agents have nothing to say.
