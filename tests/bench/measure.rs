@@ -7,10 +7,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, ensure};
-use nix::sys::{
-    resource::{UsageWho, getrusage},
-    time::TimeValLike,
+use anyhow::{Result, ensure};
+use nix::{
+    sys::{
+        resource::{UsageWho, getrusage},
+        time::TimeValLike,
+    },
+    time::{clock_getcpuclockid, clock_gettime},
+    unistd::Pid,
 };
 use tandem_tests::process::Launch;
 use tokio::time::interval;
@@ -78,23 +82,11 @@ fn high_water_mib(pid: u32) -> Option<f64> {
     Some(kib / 1024.0)
 }
 
-/// CPU that the live threads of a process have used, in seconds, exact to the nanosecond. A thread that ends takes its
-/// share away, so two readings may only be seconds apart.
+/// CPU that a living process has used, its ended threads included, in seconds and exact to the nanosecond.
 pub(crate) fn live_cpu_s(pid: u32) -> Result<f64> {
-    let mut nanos = 0;
-    for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
-        let path = thread?.path().join("schedstat");
-        // The thread may have ended since it was listed.
-        let Ok(text) = fs::read_to_string(&path) else {
-            continue;
-        };
-        let first = text
-            .split_whitespace()
-            .next()
-            .context("an empty schedstat")?;
-        nanos += first.parse::<u64>()?;
-    }
-    Ok(nanos as f64 / 1e9)
+    let pid = Pid::from_raw(i32::try_from(pid)?);
+    let used = clock_gettime(clock_getcpuclockid(pid)?)?;
+    Ok(used.num_nanoseconds() as f64 / 1e9)
 }
 
 /// Runs a program under strace and counts its flushes. Slow, so never part of a timed run.
