@@ -16,9 +16,9 @@ use super::show::Show;
 use super::sides::Sides;
 
 /// Agents that have nothing to say for so long after their settling time have reported all that changed.
-const QUIET: Duration = Duration::from_millis(80);
+const QUIET: Duration = Duration::from_millis(60);
 /// How often is looked for what no entry of the journal tells of.
-const LOOK_AGAIN: Duration = Duration::from_millis(250);
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// How often is looked while there is work; each look costs the coordinator a little.
 const LOOK_AT_WORK: Duration = Duration::from_millis(25);
 /// The code for "some members failed".
