@@ -50,11 +50,7 @@ impl Writer {
         let mut plans = self.plan(tx, changes, now).await?;
         let worked = self.decide(tx, &mut plans, now).await?;
         let mut wake = save(&**tx, self.network, &worked.loaded, &worked.effects, now).await?;
-        let mut steps = !worked.effects.walks.is_empty();
-        for (repository, node) in &worked.effects.observe {
-            scans::ask_to_observe_in(&**tx, *repository, std::slice::from_ref(node)).await?;
-            wake.repositories.insert(*repository);
-        }
+        let mut steps = worked.effects.leave_steps() || worked.rescans;
         let mut notes = worked.effects.notes.iter();
         let mut done = Vec::new();
         for (plan, change) in plans.into_iter().zip(changes) {
@@ -282,7 +278,7 @@ impl Writer {
     ) -> Result<Done, Error> {
         match change {
             Change::Batch(batch) => {
-                *steps |= self.finish_scans(tx, batch, wake).await?;
+                self.finish_scans(tx, batch, wake).await?;
                 // The agent looks again by itself; should it die before, the next session asks it to (R-REC-7).
                 let unknown = unknown_parents(batch, &accepted);
                 scans::ask_to_observe_in(&**tx, batch.repository, &unknown).await?;
@@ -328,7 +324,7 @@ impl Writer {
     }
 
     /// Suspects that were seen are cleared; after the last page the others are asked for by id (R-AGT-5).
-    async fn finish_scans(&self, tx: &Tx, batch: &Batch, wake: &mut Wake) -> Result<bool, Error> {
+    async fn finish_scans(&self, tx: &Tx, batch: &Batch, wake: &mut Wake) -> Result<(), Error> {
         let seen: BTreeSet<&str> = batch
             .items
             .iter()
@@ -337,7 +333,6 @@ impl Writer {
             .collect();
         let seen: Vec<&str> = seen.into_iter().collect();
         scans::clear_suspects_in(&**tx, batch.repository, &seen).await?;
-        let mut steps = false;
         for item in &batch.items {
             let Item::ScanEnd(scan, outcome) = item else {
                 continue;
@@ -347,22 +342,18 @@ impl Writer {
             };
             wake.repositories.insert(batch.repository);
             wake.any = true;
-            match (outcome, kind) {
-                (ScanOutcome::Complete, ScanKind::Generation) => {
-                    scans::finish_generation_in(&**tx, batch.repository, *scan).await?;
-                    steps = true;
-                }
-                (ScanOutcome::Complete, _) => {
-                    scans::ask_suspects_in(&**tx, batch.repository, *scan).await?;
+            match outcome {
+                ScanOutcome::Complete => {
+                    scans::ask_suspects_in(&**tx, batch.repository, *scan, kind).await?;
                     scans::finish_in(&**tx, *scan).await?;
                 }
                 // Nothing is concluded from what is missing; the scan stays due (R-DEL-3).
-                (ScanOutcome::RootGone | ScanOutcome::Abandoned, _) => {
+                ScanOutcome::RootGone | ScanOutcome::Abandoned => {
                     scans::renew_in(&**tx, batch.repository, *scan).await?;
                 }
             }
         }
-        Ok(steps)
+        Ok(())
     }
 }
 

@@ -6,11 +6,12 @@ use sea_orm::{ConnectionTrait, Value};
 
 use super::super::{Error, sql};
 use super::rows::{Insert, json};
-use super::{codec, conflicts, journal, load, read, versions};
+use super::scans::{self, ScanKind};
+use super::{codec, conflicts, generations, journal, load, read, versions};
 use crate::domain::copy::Copy;
 use crate::domain::engine::{Effects, Walk};
 use crate::domain::failure::Failure;
-use crate::domain::ids::{Digest, MemberId, NetworkId, RepositoryId, SyncSetId};
+use crate::domain::ids::{Digest, MemberId, NetworkId, NodeId, RepositoryId, SyncSetId};
 use crate::domain::member::{Member, MemberState};
 use crate::domain::projection::{NodeKind, Side};
 use crate::domain::sync_set::SyncSet;
@@ -19,8 +20,8 @@ use crate::storage::content_index;
 
 const COPIES: Insert = Insert {
     head: "INSERT OR REPLACE INTO copy (repository, node, member, state, parent, name_key, \
-           revision, digest, locked, actor, projection) VALUES",
-    columns: 11,
+           revision, digest, locked, actor, projection, past) VALUES",
+    columns: 12,
     tail: "",
 };
 const MEMBERS: Insert = Insert {
@@ -84,6 +85,8 @@ pub async fn save<C: ConnectionTrait>(
     save_sets(tx, effects).await?;
     wake.repositories.extend(opened(loaded, effects));
     save_walks(tx, network, &effects.walks).await?;
+    generations::take_in(tx, effects).await?;
+    wake.repositories.extend(ask(tx, effects).await?);
     conflicts::insert_in(tx, network, &effects.conflicts).await?;
     versions::change_in(tx, &effects.versions, &effects.losers, mark.position, now).await?;
     share(tx, effects, now).await?;
@@ -131,6 +134,7 @@ fn copy_row(copy: &Copy) -> Vec<Value> {
         copy.locked.into(),
         copy.actor.clone().into(),
         codec::encode_projection(&copy.projection).into(),
+        codec::encode_past(&copy.past).into(),
     ]
 }
 
@@ -314,6 +318,28 @@ async fn save_walks<C: ConnectionTrait>(
         ]
     };
     WALKS.rows(tx, walks.iter().map(row).collect()).await
+}
+
+/// Asks agents to look at nodes, or to list synced folders again; answers whom to wake.
+async fn ask<C: ConnectionTrait>(
+    tx: &C,
+    effects: &Effects,
+) -> Result<BTreeSet<RepositoryId>, Error> {
+    let mut by_repository: BTreeMap<RepositoryId, Vec<NodeId>> = BTreeMap::new();
+    for (repository, node) in &effects.observe {
+        let nodes = by_repository.entry(*repository).or_default();
+        nodes.push(node.clone());
+    }
+    for (repository, nodes) in &by_repository {
+        scans::ask_to_observe_in(tx, *repository, nodes).await?;
+    }
+    let roots: BTreeSet<&(RepositoryId, NodeId)> = effects.scans.iter().collect();
+    for (repository, root) in &roots {
+        scans::ask_in(tx, *repository, root, ScanKind::Demand, false).await?;
+    }
+    let listed = roots.iter().map(|(repository, _)| *repository);
+    let listed = listed.chain(effects.doubted.iter().map(|(repository, _)| *repository));
+    Ok(by_repository.into_keys().chain(listed).collect())
 }
 
 /// What a repository was delivered, it has received (R-CNT-1).
