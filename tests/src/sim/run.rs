@@ -210,8 +210,9 @@ impl Storm {
         let locks = self.plan.sets.iter().any(|set| set.lock_on_premise_copy);
         // Nodes that exchanged their names while their ids were lost are taken for each other (R-AGT-10).
         let other = world.places.get(side.other()).repository.nodes.values();
+        let newer = |old: u64, new: u64| world.ledger.may_overwrite(store, old, new);
         let taken_for_other =
-            |content: u64| self.suffered && other.clone().any(|node| node.content == content);
+            |old: u64| self.suffered && other.clone().any(|node| newer(old, node.content));
         for (id, old) in &before.nodes {
             match now.nodes.get(id) {
                 Some(new) if new.content != old.content => {

@@ -102,14 +102,19 @@ impl Engine<'_> {
         let Some(member) = copy.member else {
             return Ok(false);
         };
-        let Some(member) = self.view.member(member)? else {
-            return Ok(false);
+        let Some(mut member) = self.view.member(member)? else {
+            // Its membership ended while it was gone.
+            let key = (copy.repository, copy.node.clone());
+            let known = Copy {
+                member: None,
+                ..copy
+            };
+            return self.seen_new(&key, Some(known), presence, at);
         };
         let Some(set) = self.set_of(member.set)? else {
             return Ok(false);
         };
         let side = self.view.side(copy.repository).unwrap_or(Side::OnPremise);
-        let mut member = member;
         match member.nodes.get(side) {
             Some(node) if *node == copy.node => {}
             // A new one was asked for, and now the old one is there again: the pairing resumes (SPEC §7).
