@@ -12,6 +12,7 @@ mod m20261123_000001_access;
 mod m20261123_000002_content;
 mod m20261123_000003_sync;
 mod m20261125_000004_due_later;
+mod m20261125_000005_generations;
 
 /// Every migration, oldest first.
 #[derive(Debug)]
@@ -25,6 +26,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_000002_content::Migration),
             Box::new(m20261123_000003_sync::Migration),
             Box::new(m20261125_000004_due_later::Migration),
+            Box::new(m20261125_000005_generations::Migration),
         ]
     }
 }

@@ -302,3 +302,63 @@ fn r_uns_1_an_ended_set_leaves_both_copies_and_releases_the_locks() {
     assert!(lab.world.coordinator.store.members.is_empty());
     assert!(!lab.repository(OnPremise).nodes[&node].locked);
 }
+
+#[test]
+fn r_del_2_what_is_made_in_a_folder_that_was_just_moved_out_is_kept() {
+    for seed in 0..60 {
+        let mut lab = lab_with(follows(), &["a"]);
+        lab.world.random = Random::new(seed);
+        lab.world.places.on_premise.agent.tells_move_out = seed % 2 == 0;
+        lab.away(OnPremise);
+        lab.make(Cloud, "a/new.txt");
+        lab.settle();
+        lab.relocate(OnPremise, "a", "/outside");
+        lab.back(OnPremise);
+        lab.converge();
+        assert_eq!(lab.tree(Cloud), ["a", "a/new.txt"], "seed {seed}");
+        assert_eq!(lab.tree(OnPremise), lab.tree(Cloud));
+    }
+}
+
+#[test]
+fn r_con_4_a_node_that_comes_back_while_its_peer_is_removed_is_no_conflict() {
+    for seed in 0..80 {
+        let mut lab = lab_with(follows(), &["a", "b", "a/x.txt"]);
+        lab.world.random = Random::new(seed);
+        lab.world.places.cloud.agent.tells_move_out = false;
+        lab.relocate(Cloud, "a/x.txt", "/outside");
+        for _ in 0..seed / 2 {
+            lab.world.agent_step(OnPremise, 0);
+            lab.world.agent_step(Cloud, 0);
+            lab.world.coordinator_step().unwrap();
+        }
+        lab.relocate(Cloud, "/outside/x.txt", "b");
+        lab.converge();
+        assert_eq!(lab.conflicts(), 0, "seed {seed}");
+        assert_eq!(lab.tree(OnPremise), ["a", "b", "b/x.txt"], "seed {seed}");
+        assert_eq!(lab.tree(Cloud), lab.tree(OnPremise));
+    }
+}
+
+#[test]
+fn r_agt_6_a_second_answer_to_a_delivery_that_came_twice_is_no_conflict() {
+    for seed in 0..80 {
+        let mut lab = Lab::new(Options::default());
+        lab.world.random = Random::new(seed);
+        lab.make(OnPremise, "a");
+        for step in 0..seed {
+            lab.world.agent_step(OnPremise, 0);
+            lab.world.agent_step(Cloud, 0);
+            lab.world.coordinator_step().unwrap();
+            if step % 8 == 7 {
+                lab.world.places.cloud.link.cut();
+            }
+            if lab.find(Cloud, "a").is_some() && step % 5 == 0 {
+                lab.rename(Cloud, "a", "b");
+                lab.rename(Cloud, "b", "a");
+            }
+        }
+        lab.converge();
+        assert_eq!(lab.conflicts(), 0, "seed {seed}");
+    }
+}

@@ -188,3 +188,52 @@ fn r_mem_1_without_subfolders_they_are_skipped_and_moving_there_is_moving_out() 
     lab.converge();
     assert_eq!(lab.tree(Cloud), ["x.txt"]);
 }
+
+#[test]
+fn r_mem_1_what_an_unsynced_folder_brings_with_it_enters_though_nothing_in_it_changed() {
+    let mut lab = lab_with(&["a", "a/b"]);
+    lab.make(OnPremise, "a/b/x.txt");
+    lab.make(OnPremise, "a/b/c");
+    lab.make(OnPremise, "a/b/c/y.txt");
+    lab.converge();
+    lab.relocate(Cloud, "a", "/outside");
+    lab.converge();
+    assert!(lab.tree(Cloud).is_empty());
+    lab.relocate(OnPremise, "a/b", "");
+    lab.converge();
+    assert_eq!(lab.tree(Cloud), ["b", "b/c", "b/c/y.txt", "b/x.txt"]);
+}
+
+#[test]
+fn r_agt_5_a_gone_folder_that_is_no_member_takes_the_synced_folder_inside_it_along() {
+    let mut lab = Lab::new(Options {
+        include_subfolders: false,
+        ..Options::default()
+    });
+    lab.make(OnPremise, "skipped");
+    let second = lab.second_set(Options::default());
+    lab.make(OnPremise, "/second/x.txt");
+    lab.converge();
+    lab.relocate(OnPremise, second, "skipped");
+    lab.converge();
+    assert!(lab.find(Cloud, "/second/x.txt").is_some(), "R-MOV-1");
+    lab.delete(OnPremise, "skipped");
+    lab.converge();
+    assert!(lab.find(Cloud, "/second").is_none());
+}
+
+#[test]
+fn r_rec_10_a_replaced_folder_steps_aside_for_what_moved_from_it_into_its_successor() {
+    let mut lab = lab_with(&["a", "a/x.txt", "b"]);
+    let moved = lab.find(Cloud, "a/x.txt");
+    lab.away(Cloud);
+    lab.relocate(OnPremise, "a/x.txt", "b");
+    lab.delete(OnPremise, "a");
+    lab.make(OnPremise, "a");
+    lab.relocate(OnPremise, "b/x.txt", "a");
+    lab.settle();
+    lab.back(Cloud);
+    lab.converge();
+    assert_eq!(lab.tree(Cloud), ["a", "a/x.txt", "b"]);
+    assert_eq!(lab.find(Cloud, "a/x.txt"), moved);
+}

@@ -94,6 +94,8 @@ pub struct Copy {
     pub locked: bool,
     /// Who changed it last, where the repository tells.
     pub actor: String,
+    /// Marks of states that it had before, newest last (R-AGT-4).
+    pub past: Vec<u64>,
 }
 
 impl Copy {

@@ -112,6 +112,8 @@ pub struct Member {
     pub base: Option<State>,
     /// The nodes it pairs; `None` where there was never one, or a new one is to be made.
     pub nodes: Sides<Option<NodeId>>,
+    /// Ids that its copies had before the repository lost them, oldest first (R-AGT-10).
+    pub former: Sides<Vec<NodeId>>,
     /// Its state.
     pub state: MemberState,
     /// A passing fault, shown beside the state.
@@ -134,6 +136,8 @@ pub struct Member {
     pub blocked: Option<(Side, Obstacle)>,
     /// Raised with every change of this row; names deliveries.
     pub version: i64,
+    /// The last version whose delivery was answered as applied, on each side: another answer to it is a repeat.
+    pub answered: Sides<i64>,
     /// When both copies were last made equal, in microseconds since 1970.
     pub last_synced_at: Option<i64>,
     /// Guards against loops.
@@ -151,6 +155,7 @@ impl Member {
             direct,
             base: None,
             nodes: Sides::default(),
+            former: Sides::default(),
             state: MemberState::Pending,
             transient: None,
             hold: None,
@@ -162,6 +167,7 @@ impl Member {
             due: None,
             blocked: None,
             version: 0,
+            answered: Sides::default(),
             last_synced_at: None,
             restlessness: Restlessness::default(),
         }

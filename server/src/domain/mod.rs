@@ -15,6 +15,7 @@ pub mod journal;
 pub mod limits;
 pub mod member;
 pub mod names;
+pub mod past;
 pub mod projection;
 pub mod reconcile;
 pub mod report;

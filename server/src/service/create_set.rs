@@ -246,6 +246,7 @@ impl UserScope {
             }),
             locked: false,
             actor: String::new(),
+            past: Vec::new(),
         };
         let set = SyncSet {
             id: set,

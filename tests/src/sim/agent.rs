@@ -1,5 +1,6 @@
 //! An agent: a durable index and outbox beside a repository, and a memory that a crash takes away.
 
+mod handshake;
 mod report;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -9,7 +10,7 @@ use tandem_server::domain::engine::{Note, NoteKind};
 use tandem_server::domain::ids::{BatchId, Epoch, Generation, MemberId, NodeId, ScanId};
 use tandem_server::domain::projection::NodeKind;
 use tandem_server::domain::report::{Answer, Item, Observation, ScanOutcome, ScanPage, Seen};
-use tandem_server::domain::session::{Greeting, ResumeKey};
+use tandem_server::domain::session::ResumeKey;
 
 use super::apply::{applied, look};
 use super::link::{Batch, Down, Link, Up};
@@ -39,7 +40,9 @@ struct Listing {
 
 /// What survives a crash.
 #[derive(Debug, Clone, Default)]
-struct Durable {
+pub struct Durable {
+    /// Names the index; another one after it was lost (R-AGT-10).
+    index_number: u64,
     key: Option<ResumeKey>,
     generation: Generation,
     answered: (i64, Option<BatchId>),
@@ -47,11 +50,11 @@ struct Durable {
     /// Roots that it made itself, until the coordinator names them.
     made_roots: BTreeSet<NodeId>,
     index: BTreeMap<NodeId, Reported>,
-    not_synced: BTreeSet<NodeId>,
     items: VecDeque<Item>,
     batches: VecDeque<Batch>,
-    done: BTreeSet<(MemberId, i64)>,
     ended_scans: BTreeSet<ScanId>,
+    /// Nodes that deliveries made, so that a repeat never makes what somebody deleted since.
+    made: BTreeMap<(MemberId, i64), NodeId>,
 }
 
 /// What a crash takes away.
@@ -129,17 +132,8 @@ impl Agent {
         }
         self.disconnect();
         link.open = true;
-        let greeting = Greeting {
-            installation: "only".to_owned(),
-            index: "index".to_owned(),
-            generation: self.durable.generation,
-            key: self.durable.key,
-            batch_number: self.durable.answered.0,
-            batch_id: self.durable.answered.1,
-            protocol_min: 1,
-            protocol_max: 1,
-        };
-        link.up.push_back(Up::Hello(greeting, repository.name_rule));
+        link.up
+            .push_back(Up::Hello(self.greeting(), repository.name_rule));
         Some("hello".to_owned())
     }
 
@@ -151,14 +145,17 @@ impl Agent {
                 epoch,
                 key,
                 generation,
-                ..
+                batch_number,
+                batch_id,
             } => {
                 self.durable.key = Some(key);
-                self.durable.generation = generation;
-                self.memory.epoch = Some(epoch);
-                self.memory.sent = 0;
                 link.up.push_back(Up::KeyStored(key));
+                match self.stand(generation, (batch_number, batch_id)) {
+                    true => self.memory.epoch = Some(epoch),
+                    false => link.open = false,
+                }
             }
+            Down::Cloned => link.cut(),
             Down::Accepted(number, notes) => self.accepted(number, &notes, repository),
             Down::Deliver(delivery) => self.memory.deliveries.push_back(delivery),
             Down::Watch(roots) => self.watch(roots, repository),
@@ -236,9 +233,8 @@ impl Agent {
                 continue;
             }
             match note.kind {
-                NoteKind::NotSynced(_) => {
-                    self.durable.not_synced.insert(node);
-                }
+                // What is not synced where it is now is listed again when that changes.
+                NoteKind::NotSynced(_) => {}
                 NoteKind::UnknownParent => {
                     let parent = repository.nodes.get(&node).map(|node| node.parent.clone());
                     for node in parent.into_iter().chain([node]) {
@@ -293,12 +289,15 @@ impl Agent {
         self.memory.epoch.filter(|_| link.open)?;
         let delivery = self.memory.deliveries.pop_front()?;
         let name = (delivery.member, delivery.version);
-        if self.durable.done.contains(&name) {
-            return Some(format!("has done {name:?}"));
-        }
         let answer = match target(&delivery).filter(|node| self.is_out_of_sight(repository, node)) {
             Some(node) => Answer::Stale(self.absence(repository, node)),
-            None => super::apply::apply(repository, &delivery),
+            None => match self.gone_since(repository, &delivery) {
+                Some(node) => Answer::Applied {
+                    result: self.absence(repository, &node),
+                    delivered: None,
+                },
+                None => super::apply::apply(repository, &delivery),
+            },
         };
         let told = format!("applies {:?} -> {answer:?}", delivery.action);
         if random.chance(crash_percent) {
@@ -309,6 +308,17 @@ impl Agent {
         Some(told)
     }
 
+    /// What a repeated delivery made, and somebody deleted or moved to where nothing is synced.
+    fn gone_since(&self, repository: &Repository, delivery: &Delivery) -> Option<NodeId> {
+        let made = self.durable.made.get(&(delivery.member, delivery.version));
+        let creates = matches!(delivery.action, Action::Create { .. });
+        let gone = |node: &&NodeId| {
+            let moved = self.durable.index.contains_key(node) && !self.watches(repository, node);
+            !repository.nodes.contains_key(node) || moved
+        };
+        made.filter(|_| creates).filter(gone).cloned()
+    }
+
     /// It is there, but moved to where nothing is synced.
     fn is_out_of_sight(&self, repository: &Repository, node: &NodeId) -> bool {
         repository.nodes.contains_key(node) && !self.watches(repository, node)
@@ -316,13 +326,13 @@ impl Agent {
 
     /// The outcome of a delivery becomes durable, and with it what is now known of the node.
     fn record(&mut self, repository: &mut Repository, name: (MemberId, i64), answer: Answer) {
-        self.durable.done.insert(name);
         let result = match &answer {
             Answer::Applied { result, .. } => Some(result.clone()),
             Answer::Stale(seen) => Some(seen.clone()),
             Answer::Failed { .. } => None,
         };
         if let Some(result) = result {
+            self.durable.made.insert(name, result.node.clone());
             self.note_result(repository, &result);
         }
         let (member, version) = name;

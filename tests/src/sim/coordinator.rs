@@ -8,8 +8,9 @@ use tandem_server::domain::ids::{Epoch, Generation, MemberId, NodeId, Repository
 use tandem_server::domain::member::Lane;
 use tandem_server::domain::projection::Side;
 use tandem_server::domain::report::{Item, ScanOutcome, ScanPage};
-use tandem_server::domain::session::{Greeting, Numbering, ResumeKey, admit, number};
+use tandem_server::domain::session::{Greeting, Numbering, Refused, ResumeKey, admit, number};
 use tandem_server::domain::sync_set::Gate;
+use tandem_server::domain::view::CopyKey;
 
 use super::link::{Batch, Down, Link, Up};
 use super::random::Random;
@@ -36,6 +37,7 @@ pub struct Coordinator {
     /// Virtual time in microseconds.
     pub now: i64,
     sessions: BTreeMap<RepositoryId, Session>,
+    cloned: BTreeSet<Side>,
 }
 
 /// The repository of a side; every simulation has one of each.
@@ -61,10 +63,14 @@ impl Coordinator {
         self.execute(Input::Request(request), random).map(|_| ())
     }
 
-    fn execute(&mut self, input: Input, random: &mut Random) -> Result<Vec<Note>, String> {
+    pub(super) fn execute(
+        &mut self,
+        input: Input,
+        random: &mut Random,
+    ) -> Result<Vec<Note>, String> {
         let context = Context {
             now: self.now,
-            ..Context::default()
+            rescanning: self.rescanning(),
         };
         let effects = self.store.execute(&context, &[input], random)?;
         Ok(effects.notes.into_iter().next().unwrap_or_default())
@@ -79,10 +85,10 @@ impl Coordinator {
         links: &mut [&mut Link; 2],
         random: &mut Random,
     ) -> Result<Option<String>, String> {
-        let first = random.below(6);
-        for turn in 0..6 {
+        let first = random.below(7);
+        for turn in 0..7 {
             let side = Side::BOTH[random.below(2)];
-            let done = match (first + turn) % 6 {
+            let done = match (first + turn) % 7 {
                 0 | 1 => self.either(side, links, random, Self::receive)?,
                 2 => self.walk(random)?,
                 3 => self.either(side, links, random, |this, side, link, _| {
@@ -91,6 +97,7 @@ impl Coordinator {
                 4 => self.either(side, links, random, |this, side, link, random| {
                     Ok(this.command(side, link, random))
                 })?,
+                5 => self.generation_step(random)?,
                 _ => self.end_members(random)?,
             };
             if done.is_some() {
@@ -151,14 +158,23 @@ impl Coordinator {
     ) -> Result<(), String> {
         let repository = repository_id(side);
         let remembered = self.store.remembered.entry(repository).or_default();
-        let admitted = admit(remembered, greeting).map_err(|refused| refused.to_string())?;
-        if admitted.new_generation {
-            return Err("a new generation without a cause".to_owned());
-        }
+        let admitted = match admit(remembered, greeting) {
+            Ok(admitted) => admitted,
+            Err(Refused::Cloned) => {
+                self.cloned.insert(side);
+                link.down.push_back(Down::Cloned);
+                return Ok(());
+            }
+            Err(refused) => return Err(refused.to_string()),
+        };
         remembered.installation = Some(greeting.installation.clone());
         remembered.index = Some(greeting.index.clone());
         remembered.epoch = admitted.epoch;
-        remembered.generation = Generation(remembered.generation.0.max(1));
+        remembered.generation = match admitted.new_generation {
+            true => Generation(remembered.generation.max(greeting.generation).0 + 1),
+            false => Generation(remembered.generation.0.max(1)),
+        };
+        remembered.rebind = false;
         remembered.key = greeting.key;
         let key = ResumeKey {
             epoch: admitted.epoch,
@@ -170,13 +186,49 @@ impl Coordinator {
             key,
             generation: remembered.generation,
             batch_number: remembered.batch_number,
+            batch_id: remembered.batch_id,
         });
         let session = Session {
             connection: link.connection,
             ..Session::default()
         };
         self.sessions.insert(repository, session);
+        self.cloned.remove(&side);
+        if admitted.new_generation {
+            self.begin_generation(side, random);
+        }
         Ok(())
+    }
+
+    /// An admin says that whoever comes next is the repository (R-AGT-2).
+    pub fn rebind(&mut self) -> bool {
+        let cloned = std::mem::take(&mut self.cloned);
+        for side in &cloned {
+            let remembered = self.store.remembered.entry(repository_id(*side));
+            remembered.or_default().rebind = true;
+        }
+        !cloned.is_empty()
+    }
+
+    /// Whether a greeting is an old one: the sessions that followed it are known here.
+    #[must_use]
+    pub fn has_used(&self, side: Side, greeting: &Greeting) -> bool {
+        let remembered = self.store.remembered.get(&repository_id(side));
+        let Some((remembered, key)) = remembered.zip(greeting.key) else {
+            return false;
+        };
+        let newer = |known: Option<ResumeKey>| known.is_some_and(|known| known.epoch > key.epoch);
+        newer(remembered.key)
+            && newer(remembered.unconfirmed_key.or(remembered.key))
+            && !remembered.rebind
+            && greeting.batch_number <= remembered.batch_number
+    }
+
+    /// Whether an agent that greets so would be let in.
+    #[must_use]
+    pub fn would_admit(&self, side: Side, greeting: &Greeting) -> bool {
+        let remembered = self.store.remembered.get(&repository_id(side));
+        remembered.is_none_or(|remembered| admit(remembered, greeting).is_ok())
     }
 
     fn batch(
@@ -220,14 +272,17 @@ impl Coordinator {
         random: &mut Random,
     ) -> Result<Vec<Note>, String> {
         for item in &batch.items {
-            self.note_item(repository, item);
+            if let Item::ScanPage(page) = item {
+                self.suspect(repository, page);
+            }
         }
         let notes = self.execute(Input::Batch(repository, batch.items.clone()), random)?;
         for item in &batch.items {
-            match item {
-                Item::ScanPage(page) => self.suspect(repository, page),
-                Item::ScanEnd(scan, outcome) => self.end_scan(*scan, *outcome),
-                _ => {}
+            self.note_item(repository, item);
+        }
+        for item in &batch.items {
+            if let Item::ScanEnd(scan, outcome) = item {
+                self.end_scan(*scan, *outcome);
             }
         }
         let key = (repository, batch.number);
@@ -245,6 +300,7 @@ impl Coordinator {
         for observation in item.observations() {
             let key = (repository, observation.node.clone());
             self.store.observe.remove(&key);
+            self.store.doubted.remove(&key);
             if let Some(session) = self.sessions.get_mut(&repository) {
                 session.asked.remove(&observation.node);
             }
@@ -279,15 +335,28 @@ impl Coordinator {
         let Some(scan) = self.store.scans.get_mut(&id) else {
             return;
         };
-        scan.done = true;
         let suspects = std::mem::take(&mut scan.suspects);
         let repository = scan.repository;
+        let root = (repository, scan.root.clone());
+        let gone = self.store.copies.get(&root);
+        let gone = gone.is_some_and(|copy| !copy.is_there());
+        if scan.anew && outcome != ScanOutcome::Complete && !gone {
+            // It is asked for again until the root is seen, or known to be absent.
+            self.store.observe.insert(root.clone());
+            self.store.list_again.insert(root);
+            return;
+        }
+        scan.done = true;
+        let anew = scan.anew;
         let asked = match outcome {
             ScanOutcome::Complete => suspects,
             ScanOutcome::RootGone => [scan.root.clone()].into(),
             ScanOutcome::Abandoned => BTreeSet::new(),
         };
-        let keys = asked.into_iter().map(|node| (repository, node));
+        let keys: Vec<CopyKey> = asked.into_iter().map(|node| (repository, node)).collect();
+        if anew {
+            self.store.doubted.extend(keys.iter().cloned());
+        }
         self.store.observe.extend(keys);
     }
 
@@ -357,6 +426,8 @@ impl Coordinator {
                 let member = self.store.members.get(id);
                 let due = member.and_then(|member| member.due);
                 let set = member.and_then(|member| self.store.sets.get(&member.set));
+                // R-AGT-4: nothing is delivered from what may not be true any more.
+                let set = set.filter(|_| self.store.generations.is_empty());
                 due.zip(set).is_some_and(|(due, set)| {
                     let held = due.lane == Lane::Removal && set.guard.gate != Gate::Open;
                     due.side == side && due.not_before <= self.now && !held
@@ -377,6 +448,7 @@ impl Coordinator {
                     repository,
                     root: root.clone(),
                     done: false,
+                    anew: false,
                     suspects: BTreeSet::new(),
                 };
                 self.store.scans.insert(ScanId(random.id()), scan);
@@ -411,7 +483,7 @@ impl Coordinator {
         Some(told)
     }
 
-    fn roots(&self, side: Side) -> Vec<NodeId> {
+    pub(super) fn roots(&self, side: Side) -> Vec<NodeId> {
         let live = self.store.sets.values().filter(|set| !set.ending);
         let roots = live.filter_map(|set| self.store.members.get(&set.root));
         roots

@@ -231,7 +231,7 @@ impl Lab {
         done.unwrap_or_else(|why| panic!("{why}"));
     }
 
-    /// Lets everybody work until nobody has anything to do.
+    /// Lets everybody work until nobody has anything to do; what is refused as a clone is rebound.
     ///
     /// # Panics
     /// Rest does not come, or an invariant is broken on the way.
@@ -243,6 +243,7 @@ impl Lab {
             }
             let stepped = self.world.coordinator_step();
             moved |= stepped.unwrap_or_else(|why| panic!("{}\n{why}", self.story()));
+            moved |= self.world.coordinator.rebind();
             self.world.coordinator.now += 1_000;
             let fine = oracle::always(&self.world);
             fine.unwrap_or_else(|why| panic!("{}\n{why}", self.story()));

@@ -52,7 +52,8 @@ impl Ledger {
             .seen_by
             .get(&new)
             .is_some_and(|seen| seen.contains(&old));
-        old == new || newer || self.lost(store, old)
+        // A node that takes the place of one that was given up may be taken for it (R-AGT-10).
+        old == new || newer || self.given_up.contains(&old) || self.lost(store, old)
     }
 
     /// Whether a copy with this content may be removed.

@@ -44,7 +44,11 @@ pub enum Down {
         generation: Generation,
         /// The number of the last batch accepted.
         batch_number: i64,
+        /// Its id.
+        batch_id: Option<BatchId>,
     },
+    /// Refused: another copy of the repository is at work (R-AGT-2).
+    Cloned,
     /// A batch was accepted, with remarks.
     Accepted(i64, Vec<Note>),
     /// Work.

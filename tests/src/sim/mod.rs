@@ -4,6 +4,8 @@
 pub mod agent;
 pub mod apply;
 pub mod coordinator;
+pub mod disaster;
+mod generation;
 pub mod lab;
 pub mod ledger;
 pub mod link;

@@ -142,9 +142,46 @@ pub fn converged(world: &World) -> Result<(), String> {
         }
         rows_are_true(world, side)?;
         everything_is_known(world, side)?;
+        nothing_is_made_up(world, side)?;
     }
+    losers_are_kept(store)?;
+    failures_are_told(store)?;
     for member in store.members.values() {
         member_is_settled(world, member)?;
+    }
+    Ok(())
+}
+
+/// I4: nothing is there that nobody wrote.
+fn nothing_is_made_up(world: &World, side: Side) -> Result<(), String> {
+    let nodes = world.places.get(side).repository.nodes.values();
+    let mut contents = nodes.map(|node| node.content);
+    match contents.find(|content| !world.ledger.is_known(*content)) {
+        Some(content) => Err(format!("I4: nobody wrote {content} on {side:?}")),
+        None => Ok(()),
+    }
+}
+
+/// I3, I12: what lost a conflict is kept.
+fn losers_are_kept(store: &Store) -> Result<(), String> {
+    for conflict in &store.conflicts {
+        let lost = conflict.states.get(conflict.winner.other()).as_ref();
+        let content = lost.and_then(|state| state.projection.content);
+        if content.is_some_and(|content| !store.kept.contains(&content.digest)) {
+            return Err(format!("I3: the loser of {:?} is not kept", conflict.id));
+        }
+    }
+    Ok(())
+}
+
+/// I28: who fails says why, since when, and how often.
+fn failures_are_told(store: &Store) -> Result<(), String> {
+    for member in store.members.values() {
+        if let MemberState::Failed(failure) = &member.state
+            && (failure.message.is_empty() || failure.since <= 0 || failure.attempts < 1)
+        {
+            return Err(format!("I28: {} does not say why: {failure:?}", member.id));
+        }
     }
     Ok(())
 }

@@ -4,6 +4,7 @@ use tandem_server::domain::names::NameRule;
 use tandem_server::domain::projection::{Side, Sides};
 use tandem_server::domain::sync_set::Options;
 
+use super::disaster::Disaster;
 use super::random::Random;
 
 /// Kinds of actions that users have.
@@ -38,6 +39,10 @@ pub struct Plan {
     pub refusal_percent: usize,
     /// People use Request Sync.
     pub requests_percent: usize,
+    /// How often, in a thousand steps, state is lost or comes back from a backup.
+    pub disaster_permille: usize,
+    /// The disasters that happen.
+    pub disasters: Vec<Disaster>,
 }
 
 impl Plan {
@@ -62,6 +67,9 @@ impl Plan {
         let coordinator_crash_percent = sometimes(30, 3);
         let refusal_percent = sometimes(20, 4);
         let requests_percent = sometimes(15, 3);
+        let disaster_permille = sometimes(20, 12);
+        let disasters = Disaster::ALL.into_iter().filter(|_| random.chance(50));
+        let disasters = disasters.collect();
         Self {
             sets,
             name_rules: Sides {
@@ -79,6 +87,8 @@ impl Plan {
             agent_crash_percent,
             coordinator_crash_percent,
             refusal_percent,
+            disaster_permille,
+            disasters,
         }
     }
 }

@@ -159,11 +159,7 @@ impl Repository {
         if !self.is_folder(folder) || self.taken(folder, name, None).is_some() {
             return None;
         }
-        let prefix = match self.side {
-            Side::OnPremise => "p",
-            Side::Cloud => "c",
-        };
-        let id = NodeId(format!("{prefix}{:04}", self.next()));
+        let id = self.new_id();
         let node = self.blank(folder.clone(), kind, name);
         self.nodes.insert(id.clone(), node);
         Some(id)
@@ -204,6 +200,40 @@ impl Repository {
         ids.into_iter()
             .filter_map(|id| self.nodes.remove(&id).map(|node| (id, node)))
             .collect()
+    }
+
+    /// Every node but the fixed ones gets another id.
+    pub fn lose_ids(&mut self, fixed: &BTreeSet<&NodeId>) {
+        let mut names = BTreeMap::new();
+        for id in self.nodes.keys().cloned().collect::<Vec<_>>() {
+            let new = match fixed.contains(&id) {
+                true => id.clone(),
+                false => self.new_id(),
+            };
+            names.insert(id, new);
+        }
+        let nodes = std::mem::take(&mut self.nodes);
+        for (id, mut node) in nodes {
+            if let Some(parent) = names.get(&node.parent) {
+                node.parent = parent.clone();
+            }
+            self.nodes.insert(names[&id].clone(), node);
+        }
+    }
+
+    /// Everything is as it was, but no id or revision is given out twice.
+    pub fn go_back(&mut self, then: Self) {
+        let counter = self.counter;
+        *self = then;
+        self.counter = counter;
+    }
+
+    fn new_id(&mut self) -> NodeId {
+        let prefix = match self.side {
+            Side::OnPremise => "p",
+            Side::Cloud => "c",
+        };
+        NodeId(format!("{prefix}{:04}", self.next()))
     }
 
     /// True for a folder that is there.

@@ -5,6 +5,7 @@ use tandem_server::domain::ids::{MemberId, NodeId};
 use tandem_server::domain::projection::{NodeKind, Side};
 use tandem_server::domain::sync_set::Gate;
 
+use super::apply::marked;
 use super::oracle;
 use super::plan::Plan;
 use super::random::Random;
@@ -41,6 +42,8 @@ pub fn run(seed: u64) -> Report {
         plan,
         roots: Vec::new(),
         fixed: Vec::new(),
+        suffered: false,
+        recorded: (0, 0),
     };
     storm.world.trace.tell(format!("{:?}", storm.plan));
     let broken = storm.play().err();
@@ -61,6 +64,8 @@ struct Storm {
     plan: Plan,
     roots: Vec<NodeId>,
     fixed: Vec<NodeId>,
+    suffered: bool,
+    recorded: (usize, usize),
 }
 
 impl Storm {
@@ -150,13 +155,20 @@ impl Storm {
             .sets
             .values()
             .filter_map(|set| store.members.get(&set.root));
-        let nodes = roots.flat_map(|root| Side::BOTH.map(|side| root.nodes.get(side).clone()));
+        let nodes = roots.flat_map(|root| {
+            // One that the agent has just made is a synced folder before the coordinator hears of it.
+            let made =
+                Side::BOTH.map(|side| marked(&self.world.places.get(side).repository, root.id));
+            let known = Side::BOTH.map(|side| root.nodes.get(side).clone());
+            made.into_iter().chain(known)
+        });
         nodes.flatten().chain(self.roots.iter().cloned()).collect()
     }
 
     fn step(&mut self) -> Result<(), String> {
         self.world.coordinator.now += 100_000;
         self.fault();
+        self.disaster()?;
         match self.world.random.below(5) {
             0 | 1 => {
                 let side = Side::BOTH[self.world.random.below(2)];
@@ -173,7 +185,13 @@ impl Storm {
         self.check()
     }
 
-    fn check(&self) -> Result<(), String> {
+    fn check(&mut self) -> Result<(), String> {
+        let store = &self.world.coordinator.store;
+        let recorded = (store.journal.len(), store.conflicts.len());
+        if recorded.0 < self.recorded.0 || recorded.1 < self.recorded.1 {
+            return Err("I30: journal or conflicts lost entries".to_owned());
+        }
+        self.recorded = recorded;
         oracle::always(&self.world)
     }
 
@@ -190,12 +208,17 @@ impl Storm {
         let store = &world.coordinator.store;
         let now = &world.places.get(side).repository;
         let locks = self.plan.sets.iter().any(|set| set.lock_on_premise_copy);
+        // Nodes that exchanged their names while their ids were lost are taken for each other (R-AGT-10).
+        let other = world.places.get(side.other()).repository.nodes.values();
+        let newer = |old: u64, new: u64| world.ledger.may_overwrite(store, old, new);
+        let taken_for_other =
+            |old: u64| self.suffered && other.clone().any(|node| newer(old, node.content));
         for (id, old) in &before.nodes {
             match now.nodes.get(id) {
                 Some(new) if new.content != old.content => {
                     let fine = world.ledger.may_overwrite(store, old.content, new.content);
                     let put_back = locks && side == Side::OnPremise;
-                    if !fine && !put_back {
+                    if !fine && !put_back && !taken_for_other(old.content) {
                         return Err(format!(
                             "I3: {side:?} {id} lost {} to {}",
                             old.content, new.content
@@ -252,6 +275,36 @@ impl Storm {
         }
     }
 
+    /// Backups are made twice as often as something goes wrong.
+    fn disaster(&mut self) -> Result<(), String> {
+        let permille = self.plan.disaster_permille;
+        let drawn = match permille {
+            0 => return Ok(()),
+            _ => self.world.random.below(1000),
+        };
+        let side = Side::BOTH[self.world.random.below(2)];
+        if self.world.coordinator.rebind() {
+            self.world.trace.tell("an admin rebinds".to_owned());
+        }
+        if drawn < permille {
+            let Some(disaster) = self.world.random.pick(&self.plan.disasters).copied() else {
+                return Ok(());
+            };
+            self.suffered = true;
+            // A coordinator from a backup has forgotten entries.
+            self.recorded = (0, 0);
+            let mut fixed = self.fixed.clone();
+            fixed.extend(self.root_nodes());
+            return self.world.suffer(disaster, side, &fixed);
+        }
+        match drawn - permille {
+            over if over < permille => self.world.back_up(side),
+            over if over < 2 * permille => self.world.back_up_coordinator(),
+            _ => {}
+        }
+        Ok(())
+    }
+
     fn request(&mut self) -> Result<(), String> {
         let members: Vec<MemberId> = self
             .world
@@ -289,6 +342,7 @@ impl Storm {
                 moved |= self.agent_step(side)?;
             }
             moved |= self.world.coordinator_step()?;
+            moved |= self.world.coordinator.rebind();
             self.world.coordinator.now += 1_000;
             if !moved {
                 return Ok(steps);
@@ -331,8 +385,10 @@ impl Storm {
             return Ok(());
         };
         let store = &self.world.coordinator.store;
-        // What a rule adds, and a copy that is put back after it was deleted, are changes of the other side.
-        let answers = self.plan.adds_title.is_some()
+        // What a rule adds, and a copy that is put back after it was deleted, are changes of the other side; so is what
+        // a coordinator from a backup does not know.
+        let answers = self.suffered
+            || self.plan.adds_title.is_some()
             || self.plan.sets.iter().any(|set| !set.allow_delete_on_cloud);
         match store.conflicts.first().filter(|_| !answers) {
             Some(conflict) => Err(format!("I13: only {side:?} acted, yet {conflict:?}")),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use tandem_server::domain::conflict::Conflict;
-use tandem_server::domain::copy::Copy;
+use tandem_server::domain::copy::{Copy, CopyState};
 use tandem_server::domain::delivery::Delivery;
 use tandem_server::domain::engine::{self, Context, Effects, Input, Note, Walk};
 use tandem_server::domain::ids::{
@@ -31,6 +31,8 @@ pub struct Scan {
     pub root: NodeId,
     /// It came to its end.
     pub done: bool,
+    /// A new generation asked for it: absence is no deletion (R-AGT-4).
+    pub anew: bool,
     /// Held, but not listed so far.
     pub suspects: BTreeSet<NodeId>,
 }
@@ -56,6 +58,14 @@ pub struct Store {
     pub walks: VecDeque<(Walk, NodeId)>,
     /// Scans.
     pub scans: BTreeMap<ScanId, Scan>,
+    /// Repositories with a new generation: the last member that was settled; none while they are still listed.
+    pub generations: BTreeMap<RepositoryId, Option<MemberId>>,
+    /// Nodes that a new generation asks for by id before all counts as listed.
+    pub doubted: BTreeSet<CopyKey>,
+    /// Nodes that are made again when all is listed, unless they are seen before.
+    pub lost: BTreeSet<CopyKey>,
+    /// Synced folders that are to be listed again.
+    pub list_again: BTreeSet<CopyKey>,
     /// Nodes to be observed afresh.
     pub observe: BTreeSet<CopyKey>,
     /// Conflicts in the order of their finding.
@@ -221,8 +231,44 @@ impl Store {
         self.walks
             .extend(walks.map(|walk| (walk, NodeId::default())));
         self.observe.extend(effects.observe.iter().cloned());
+        self.list_again.extend(effects.scans.iter().cloned());
+        self.take_lost(effects);
         self.conflicts.extend(effects.conflicts.iter().cloned());
         self.journal.extend(effects.journal.iter().cloned());
+    }
+
+    fn take_lost(&mut self, effects: &Effects) {
+        self.lost.extend(effects.lost.iter().cloned());
+        for folder in &effects.emptied {
+            self.lost.extend(self.held_below(folder));
+        }
+        for folder in &effects.doubted {
+            let held = self.held_below(folder);
+            self.observe.extend(held.iter().cloned());
+            self.doubted.extend(held);
+        }
+        for key in &effects.found {
+            self.lost.remove(key);
+            self.doubted.remove(key);
+            self.observe.remove(key);
+            for scan in self
+                .scans
+                .values_mut()
+                .filter(|scan| scan.repository == key.0)
+            {
+                scan.suspects.remove(&key.1);
+            }
+        }
+        // A root that is known to be absent cannot be listed.
+        for scan in self.scans.values_mut().filter(|scan| scan.anew) {
+            scan.done |= effects.lost.contains(&(scan.repository, scan.root.clone()));
+        }
+    }
+
+    fn held_below(&self, folder: &CopyKey) -> Vec<CopyKey> {
+        let held = self.in_folder(folder.0, &folder.1);
+        let held = held.filter(|copy| matches!(copy.state, CopyState::Live | CopyState::Left));
+        held.map(|copy| (folder.0, copy.node.clone())).collect()
     }
 
     fn take_member(&mut self, id: MemberId, member: Option<&Member>) {

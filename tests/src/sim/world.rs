@@ -10,6 +10,7 @@ use tandem_server::domain::sync_set::{Counters, Guard, Options, SyncSet};
 
 use super::agent::Agent;
 use super::coordinator::{Coordinator, repository_id};
+use super::disaster::Backups;
 use super::ledger::Ledger;
 use super::link::Link;
 use super::random::Random;
@@ -45,6 +46,8 @@ pub struct World {
     pub random: Random,
     /// What happened.
     pub trace: Trace,
+    /// What can come back.
+    pub backups: Backups,
 }
 
 /// What happened, and a number that stands for it.
@@ -122,6 +125,7 @@ impl World {
             ledger: Ledger::default(),
             random,
             trace: Trace::default(),
+            backups: Backups::default(),
         }
     }
 
@@ -147,6 +151,7 @@ impl World {
             projection: presence.projection,
             locked: false,
             actor: String::new(),
+            past: Vec::new(),
         };
         let set_row = SyncSet {
             id: set,

@@ -42,9 +42,11 @@ impl MemoryTree {
         }
     }
 
-    /// A new generation begins: every root is going to be scanned.
+    /// A new generation begins: every root is going to be scanned. A coordinator that was restored may name deliveries
+    /// again that were applied (R-AGT-4).
     pub fn forget_reported(&mut self) {
         self.changed.clear();
+        self.applied.clear();
     }
 
     /// Looks at nodes, in the order asked.

@@ -1,7 +1,7 @@
 //! A node is not there any more, and with a folder all that it held (R-AGT-5, R-MOV-3).
 
 use super::super::copy::{Absence, Copy, CopyState};
-use super::super::ids::{NodeId, RepositoryId};
+use super::super::ids::NodeId;
 use super::super::journal::{Entry, JournalKind};
 use super::super::member::{Member, PeerChoice};
 use super::super::projection::{NodeKind, Side};
@@ -39,7 +39,7 @@ impl Engine<'_> {
     }
 
     /// A node that is no member is gone: nothing depends on it but its name.
-    fn forget(&mut self, key: &CopyKey, copy: Copy) -> Result<bool, Miss> {
+    pub(super) fn forget(&mut self, key: &CopyKey, copy: Copy) -> Result<bool, Miss> {
         self.view.remove_copy(key);
         let name = super::super::member::Obstacle::Name(copy.parent.clone(), copy.name_key.clone());
         for member in self.view.waiting(&(copy.repository, name))? {
@@ -48,7 +48,26 @@ impl Engine<'_> {
         if let Some(folder) = self.parent_member(&copy)? {
             self.touch(folder);
         }
+        if copy.projection.kind == NodeKind::Folder && copy.is_there() {
+            self.forget_below(key)?;
+        }
         Ok(true)
+    }
+
+    /// R-AGT-5: the absence of a folder that is no member stands for what it held, too: folders that are remembered
+    /// because of it, and synced folders that somebody had moved there, which have a fate of their own.
+    fn forget_below(&mut self, folder: &CopyKey) -> Result<(), Miss> {
+        for child in self.view.children(folder)? {
+            let key = (folder.0, child);
+            match self.view.copy(&key)? {
+                Some(copy) if copy.member.is_some() => self.effects.observe.push(key),
+                Some(copy) if copy.projection.kind == NodeKind::Folder => {
+                    self.forget(&key, copy)?;
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn moved_out(&mut self, copy: Copy, member: &Member) -> Result<bool, Miss> {
@@ -172,34 +191,5 @@ impl Engine<'_> {
                 Ok(false)
             }
         }
-    }
-
-    /// R-AGT-4: in a new generation a node that is not there was lost, not deleted: it is made again.
-    pub(super) fn make_again(
-        &mut self,
-        repository: RepositoryId,
-        node: &NodeId,
-    ) -> Result<(), Miss> {
-        let key = (repository, node.clone());
-        let Some(copy) = self.view.copy(&key)? else {
-            return Ok(());
-        };
-        let Some(mut member) = (match copy.member {
-            Some(member) => self.view.member(member)?,
-            None => None,
-        }) else {
-            return self.forget(&key, copy).map(|_| ());
-        };
-        let Some(set) = self.set_of(member.set)? else {
-            return Ok(());
-        };
-        let side = self.view.side(repository).unwrap_or(Side::OnPremise);
-        *member.nodes.get_mut(side) = None;
-        member.base = None;
-        self.view.remove_copy(&key);
-        let id = member.id;
-        self.view.put_member(&set, member);
-        self.touch(id);
-        Ok(())
     }
 }

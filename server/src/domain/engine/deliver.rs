@@ -69,7 +69,10 @@ impl Engine<'_> {
         due: Due,
         own: Option<Copy>,
     ) -> Result<Option<Delivery>, Miss> {
-        let Some(source) = self.copy_of(set, &member, due.side.other())? else {
+        let source = self.copy_of(set, &member, due.side.other())?;
+        // What steps aside before it is removed has nothing to become equal to.
+        let aside = own.clone().filter(|_| due.lane == Lane::Aside);
+        let Some(source) = source.or(aside) else {
             return Ok(None);
         };
         let projection = wanted_projection(set, &member, due, own.as_ref(), &source);

@@ -1,6 +1,7 @@
 //! Memberships that end (R-MEM-4, R-UNS-1).
 
 use super::super::copy::{Absence, Copy, CopyState};
+use super::super::ids::{MemberId, NodeId, RepositoryId};
 use super::super::journal::{Entry, JournalKind};
 use super::super::member::{Due, Lane, Member, MemberState, Obstacle};
 use super::super::projection::Side;
@@ -34,6 +35,8 @@ impl Engine<'_> {
         for side in Side::BOTH {
             if let Some(copy) = self.copy_of(set, &member, side)? {
                 self.unlink(set, &member, copy, side)?;
+            } else if let Some(source) = self.copy_of(set, &member, side.other())? {
+                self.remember_ended(*set.repositories.get(side), member.id, &source);
             }
         }
         self.journal(Entry {
@@ -56,6 +59,34 @@ impl Engine<'_> {
             self.view.put_set(set);
         }
         Ok(())
+    }
+
+    /// A copy of the member may just be on its way to be made: whoever hears of it then has to know that the membership
+    /// ended, and did not begin after the backup of a coordinator that was restored (R-AGT-4).
+    fn remember_ended(&mut self, repository: RepositoryId, member: MemberId, source: &Copy) {
+        self.view.put_copy(Copy {
+            repository,
+            node: ended_node(member),
+            member: None,
+            state: CopyState::Gone(Absence::Deleted),
+            parent: NodeId::default(),
+            name_key: String::new(),
+            revision: String::new(),
+            projection: source.projection.clone(),
+            locked: false,
+            actor: String::new(),
+            past: Vec::new(),
+        });
+    }
+
+    /// Whether a membership ended here before its copy on this side was heard of.
+    pub(super) fn has_ended(
+        &mut self,
+        repository: RepositoryId,
+        member: MemberId,
+    ) -> Result<bool, Miss> {
+        let row = self.view.copy(&(repository, ended_node(member)))?;
+        Ok(row.is_some())
     }
 
     fn unlink(
@@ -118,4 +149,9 @@ impl Engine<'_> {
         member.blocked = None;
         member.hold = None;
     }
+}
+
+/// The row that remembers an ended membership; no repository has such a node.
+fn ended_node(member: MemberId) -> NodeId {
+    NodeId(format!("ended member {member}"))
 }

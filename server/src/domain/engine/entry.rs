@@ -53,6 +53,12 @@ impl Engine<'_> {
         if let Some(marked) = self.marked_member(presence.mark, &set, key.0)? {
             return self.link(key, marked, presence, &set);
         }
+        if let Some(found) = self
+            .by_place(key, &parent, presence, &set)?
+            .filter(|_| known.is_none())
+        {
+            return self.stand_in(key, found, presence, &set);
+        }
         if let Some(peer) = self.adoptable(key.0, &parent, presence, &set)? {
             return self.link(key, peer, presence, &set);
         }
@@ -109,6 +115,7 @@ impl Engine<'_> {
                 projection: presence.projection.clone(),
                 locked: presence.locked,
                 actor: presence.actor.clone(),
+                past: Vec::new(),
             });
         }
         Ok(())
@@ -213,7 +220,7 @@ impl Engine<'_> {
         *member.nodes.get_mut(side) = Some(key.1.clone());
         let mut row = self.row(key.0, &key.1, set, side, presence);
         row.member = Some(member.id);
-        if presence.mark == Some(member.id) && member.base.is_none() {
+        if presence.mark == Some(member.id) {
             member.base = self.base_of_made(set, &member, &row, side)?;
         }
         self.new_version(&row, member.id, side);
@@ -276,6 +283,10 @@ impl Engine<'_> {
         }
         if presence.projection.kind == NodeKind::Folder {
             self.forget_left_below(key)?;
+            let hidden = |copy: &Copy| copy.state != CopyState::Gone(Absence::Deleted);
+            if known.as_ref().is_some_and(hidden) {
+                self.list_again(set, side)?;
+            }
         }
         let mut row = self.row(key.0, &key.1, set, side, presence);
         row.member = Some(id);
@@ -299,6 +310,16 @@ impl Engine<'_> {
             self.touch(id);
         }
         Ok(true)
+    }
+
+    /// What lies in a folder that was not synced where it was is not reported by itself when the folder enters: nothing
+    /// in it changed. So the synced folder is listed again.
+    pub(super) fn list_again(&mut self, set: &SyncSet, side: Side) -> Result<(), Miss> {
+        let root = self.view.member(set.root)?;
+        let node = root.and_then(|root| root.nodes.get(side).clone());
+        let keys = node.map(|node| (*set.repositories.get(side), node));
+        self.effects.scans.extend(keys);
+        Ok(())
     }
 
     pub(super) fn new_version(&mut self, row: &Copy, member: MemberId, side: Side) {

@@ -239,7 +239,11 @@ impl Engine<'_> {
             };
             match self.wanted(held_by, side)? {
                 None => return Ok(taken(ring.len(), obstacle, &holder)),
-                Some(None) => return Ok(Gate::Wait(Hold::Name, obstacle)),
+                Some(None) => {
+                    // If it waits to become empty for what waits for this very name, it steps aside.
+                    self.touch_if_waiting(held_by)?;
+                    return Ok(Gate::Wait(Hold::Name, obstacle));
+                }
                 Some(Some(next)) if next == at => {
                     return Ok(taken(ring.len(), obstacle, &holder));
                 }
@@ -314,6 +318,39 @@ impl Engine<'_> {
                     }
                 }
                 _ => return Ok(false),
+            }
+        }
+        Ok(false)
+    }
+
+    /// A folder that is removed once it is empty, and holds what is to move into a folder that waits for its name: `a`
+    /// was replaced by another `a`, and something went from the one into the other.
+    pub(super) fn is_emptied_by_name(
+        &mut self,
+        set: &SyncSet,
+        own: &Copy,
+        side: Side,
+    ) -> Result<bool, Miss> {
+        let mut folders = vec![own.node.clone()];
+        while let Some(folder) = folders.pop() {
+            for child in self.view.children(&(own.repository, folder))? {
+                let Some(copy) = self.view.copy(&(own.repository, child))? else {
+                    continue;
+                };
+                let Some(member) = copy.member else { continue };
+                let blocked = self.view.member(member)?.and_then(|member| member.blocked);
+                match blocked {
+                    Some((_, Obstacle::Folder(awaited))) if awaited == member => {
+                        folders.push(copy.node);
+                    }
+                    Some((on, Obstacle::Folder(awaited)))
+                        if on == side
+                            && self.stands_in_the_way(set, Some(own), awaited, side)? =>
+                    {
+                        return Ok(true);
+                    }
+                    _ => {}
+                }
             }
         }
         Ok(false)

@@ -9,6 +9,8 @@ mod deliver;
 mod ending;
 mod entry;
 mod gate;
+mod generation;
+mod late;
 mod observe;
 mod outcome;
 mod request;
@@ -38,8 +40,8 @@ pub use request::Request;
 pub struct Context {
     /// The time of the transaction, in microseconds since 1970; for people and waits, never for order.
     pub now: i64,
-    /// Repositories that are scanned because a new generation began: absence is no deletion there, and equal
-    /// unpaired nodes are paired (R-AGT-4).
+    /// Repositories that are scanned because a new generation began: absence is no deletion there, equal unpaired
+    /// nodes are paired, and nothing is decided yet (R-AGT-4).
     pub rescanning: BTreeSet<RepositoryId>,
 }
 
@@ -50,7 +52,7 @@ pub enum Input {
     Batch(RepositoryId, Vec<Item>),
     /// A step of a walk over what a gone folder held.
     Walk(Walk, Vec<NodeId>, WalkProgress),
-    /// Nodes that a scan did not list and that are known to be absent in a new generation.
+    /// Nodes that were not found when all roots were listed in a new generation.
     MissingInGeneration(RepositoryId, Vec<NodeId>),
     /// Something that a person asked for.
     Request(Request),
@@ -140,10 +142,28 @@ pub struct Effects {
     pub walks: Vec<Walk>,
     /// Nodes that are to be observed afresh.
     pub observe: Vec<CopyKey>,
+    /// Synced folders that are to be listed again.
+    pub scans: Vec<CopyKey>,
+    /// Nodes that are made again unless they are seen until all is listed (R-AGT-4).
+    pub lost: BTreeSet<CopyKey>,
+    /// Folders whose content, as far as it is held, is lost in the same way.
+    pub emptied: Vec<CopyKey>,
+    /// Folders whose content, as far as it is still held there, is to be asked for by id before all counts as listed.
+    pub doubted: Vec<CopyKey>,
+    /// Nodes that are not lost: they were seen, or another node stands in for them.
+    pub found: BTreeSet<CopyKey>,
     /// Remarks on the items of each input.
     pub notes: Vec<Vec<Note>>,
     /// Inputs that are refused whole; then nothing of this run may be used.
     pub refused: Vec<(usize, Refusal)>,
+}
+
+impl Effects {
+    /// Whether something follows that is done in steps.
+    #[must_use]
+    pub fn leave_steps(&self) -> bool {
+        !self.walks.is_empty() || !self.lost.is_empty() || !self.emptied.is_empty()
+    }
 }
 
 /// Runs inputs on loaded rows.

@@ -1,6 +1,6 @@
 //! A node was seen: what is known of its copy changes (R-PRJ-4, R-PRJ-5).
 
-use super::super::copy::{Copy, CopyState, SkipReason};
+use super::super::copy::{Absence, Copy, CopyState, SkipReason};
 use super::super::ids::{MemberId, NodeId, RepositoryId};
 use super::super::journal::{Entry, JournalKind};
 use super::super::member::{Member, Obstacle};
@@ -30,7 +30,15 @@ impl Engine<'_> {
     ) -> Result<bool, Miss> {
         let key = (repository, observation.node.clone());
         let known = self.view.copy(&key)?;
+        if self.rescans(repository) && matches!(observation.seen, Seen::Present(_)) {
+            self.find(key.clone());
+        }
         match &observation.seen {
+            // What somebody chose explicitly is a deletion even now.
+            Seen::Absent(_, None) if self.rescans(repository) => {
+                self.lose(key, known.as_ref());
+                Ok(false)
+            }
             Seen::Absent(absence, choice) => self.absent(&key, known, *absence, *choice),
             Seen::Present(presence) => match known {
                 Some(copy) if copy.member.is_some() => self.seen_again(copy, presence, at),
@@ -94,14 +102,19 @@ impl Engine<'_> {
         let Some(member) = copy.member else {
             return Ok(false);
         };
-        let Some(member) = self.view.member(member)? else {
-            return Ok(false);
+        let Some(mut member) = self.view.member(member)? else {
+            // Its membership ended while it was gone.
+            let key = (copy.repository, copy.node.clone());
+            let known = Copy {
+                member: None,
+                ..copy
+            };
+            return self.seen_new(&key, Some(known), presence, at);
         };
         let Some(set) = self.set_of(member.set)? else {
             return Ok(false);
         };
         let side = self.view.side(copy.repository).unwrap_or(Side::OnPremise);
-        let mut member = member;
         match member.nodes.get(side) {
             Some(node) if *node == copy.node => {}
             // A new one was asked for, and now the old one is there again: the pairing resumes (SPEC §7).
@@ -109,6 +122,12 @@ impl Engine<'_> {
                 *member.nodes.get_mut(side) = Some(copy.node.clone());
                 self.view.put_member(&set, member.clone());
                 self.touch(member.id);
+            }
+            Some(_)
+                if self.rescans(copy.repository)
+                    && member.former.get(side).contains(&copy.node) =>
+            {
+                self.take_back(&copy, &mut member, &set, at)?;
             }
             Some(_) => {
                 let key = (copy.repository, copy.node.clone());
@@ -120,6 +139,10 @@ impl Engine<'_> {
                 Place::Inside(_, target) if target.id == set.id => {}
                 Place::Inside(_, target) => {
                     return self.moved_between(copy, &member, presence, &target, at);
+                }
+                Place::Outside if self.rescans(copy.repository) => {
+                    self.lose((copy.repository, copy.node.clone()), Some(&copy));
+                    return Ok(false);
                 }
                 Place::Outside => return self.moved_out(copy, &member),
                 Place::Unknown => {
@@ -160,6 +183,11 @@ impl Engine<'_> {
             self.resend_with_new_revision(&copy, &now, member.id);
             return Ok(false);
         }
+        if now.projection.kind == NodeKind::Folder
+            && copy.state == CopyState::Gone(Absence::MovedOut)
+        {
+            self.list_again(set, side)?;
+        }
         if copy.parent != now.parent && now.projection.kind == NodeKind::Folder {
             self.moved_folders.push((now.repository, now.node.clone()));
         }
@@ -174,6 +202,8 @@ impl Engine<'_> {
             message: describe_change(&copy, &now),
         });
         let id = member.id;
+        let mut member = member;
+        self.forgive_former_state(&mut member, &copy, &now)?;
         self.forget_choice(member, set, side);
         self.touch(id);
         Ok(true)
@@ -186,10 +216,9 @@ impl Engine<'_> {
         if cleared {
             member.deleting = None;
         }
-        if cleared || member.choice.take().is_some() || member.restlessness.stale != 0 {
-            member.restlessness.stale = 0;
-            self.view.put_member(set, member);
-        }
+        member.choice = None;
+        member.restlessness.stale = 0;
+        self.view.put_member(set, member);
     }
 
     /// Work that names the older revision is decided anew, so that it does not stay stale for ever.
@@ -219,6 +248,7 @@ impl Engine<'_> {
             projection: presence.projection.clone(),
             locked: presence.locked,
             actor: presence.actor.clone(),
+            past: Vec::new(),
         }
     }
 
@@ -239,9 +269,12 @@ impl Engine<'_> {
     pub(super) fn put_copy_and_wake(
         &mut self,
         before: Option<&Copy>,
-        now: Copy,
+        mut now: Copy,
         set: &SyncSet,
     ) -> Result<(), Miss> {
+        if let Some(before) = before {
+            now.follows(before);
+        }
         let side = self.view.side(now.repository).unwrap_or(Side::OnPremise);
         let left = before.filter(|before| {
             before.is_there()

@@ -41,8 +41,8 @@ impl Engine<'_> {
         answer: &Answer,
         at: (usize, usize),
     ) -> Result<(), Miss> {
-        let Some(member) = self.view.member(id)? else {
-            return self.orphan(repository, answer);
+        let Some(mut member) = self.view.member(id)? else {
+            return self.orphan(repository, id, answer, at);
         };
         let Some(set) = self.set_of(member.set)? else {
             return Ok(());
@@ -54,7 +54,12 @@ impl Engine<'_> {
             return Ok(());
         }
         match answer {
+            Answer::Applied { result, .. } if Self::is_repeat(&member, side, version, result) => {
+                self.observe(repository, result, at).map(|_| ())
+            }
             Answer::Applied { result, delivered } => {
+                // A coordinator that was restored may hear of versions that it has not given out yet.
+                *member.answered.get_mut(side) = version.min(member.version);
                 let current = version == member.version;
                 self.applied(member, &set, side, current, result, delivered.as_ref())
             }
@@ -78,9 +83,23 @@ impl Engine<'_> {
         }
     }
 
+    /// R-AGT-6: a delivery that came twice is answered twice, and had its effect with the first answer; since then both
+    /// copies may have moved on, so that the second one tells no more than how the node looks.
+    fn is_repeat(member: &Member, side: Side, version: i64, result: &Observation) -> bool {
+        version <= *member.answered.get(side)
+            && matches!(result.seen, Seen::Present(_))
+            && member.nodes.get(side).as_ref() == Some(&result.node)
+    }
+
     /// The membership ended while the delivery was on its way: what was made for it is removed again, where the set
     /// removes cloud copies at all; else it stays, unlinked.
-    fn orphan(&mut self, repository: RepositoryId, answer: &Answer) -> Result<(), Miss> {
+    fn orphan(
+        &mut self,
+        repository: RepositoryId,
+        member: MemberId,
+        answer: &Answer,
+        at: (usize, usize),
+    ) -> Result<(), Miss> {
         let Answer::Applied {
             result:
                 Observation {
@@ -95,9 +114,14 @@ impl Engine<'_> {
         let Some(side) = self.view.side(repository) else {
             return Ok(());
         };
-        let known = self.view.copy(&(repository, node.clone()))?;
-        if known.is_some_and(|copy| copy.is_there()) {
+        let key = (repository, node.clone());
+        let known = self.view.copy(&key)?;
+        if known.as_ref().is_some_and(Copy::is_there) {
             return Ok(());
+        }
+        if known.is_none() && !self.has_ended(repository, member)? {
+            // R-AGT-4: a coordinator that was restored does not know what it asked for after its backup.
+            return self.seen_new(&key, None, presence, at).map(|_| ());
         }
         let Place::Inside(_, set) = self.place(repository, &presence.parent)? else {
             return Ok(());
@@ -171,8 +195,12 @@ impl Engine<'_> {
             // What came into it meanwhile, and went with it, is held no longer.
             self.walk_below(&copy, set, Absence::Deleted, None)?;
         }
+        let other = self.copy_of(set, &member, side.other())?;
         if let Some((_, choice)) = member.deleting.take_if(|(on, _)| *on == side) {
             member.choice = Some(choice);
+        } else if other.is_some_and(|copy| copy.state == CopyState::Live) {
+            // What was to follow a deletion, which is void by now: nobody deleted this copy, so it is made again.
+            self.revive(&mut member, side);
         }
         let id = member.id;
         self.view.put_member(set, member);
@@ -198,6 +226,9 @@ impl Engine<'_> {
         let before = self.replaced(set, &member, side, node)?;
         let mut row = self.row(*set.repositories.get(side), node, set, side, presence);
         row.member = Some(member.id);
+        if self.comes_too_late(&member, before.as_ref(), &row)? {
+            return self.enter_anew(&member, set, side, before.as_ref(), row);
+        }
         let result = self.state_of(&member, &row)?;
         let projection = delivered.unwrap_or(&presence.projection).clone();
         let delivered = State {

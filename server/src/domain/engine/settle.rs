@@ -34,6 +34,10 @@ impl Engine<'_> {
         if set.ending {
             return Ok(());
         }
+        if self.waits_for_listing(&set) {
+            self.put_off(&set, member);
+            return Ok(());
+        }
         if self.is_stranded(&set, &member)? {
             self.uncount_removal(&set, &member);
             return self.end_or_release(&set, member);
@@ -61,6 +65,14 @@ impl Engine<'_> {
             }
         }
         Ok(())
+    }
+
+    /// What is decided when all is listed shows as under way until then (R-AGT-4).
+    fn put_off(&mut self, set: &SyncSet, mut member: Member) {
+        if member.state == MemberState::Synced {
+            member.state = MemberState::Pending;
+            self.view.put_member(set, member);
+        }
     }
 
     /// R-CON-5: kept content is delivered to one side as an ordinary change, and flows on from there.
@@ -299,6 +311,12 @@ impl Engine<'_> {
         chosen: bool,
     ) -> Result<(), Miss> {
         let waits = Self::is_folder(&member) && self.holds_members(set, &member, side)?;
+        if waits
+            && let Some(own) = self.copy_of(set, &member, side)?
+            && self.is_emptied_by_name(set, &own, side)?
+        {
+            return self.owe(set, member, side, Gate::Open(Lane::Aside));
+        }
         if !chosen && !removes(&member) {
             self.count_removal(set, 1);
         }

@@ -11,7 +11,7 @@ use crate::service::ingest::{Batch, Pending};
 use crate::service::{AgentScope, Error};
 use crate::storage::Tx;
 use crate::storage::sync::scans::{self, ScanKind};
-use crate::storage::sync::{greetings, journal};
+use crate::storage::sync::{generations, greetings, journal};
 
 /// What an agent shows and declares, decoded and checked.
 #[derive(Debug, Clone)]
@@ -144,7 +144,10 @@ impl AgentScope {
         };
         greetings::bind_in(&**tx, self.repository, &bound).await?;
         if new_generation {
-            scans::ask_all_in(&**tx, self.repository, ScanKind::Generation, false).await?;
+            let kind = ScanKind::Generation;
+            if scans::ask_all_in(&**tx, self.repository, kind, false).await? {
+                generations::begin_in(&**tx, self.repository).await?;
+            }
             self.journal_session(tx, "a new generation began; everything is scanned", now)
                 .await?;
         }

@@ -63,7 +63,7 @@ impl Writer {
         self.clear_seen(tx, &plans, changes).await?;
         let mut finish = Finish {
             wake: save(&**tx, self.network, &worked.loaded, &worked.effects, now).await?,
-            steps: !worked.effects.walks.is_empty(),
+            steps: worked.effects.leave_steps() || worked.rescans,
             accepted: BTreeMap::new(),
         };
         let mut notes = worked.effects.notes.iter();
@@ -330,17 +330,13 @@ impl Writer {
             };
             finish.wake.watching.insert(batch.repository);
             finish.wake.any = true;
-            match (outcome, kind) {
-                (ScanOutcome::Complete, ScanKind::Generation) => {
-                    scans::finish_generation_in(&**tx, batch.repository, *scan).await?;
-                    finish.steps = true;
-                }
-                (ScanOutcome::Complete, _) => {
-                    scans::ask_suspects_in(&**tx, batch.repository, *scan).await?;
+            match outcome {
+                ScanOutcome::Complete => {
+                    scans::ask_suspects_in(&**tx, batch.repository, *scan, kind).await?;
                     scans::finish_in(&**tx, *scan).await?;
                 }
                 // Nothing is concluded from what is missing; the scan stays due (R-DEL-3).
-                (ScanOutcome::RootGone | ScanOutcome::Abandoned, _) => {
+                ScanOutcome::RootGone | ScanOutcome::Abandoned => {
                     scans::renew_in(&**tx, batch.repository, *scan).await?;
                 }
             }

@@ -3,13 +3,14 @@
 use super::Writer;
 use super::work::work;
 use crate::domain::engine::{Input, Request, WalkProgress};
-use crate::domain::ids::{MemberId, NodeId};
+use crate::domain::ids::{MemberId, NodeId, RepositoryId};
 use crate::domain::limits::WALK_STEP_NODES_MAX;
 use crate::service::Error;
 use crate::storage::Tx;
+use crate::storage::sync::generations::{self, Settled};
 use crate::storage::sync::save::{Wake, save};
 use crate::storage::sync::walks::{self, SetJob, SetJobKind, WalkRow};
-use crate::storage::sync::{journal, scans, sets};
+use crate::storage::sync::{journal, sets};
 
 impl Writer {
     /// Does one step of whatever is left; says whether more is.
@@ -41,12 +42,16 @@ impl Writer {
             return self.walk_in(tx, walk, now).await.map(Some);
         }
         if let Some((repository, nodes)) =
-            scans::lost_in(&**tx, self.network, WALK_STEP_NODES_MAX).await?
+            generations::lost_in(&**tx, self.network, WALK_STEP_NODES_MAX).await?
         {
             let input = Input::MissingInGeneration(repository, nodes.clone());
-            let wake = self.run_step(tx, &[input], now).await?;
-            scans::forget_lost_in(&**tx, repository, &nodes).await?;
-            return Ok(Some(wake));
+            generations::forget_lost_in(&**tx, repository, &nodes).await?;
+            return self.run_step(tx, &[input], now).await.map(Some);
+        }
+        if let Some((repository, settled)) =
+            generations::next_to_settle_in(&**tx, self.network).await?
+        {
+            return self.settle_in(tx, repository, settled, now).await.map(Some);
         }
         match walks::next_set_job_in(&**tx, self.network).await? {
             Some(job) => self.set_job_in(tx, job, now).await.map(Some),
@@ -78,6 +83,34 @@ impl Writer {
                 walks::advance_walk_in(&**tx, row.id, &last).await?;
             }
             _ => walks::finish_walk_in(&**tx, row.id).await?,
+        }
+        Ok(wake)
+    }
+
+    /// R-AGT-4: everything is listed, so members are decided again, set by set.
+    async fn settle_in(
+        &self,
+        tx: &Tx,
+        repository: RepositoryId,
+        settled: Settled,
+        now: i64,
+    ) -> Result<Wake, Error> {
+        generations::advance_in(&**tx, repository, settled).await?;
+        let (set, after) = (settled.set, settled.member.to_bytes());
+        let members = walks::members_of_set_in(&**tx, set, &after, WALK_STEP_NODES_MAX).await?;
+        if let Some(member) = members.last().copied() {
+            generations::advance_in(&**tx, repository, Settled { set, member }).await?;
+            let settle = |member| Input::Request(Request::Settle(member));
+            let inputs: Vec<Input> = members.into_iter().map(settle).collect();
+            return self.run_step(tx, &inputs, now).await;
+        }
+        let mut wake = Wake::default();
+        match generations::set_behind_in(&**tx, repository, set).await? {
+            Some(set) => {
+                let member = MemberId::default();
+                generations::advance_in(&**tx, repository, Settled { set, member }).await?;
+            }
+            None => wake.repositories = generations::finish_in(&**tx, repository).await?,
         }
         Ok(wake)
     }

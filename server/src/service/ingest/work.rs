@@ -12,12 +12,14 @@ use crate::domain::report::{Item, Observation, Seen};
 use crate::domain::view::{Loaded, Need};
 use crate::service::Error;
 use crate::storage::Tx;
-use crate::storage::sync::{load, scans};
+use crate::storage::sync::{generations, load};
 
 /// The rows that are loaded so far, and what the engine made of them.
 pub(super) struct Worked {
     pub(super) loaded: Loaded,
     pub(super) effects: Effects,
+    /// A new generation is listed: this may have been the last that it waited for.
+    pub(super) rescans: bool,
 }
 
 /// Runs inputs; the effects are not written yet.
@@ -31,10 +33,7 @@ pub(super) async fn work(
     now: i64,
 ) -> Result<Worked, Error> {
     let mut loaded = load::repositories(&**tx, network).await?;
-    let rescanning = scans::rescanning_in(&**tx, network)
-        .await?
-        .into_iter()
-        .collect();
+    let rescanning = generations::rescanning_in(&**tx, network).await?;
     let context = Context { now, rescanning };
     load::load(&**tx, &mut loaded, foreseen(inputs)).await?;
     let names = foreseen_names(&loaded, inputs);
@@ -42,7 +41,12 @@ pub(super) async fn work(
     for _ in 0..ENGINE_ROUNDS_MAX {
         let effects = engine::run(&loaded, &context, inputs, &mut Uuid::now_v7);
         if effects.changes.needs.is_empty() {
-            return Ok(Worked { loaded, effects });
+            let rescans = !context.rescanning.is_empty();
+            return Ok(Worked {
+                loaded,
+                effects,
+                rescans,
+            });
         }
         load::load(&**tx, &mut loaded, effects.changes.needs).await?;
     }

@@ -11,7 +11,7 @@ use crate::domain::member::{
     Due, Hold, Lane, Member, MemberState, Obstacle, PeerChoice, Restlessness,
 };
 use crate::domain::projection::{
-    ContentRef, NodeKind, Projection, Properties, PropertyValue, Side, State,
+    ContentRef, NodeKind, Projection, Properties, PropertyValue, Side, Sides, State,
 };
 
 #[derive(Clone, PartialEq, Message)]
@@ -149,6 +149,14 @@ struct MemberBody {
     flips: i32,
     #[prost(int64, tag = "17")]
     flips_since: i64,
+    #[prost(string, repeated, tag = "18")]
+    former_on_premise: Vec<String>,
+    #[prost(string, repeated, tag = "19")]
+    former_on_cloud: Vec<String>,
+    #[prost(int64, tag = "20")]
+    answered_on_premise: i64,
+    #[prost(int64, tag = "21")]
+    answered_on_cloud: i64,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -255,6 +263,23 @@ pub fn decode_projection(bytes: &[u8]) -> Result<Arc<Projection>, Error> {
     Ok(Arc::new(
         ProjectionBody::decode(bytes).map_err(corrupt)?.into(),
     ))
+}
+
+fn former(nodes: &[NodeId]) -> Vec<String> {
+    nodes.iter().map(|node| node.0.clone()).collect()
+}
+
+/// Writes marks of former states.
+#[must_use]
+pub fn encode_past(past: &[u64]) -> Vec<u8> {
+    past.iter().flat_map(|mark| mark.to_be_bytes()).collect()
+}
+
+/// Reads what [`encode_past`] wrote.
+#[must_use]
+pub fn decode_past(bytes: &[u8]) -> Vec<u64> {
+    let (marks, _) = bytes.as_chunks::<8>();
+    marks.iter().copied().map(u64::from_be_bytes).collect()
 }
 
 fn state_body(state: &State) -> StateBody {
@@ -380,6 +405,10 @@ pub fn encode_member(member: &Member) -> Vec<u8> {
         stale: member.restlessness.stale,
         flips: member.restlessness.flips,
         flips_since: member.restlessness.flips_since,
+        former_on_premise: former(&member.former.on_premise),
+        former_on_cloud: former(&member.former.cloud),
+        answered_on_premise: member.answered.on_premise,
+        answered_on_cloud: member.answered.cloud,
     }
     .encode_to_vec()
 }
@@ -397,6 +426,14 @@ pub fn decode_member(member: &mut Member, state_number: i32, bytes: &[u8]) -> Re
         _ => MemberState::Pending,
     };
     member.transient = body.transient.map(failure);
+    member.answered = Sides {
+        on_premise: body.answered_on_premise,
+        cloud: body.answered_on_cloud,
+    };
+    member.former = Sides {
+        on_premise: body.former_on_premise.into_iter().map(NodeId).collect(),
+        cloud: body.former_on_cloud.into_iter().map(NodeId).collect(),
+    };
     member.hold = [Hold::Parent, Hold::Name]
         .into_iter()
         .find(|hold| *hold as i32 == body.hold);

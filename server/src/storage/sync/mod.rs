@@ -8,6 +8,7 @@ pub mod codec;
 pub mod conflicts;
 pub mod deliveries;
 pub mod due;
+pub mod generations;
 pub mod greetings;
 pub mod journal;
 pub mod load;

@@ -12,7 +12,7 @@ use crate::domain::sync_set::{Counters, Gate, Guard, Options, SyncSet};
 
 /// The columns that [`copy`] reads, of a table called `c`.
 pub(super) const COPY: &str = "c.repository, c.node, c.member, c.state, c.parent, c.name_key, \
-                               c.revision, c.locked, c.actor, c.projection";
+                               c.revision, c.locked, c.actor, c.projection, c.past";
 
 /// Numbers of states: see the migration.
 pub(super) fn state_number(state: CopyState) -> i32 {
@@ -37,6 +37,7 @@ fn copy_state(number: i32) -> CopyState {
 pub(super) fn copy(row: &QueryResult) -> Result<Copy, Error> {
     let member: Option<Vec<u8>> = row.try_get_by_index(2)?;
     let projection: Vec<u8> = row.try_get_by_index(9)?;
+    let past: Vec<u8> = row.try_get_by_index(10)?;
     Ok(Copy {
         repository: RepositoryId(row.try_get_by_index(0)?),
         node: NodeId(row.try_get_by_index(1)?),
@@ -48,6 +49,7 @@ pub(super) fn copy(row: &QueryResult) -> Result<Copy, Error> {
         locked: row.try_get_by_index(7)?,
         actor: row.try_get_by_index(8)?,
         projection: codec::decode_projection(&projection)?,
+        past: codec::decode_past(&past),
     })
 }
 

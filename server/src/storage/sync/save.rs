@@ -6,7 +6,8 @@ use sea_orm::{ConnectionTrait, Value};
 
 use super::super::{Error, sql};
 use super::rows::{Insert, json};
-use super::{codec, conflicts, journal, load, read, scans, versions};
+use super::scans::{self, ScanKind};
+use super::{codec, conflicts, generations, journal, load, read, versions};
 use crate::domain::copy::Copy;
 use crate::domain::engine::{Effects, Walk};
 use crate::domain::failure::Failure;
@@ -19,8 +20,8 @@ use crate::storage::content_index;
 
 const COPIES: Insert = Insert {
     head: "INSERT OR REPLACE INTO copy (repository, node, member, state, parent, name_key, \
-           revision, digest, locked, actor, projection) VALUES",
-    columns: 11,
+           revision, digest, locked, actor, projection, past) VALUES",
+    columns: 12,
     tail: "",
 };
 const MEMBERS: Insert = Insert {
@@ -89,8 +90,9 @@ pub async fn save<C: ConnectionTrait>(
     save_sets(tx, effects).await?;
     wake.repositories.extend(opened(loaded, effects));
     wake.watching = watching(loaded, effects);
-    ask_to_observe(tx, effects).await?;
     save_walks(tx, network, &effects.walks).await?;
+    generations::take_in(tx, effects).await?;
+    wake.watching.extend(ask(tx, effects).await?);
     conflicts::insert_in(tx, network, &effects.conflicts).await?;
     versions::change_in(tx, &effects.versions, &effects.losers, mark.position, now).await?;
     share(tx, effects, now).await?;
@@ -141,6 +143,7 @@ fn copy_row(copy: &Copy) -> Vec<Value> {
         copy.locked.into(),
         copy.actor.clone().into(),
         codec::encode_projection(&copy.projection).into(),
+        codec::encode_past(&copy.past).into(),
     ]
 }
 
@@ -268,31 +271,15 @@ impl Derived {
     }
 }
 
-async fn ask_to_observe<C: ConnectionTrait>(tx: &C, effects: &Effects) -> Result<(), Error> {
-    let mut by_repository: BTreeMap<RepositoryId, Vec<NodeId>> = BTreeMap::new();
-    for (repository, node) in &effects.observe {
-        by_repository
-            .entry(*repository)
-            .or_default()
-            .push(node.clone());
-    }
-    for (repository, nodes) in by_repository {
-        scans::ask_to_observe_in(tx, repository, &nodes).await?;
-    }
-    Ok(())
-}
-
-/// Repositories with nodes to be looked at, and those of sets that came, end, or whose root has another copy now.
+/// Repositories of sets that came, end, or whose root has another copy now.
 fn watching(loaded: &Loaded, effects: &Effects) -> BTreeSet<RepositoryId> {
     let known = loaded.sets.values().flatten();
     let now = effects.changes.sets.values();
     let changed = known
         .chain(now)
         .filter(|set| is_watched_anew(loaded, effects, set));
-    let observed = effects.observe.iter().map(|(repository, _)| *repository);
     changed
         .flat_map(|set| [set.repositories.on_premise, set.repositories.cloud])
-        .chain(observed)
         .collect()
 }
 
@@ -362,6 +349,28 @@ async fn save_walks<C: ConnectionTrait>(
         ]
     };
     WALKS.rows(tx, walks.iter().map(row).collect()).await
+}
+
+/// Asks agents to look at nodes, or to list synced folders again; answers whom to wake.
+async fn ask<C: ConnectionTrait>(
+    tx: &C,
+    effects: &Effects,
+) -> Result<BTreeSet<RepositoryId>, Error> {
+    let mut by_repository: BTreeMap<RepositoryId, Vec<NodeId>> = BTreeMap::new();
+    for (repository, node) in &effects.observe {
+        let nodes = by_repository.entry(*repository).or_default();
+        nodes.push(node.clone());
+    }
+    for (repository, nodes) in &by_repository {
+        scans::ask_to_observe_in(tx, *repository, nodes).await?;
+    }
+    let roots: BTreeSet<&(RepositoryId, NodeId)> = effects.scans.iter().collect();
+    for (repository, root) in &roots {
+        scans::ask_in(tx, *repository, root, ScanKind::Demand, false).await?;
+    }
+    let listed = roots.iter().map(|(repository, _)| *repository);
+    let listed = listed.chain(effects.doubted.iter().map(|(repository, _)| *repository));
+    Ok(by_repository.into_keys().chain(listed).collect())
 }
 
 /// What a repository was delivered, it has received (R-CNT-1).

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::super::{Error, Store, sql};
 use super::rows::json;
-use crate::domain::ids::{NetworkId, NodeId, RepositoryId, ScanId};
+use crate::domain::ids::{NodeId, RepositoryId, ScanId};
 use crate::domain::report::ScanPage;
 
 /// Why a root is scanned.
@@ -44,8 +44,15 @@ pub async fn ask_in<C: ConnectionTrait>(
     kind: ScanKind,
     read_content: bool,
 ) -> Result<(), Error> {
-    let text = "INSERT OR REPLACE INTO scan (id, repository, root, kind, read_content) \
-                VALUES (?, ?, ?, ?, ?)";
+    // What the older scan did not find counts no more.
+    let text = "DELETE FROM suspect WHERE scan IN \
+                (SELECT id FROM scan WHERE repository = ? AND root = ?)";
+    sql::execute(tx, text, [repository.0.into(), root.0.as_str().into()]).await?;
+    // A scan that a generation waits for stays one.
+    let text = "INSERT INTO scan (id, repository, root, kind, read_content) \
+                VALUES (?, ?, ?, ?, ?) ON CONFLICT (repository, root) DO UPDATE SET \
+                id = excluded.id, kind = max(kind, excluded.kind), \
+                read_content = max(read_content, excluded.read_content)";
     let values = [
         ScanId(Uuid::now_v7()).to_bytes().into(),
         repository.0.into(),
@@ -57,7 +64,7 @@ pub async fn ask_in<C: ConnectionTrait>(
     Ok(())
 }
 
-/// Asks for scans of every watched root of a repository.
+/// Asks for scans of every watched root of a repository; says whether there is one.
 ///
 /// # Errors
 /// Whatever the database answers.
@@ -66,11 +73,12 @@ pub async fn ask_all_in<C: ConnectionTrait>(
     repository: RepositoryId,
     kind: ScanKind,
     read_content: bool,
-) -> Result<(), Error> {
-    for root in roots_in(tx, repository).await? {
+) -> Result<bool, Error> {
+    let roots = roots_in(tx, repository).await?;
+    for root in &roots {
         ask_in(tx, repository, &root.node, kind, read_content).await?;
     }
-    Ok(())
+    Ok(!roots.is_empty())
 }
 
 /// The roots that a repository's agent watches: the copies of the synced folders.
@@ -125,22 +133,6 @@ pub async fn kind_in<C: ConnectionTrait>(
     }))
 }
 
-/// Repositories of a network that are scanned because a new generation began.
-///
-/// # Errors
-/// Whatever the database answers.
-pub async fn rescanning_in<C: ConnectionTrait>(
-    connection: &C,
-    network: NetworkId,
-) -> Result<Vec<RepositoryId>, Error> {
-    let text = "SELECT DISTINCT x.repository FROM scan x JOIN repository r ON r.id = x.repository \
-                WHERE r.network = ? AND x.kind = 2";
-    let rows = sql::all(connection, text, [network.0.into()]).await?;
-    rows.iter()
-        .map(|row| Ok(RepositoryId(row.try_get_by_index(0)?)))
-        .collect()
-}
-
 /// Notes the nodes that pages should have listed and did not; before the pages take effect.
 ///
 /// # Errors
@@ -155,7 +147,8 @@ pub async fn note_suspects_in<C: ConnectionTrait>(
                 CROSS JOIN copy c INDEXED BY copy_place \
                 ON c.repository = ?1 AND c.parent = p.value->>1 \
                 WHERE c.node > p.value->>2 AND (p.value->>3 = '' OR c.node <= p.value->>3) \
-                AND c.state IN (0, 3) AND c.node NOT IN (SELECT value FROM json_each(?3))";
+                AND c.state IN (0, 3) AND c.node NOT IN (SELECT value FROM json_each(?3)) \
+                AND EXISTS (SELECT 1 FROM scan WHERE id = unhex(p.value->>0) AND repository = ?1)";
     let readable = || pages.iter().filter(|page| page.readable);
     let ranges: Vec<_> = readable()
         .map(|page| {
@@ -216,7 +209,8 @@ pub async fn ask_to_observe_in<C: ConnectionTrait>(
     Ok(())
 }
 
-/// After the last page the remaining suspects are asked for by id: only *absent* is a delete.
+/// After the last page the remaining suspects are asked for by id: only *absent* proves anything. In a new generation
+/// all counts as listed only when they are answered (R-AGT-4).
 ///
 /// # Errors
 /// Whatever the database answers.
@@ -224,45 +218,23 @@ pub async fn ask_suspects_in<C: ConnectionTrait>(
     tx: &C,
     repository: RepositoryId,
     scan: ScanId,
+    kind: ScanKind,
 ) -> Result<(), Error> {
-    move_suspects_in(tx, repository, scan, "INSERT OR IGNORE INTO observe").await
-}
-
-/// In a new generation the remaining suspects were lost, not deleted; they are made again, step by step (R-AGT-4).
-///
-/// # Errors
-/// Whatever the database answers.
-pub async fn finish_generation_in<C: ConnectionTrait>(
-    tx: &C,
-    repository: RepositoryId,
-    scan: ScanId,
-) -> Result<(), Error> {
-    move_suspects_in(tx, repository, scan, "INSERT OR IGNORE INTO lost").await?;
-    finish_in(tx, scan).await
-}
-
-async fn move_suspects_in<C: ConnectionTrait>(
-    tx: &C,
-    repository: RepositoryId,
-    scan: ScanId,
-    into: &'static str,
-) -> Result<(), Error> {
-    let copy = format!(
-        "{into} (repository, node) SELECT repository, node FROM suspect \
-         WHERE repository = ? AND scan = ?"
-    );
     let key = || [repository.0.into(), scan.to_bytes().into()];
-    sql::execute(tx, &copy, key()).await?;
-    sql::execute(
-        tx,
-        "DELETE FROM suspect WHERE repository = ? AND scan = ?",
-        key(),
-    )
-    .await?;
+    let text = "INSERT OR IGNORE INTO observe (repository, node) SELECT repository, node \
+                FROM suspect WHERE repository = ? AND scan = ?";
+    sql::execute(tx, text, key()).await?;
+    let text = match kind {
+        ScanKind::Generation => "UPDATE suspect SET scan = x'' WHERE repository = ? AND scan = ?",
+        ScanKind::First | ScanKind::Demand => {
+            "DELETE FROM suspect WHERE repository = ? AND scan = ?"
+        }
+    };
+    sql::execute(tx, text, key()).await?;
     Ok(())
 }
 
-/// A scan that came to nothing is asked for again, under another id.
+/// A scan that came to nothing is asked for again, under another id; not below a root that is known to be gone.
 ///
 /// # Errors
 /// Whatever the database answers.
@@ -278,49 +250,12 @@ pub async fn renew_in<C: ConnectionTrait>(
         key,
     )
     .await?;
+    let text = "DELETE FROM scan WHERE id = ? AND EXISTS (SELECT 1 FROM copy c \
+                WHERE c.repository = scan.repository AND c.node = scan.root AND c.state IN (1, 2))";
+    sql::execute(tx, text, [scan.to_bytes().into()]).await?;
     let text = "UPDATE scan SET id = ? WHERE id = ?";
     let renewed = ScanId(Uuid::now_v7()).to_bytes();
     sql::execute(tx, text, [renewed.into(), scan.to_bytes().into()]).await?;
-    Ok(())
-}
-
-/// Nodes of one repository that were lost, at most `limit`.
-///
-/// # Errors
-/// Whatever the database answers.
-pub async fn lost_in<C: ConnectionTrait>(
-    tx: &C,
-    network: NetworkId,
-    limit: usize,
-) -> Result<Option<(RepositoryId, Vec<NodeId>)>, Error> {
-    let text = "SELECT l.repository, l.node FROM lost l WHERE l.repository = (\
-                SELECT x.repository FROM lost x JOIN repository r ON r.id = x.repository \
-                WHERE r.network = ? LIMIT 1) LIMIT ?";
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let mut found: Option<(RepositoryId, Vec<NodeId>)> = None;
-    for row in sql::all(tx, text, [network.0.into(), limit.into()]).await? {
-        let repository = RepositoryId(row.try_get_by_index(0)?);
-        let node = NodeId(row.try_get_by_index(1)?);
-        found
-            .get_or_insert_with(|| (repository, Vec::new()))
-            .1
-            .push(node);
-    }
-    Ok(found)
-}
-
-/// Forgets nodes that are being made again.
-///
-/// # Errors
-/// Whatever the database answers.
-pub async fn forget_lost_in<C: ConnectionTrait>(
-    tx: &C,
-    repository: RepositoryId,
-    nodes: &[NodeId],
-) -> Result<(), Error> {
-    let text = "DELETE FROM lost WHERE repository = ? AND node IN (SELECT value FROM json_each(?))";
-    let nodes: Vec<&str> = nodes.iter().map(|node| node.0.as_str()).collect();
-    sql::execute(tx, text, [repository.0.into(), json(&nodes)]).await?;
     Ok(())
 }
 

@@ -237,7 +237,8 @@ impl Store {
     /// Whatever the database answers.
     pub async fn networks_with_steps(&self) -> Result<Vec<NetworkId>, Error> {
         let text = "SELECT network FROM walk UNION SELECT network FROM set_job \
-                    UNION SELECT r.network FROM lost l JOIN repository r ON r.id = l.repository";
+                    UNION SELECT r.network FROM lost l JOIN repository r ON r.id = l.repository \
+                    UNION SELECT r.network FROM generation g JOIN repository r ON r.id = g.repository";
         let rows = sql::all(self.reader(), text, []).await?;
         rows.iter()
             .map(|row| Ok(NetworkId(row.try_get_by_index(0)?)))

@@ -35,7 +35,6 @@ impl Agent {
         if moved && found.kind == NodeKind::Folder {
             self.look_below(repository, node);
         }
-        self.durable.not_synced.remove(node);
         let observation = look(repository, node);
         self.durable.items.push_back(Item::Observed(observation));
     }
@@ -48,14 +47,11 @@ impl Agent {
         }
     }
 
-    /// A folder brings its content; what was not synced where it was may be so here.
+    /// A folder brings its content.
     pub(super) fn look_below(&mut self, repository: &Repository, folder: &NodeId) {
         for node in repository.nodes.keys() {
             if node == folder || !repository.is_within(node, folder) {
                 continue;
-            }
-            if self.durable.not_synced.remove(node) {
-                self.durable.index.remove(node);
             }
             self.memory.dirty.insert(node.clone());
         }

@@ -159,7 +159,7 @@ impl Fixture {
         )
         .await;
         self.execute(
-            "INSERT INTO copy VALUES (1, ?, ?, 0, '', '', '', ?, 0, '', x'')",
+            "INSERT INTO copy VALUES (1, ?, ?, 0, '', '', '', ?, 0, '', x'', x'')",
             [
                 node.into(),
                 member.to_bytes().into(),

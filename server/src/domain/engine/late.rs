@@ -1,0 +1,84 @@
+//! A delivery that was applied after its folder had gone (R-DEL-2).
+//!
+//! Whoever deleted or moved out the folder did not know what was made in it afterwards, so that does not share the
+//! folder's fate: it stays on the side it came from, and is made again together with its folders.
+
+use super::super::copy::{Absence, Copy, CopyState};
+use super::super::ids::MemberId;
+use super::super::member::{Member, Obstacle};
+use super::super::projection::{NodeKind, Side};
+use super::super::sync_set::SyncSet;
+use super::super::view::Miss;
+use super::{Engine, VersionChange};
+
+impl Engine<'_> {
+    /// Whether a copy was made in, or moved to, a folder that is known to be gone.
+    pub(super) fn comes_too_late(
+        &mut self,
+        member: &Member,
+        before: Option<&Copy>,
+        row: &Copy,
+    ) -> Result<bool, Miss> {
+        let stayed = before.is_some_and(|before| before.parent == row.parent);
+        if member.direct || stayed {
+            return Ok(false);
+        }
+        let folder = self.view.copy(&(row.repository, row.parent.clone()))?;
+        Ok(folder.is_some_and(|folder| !folder.is_there()))
+    }
+
+    /// The membership goes on under a new id, since the agent has a node for the old one. What the agent made lies
+    /// where nothing is synced, and stays there.
+    pub(super) fn enter_anew(
+        &mut self,
+        old: &Member,
+        set: &SyncSet,
+        side: Side,
+        before: Option<&Copy>,
+        mut row: Copy,
+    ) -> Result<(), Miss> {
+        row.member = None;
+        row.state = CopyState::Gone(Absence::MovedOut);
+        if row.projection.kind == NodeKind::Folder && before.is_some_and(Copy::is_there) {
+            self.effects
+                .emptied
+                .push((row.repository, row.node.clone()));
+        }
+        self.put_copy_and_wake(before, row, set)?;
+        let source = self.copy_of(set, old, side.other())?;
+        let Some(source) = source.filter(|copy| copy.member == Some(old.id)) else {
+            return self.end(set, old.clone());
+        };
+        let id = MemberId((self.new_id)());
+        self.view.enter(id);
+        let mut member = Member::new(id, set.id, old.kind, false);
+        *member.nodes.get_mut(side.other()) = Some(source.node.clone());
+        let mut renamed = source.clone();
+        renamed.member = Some(id);
+        self.move_versions(old, &renamed, side.other());
+        self.put_copy_and_wake(Some(&source), renamed, set)?;
+        self.uncount_removal(set, old);
+        for side in Side::BOTH {
+            self.wake(set, side, Obstacle::Folder(old.id))?;
+        }
+        self.view.remove_member(set, old.id);
+        self.view.put_member(set, member);
+        self.touch(id);
+        Ok(())
+    }
+
+    /// The content that the old id named is named by the new one.
+    fn move_versions(&mut self, old: &Member, source: &Copy, side: Side) {
+        for of in Side::BOTH {
+            self.effects.versions.push(VersionChange {
+                member: old.id,
+                side: of,
+                repository: source.repository,
+                content: None,
+            });
+        }
+        if let Some(id) = source.member.filter(|_| source.is_there()) {
+            self.new_version(source, id, side);
+        }
+    }
+}

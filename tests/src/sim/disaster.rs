@@ -1,0 +1,145 @@
+//! What administrators fear: state that is lost, copied, or comes back from a backup (R-AGT-2, R-AGT-4, R-AGT-10).
+
+use std::collections::BTreeSet;
+
+use tandem_server::domain::ids::NodeId;
+use tandem_server::domain::projection::{Side, Sides};
+
+use super::agent::Durable;
+use super::repository::Repository;
+use super::store::Store;
+use super::world::World;
+
+/// Something that goes wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Disaster {
+    /// An agent loses its state.
+    StateLost,
+    /// A repository loses the ids of its nodes, and its agent the state that knew them.
+    IdsLost,
+    /// The coordinator comes back from its backup.
+    CoordinatorRestored,
+    /// An agent's state comes back from a backup.
+    StateRestored,
+    /// A repository and its agent's state come back from a backup.
+    RepositoryRestored,
+    /// Somebody starts an old copy of an agent's state.
+    Cloned,
+}
+
+impl Disaster {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::StateLost,
+        Self::IdsLost,
+        Self::CoordinatorRestored,
+        Self::StateRestored,
+        Self::RepositoryRestored,
+        Self::Cloned,
+    ];
+}
+
+/// Backups, each of one moment of its own.
+#[derive(Debug, Clone, Default)]
+pub struct Backups {
+    coordinator: Option<Store>,
+    sides: Sides<Option<(Repository, Durable)>>,
+}
+
+impl World {
+    /// Backs up the coordinator.
+    pub fn back_up_coordinator(&mut self) {
+        self.backups.coordinator = Some(self.coordinator.store.clone());
+        self.trace.tell("the coordinator is backed up".to_owned());
+    }
+
+    /// Backs up a repository with its agent's state.
+    pub fn back_up(&mut self, side: Side) {
+        let place = self.places.get(side);
+        let backup = (place.repository.clone(), place.agent.state());
+        *self.backups.sides.get_mut(side) = Some(backup);
+        self.trace.tell(format!("{side:?} is backed up"));
+    }
+
+    /// Lets it happen, if it can; `fixed` nodes keep their ids.
+    ///
+    /// # Errors
+    /// An old copy of an agent's state was let in.
+    pub fn suffer(
+        &mut self,
+        disaster: Disaster,
+        side: Side,
+        fixed: &[NodeId],
+    ) -> Result<(), String> {
+        self.trace.tell(format!("{side:?} {disaster:?}"));
+        let number = self.random.draw();
+        let place = self.places.get_mut(side);
+        match disaster {
+            Disaster::StateLost => {
+                place
+                    .agent
+                    .forget(number, &mut place.repository, &mut place.link);
+            }
+            Disaster::IdsLost => {
+                let fixed: BTreeSet<&NodeId> = fixed.iter().collect();
+                place.repository.lose_ids(&fixed);
+                place
+                    .agent
+                    .forget(number, &mut place.repository, &mut place.link);
+            }
+            Disaster::CoordinatorRestored => self.restore_coordinator(),
+            Disaster::StateRestored => self.restore_state(side),
+            Disaster::RepositoryRestored => self.restore_repository(side),
+            Disaster::Cloned => return self.start_clone(side),
+        }
+        Ok(())
+    }
+
+    fn restore_coordinator(&mut self) {
+        let Some(store) = self.backups.coordinator.clone() else {
+            return;
+        };
+        self.coordinator.crash();
+        self.coordinator.store = store;
+        for side in Side::BOTH {
+            self.places.get_mut(side).link.cut();
+        }
+    }
+
+    fn restore_state(&mut self, side: Side) {
+        let place = self.places.get_mut(side);
+        if let Some((then, state)) = self.backups.sides.get(side).clone() {
+            for (id, node) in &mut place.repository.nodes {
+                // The marks are a part of the state.
+                let then = then.nodes.get(id);
+                node.mark = then.and_then(|then| then.mark.clone());
+                node.unreported = None;
+            }
+            place
+                .agent
+                .restore(state, &place.repository, &mut place.link);
+        }
+    }
+
+    fn restore_repository(&mut self, side: Side) {
+        let place = self.places.get_mut(side);
+        if let Some((then, state)) = self.backups.sides.get(side).clone() {
+            place.repository.go_back(then);
+            place
+                .agent
+                .restore(state, &place.repository, &mut place.link);
+        }
+    }
+
+    /// I21: a used key is refused, and what was never a session's has no effect.
+    fn start_clone(&mut self, side: Side) -> Result<(), String> {
+        let Some((_, state)) = self.backups.sides.get(side) else {
+            return Ok(());
+        };
+        let old = state.greeting();
+        match self.coordinator.has_used(side, &old) && self.coordinator.would_admit(side, &old) {
+            true => Err(format!("I21: {side:?} let a clone in: {old:?}")),
+            false => Ok(()),
+        }
+    }
+}
