@@ -11,6 +11,7 @@ use sea_orm_migration::sea_orm::{DatabaseConnection, Statement};
 mod m20261123_000001_access;
 mod m20261123_000002_content;
 mod m20261123_000003_sync;
+mod m20261125_000004_guard;
 
 /// Every migration, oldest first.
 #[derive(Debug)]
@@ -23,6 +24,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_000001_access::Migration),
             Box::new(m20261123_000002_content::Migration),
             Box::new(m20261123_000003_sync::Migration),
+            Box::new(m20261125_000004_guard::Migration),
         ]
     }
 }

@@ -260,6 +260,7 @@ impl Engine<'_> {
         presence: &Presence,
         set: &SyncSet,
     ) -> Result<bool, Miss> {
+        self.note_filled(set, key.0, &presence.parent)?;
         let side = self.view.side(key.0).unwrap_or(Side::OnPremise);
         let id = MemberId((self.new_id)());
         self.view.enter(id);
@@ -322,7 +323,7 @@ impl Engine<'_> {
         target: &SyncSet,
         at: (usize, usize),
     ) -> Result<bool, Miss> {
-        let Some(source) = self.set_of(member.set)? else {
+        let Some(source) = self.view.set(member.set)? else {
             return Ok(false);
         };
         let skipped = Self::skip_reason(target, member.kind, presence.node_trait).is_some();
@@ -342,7 +343,7 @@ impl Engine<'_> {
         if Self::is_folder(&member) {
             self.walk_below(&copy, target, copy_absence(&copy), None)?;
         }
-        let target = self.set_of(target.id)?.unwrap_or_else(|| target.clone());
+        let target = self.view.set(target.id)?.unwrap_or_else(|| target.clone());
         self.update(copy, member, &target, presence)
     }
 }

@@ -164,7 +164,7 @@ impl Engine<'_> {
         let Some(member) = self.view.member(member)? else {
             return Ok(None);
         };
-        let Some(set) = self.set_of(member.set)? else {
+        let Some(set) = self.view.set(member.set)? else {
             return Ok(None);
         };
         let place = match self.decision(&set, &member)? {

@@ -31,7 +31,16 @@ impl Engine<'_> {
         let key = (repository, observation.node.clone());
         let known = self.view.copy(&key)?;
         match &observation.seen {
-            Seen::Absent(absence, choice) => self.absent(&key, known, *absence, *choice),
+            Seen::Absent {
+                absence,
+                choice,
+                root_emptied,
+            } => {
+                if *root_emptied {
+                    self.missed_by_scan(repository, known.as_ref())?;
+                }
+                self.absent(&key, known, *absence, *choice)
+            }
             Seen::Present(presence) => match known {
                 Some(copy) if copy.member.is_some() => self.seen_again(copy, presence, at),
                 other => self.seen_new(&key, other, presence, at),
@@ -58,7 +67,7 @@ impl Engine<'_> {
         let Some(member) = self.view.member(member)? else {
             return Ok(Place::Outside);
         };
-        let Some(set) = self.set_of(member.set)? else {
+        let Some(set) = self.view.set(member.set)? else {
             return Ok(Place::Outside);
         };
         if set.ending {
@@ -97,7 +106,7 @@ impl Engine<'_> {
         let Some(member) = self.view.member(member)? else {
             return Ok(false);
         };
-        let Some(set) = self.set_of(member.set)? else {
+        let Some(set) = self.view.set(member.set)? else {
             return Ok(false);
         };
         let side = self.view.side(copy.repository).unwrap_or(Side::OnPremise);
@@ -146,6 +155,7 @@ impl Engine<'_> {
         set: &SyncSet,
         presence: &Presence,
     ) -> Result<bool, Miss> {
+        self.note_filled(set, copy.repository, &presence.parent)?;
         let side = self.view.side(copy.repository).unwrap_or(Side::OnPremise);
         let same = copy.state == CopyState::Live
             && copy.parent == presence.parent

@@ -6,7 +6,7 @@ use super::super::journal::{Entry, JournalKind};
 use super::super::member::{Member, MemberState, PeerChoice, Restlessness};
 use super::super::projection::{ContentRef, Side};
 use super::super::reconcile::Decision;
-use super::super::sync_set::{Gate, SyncSet};
+use super::super::sync_set::SyncSet;
 use super::super::view::Miss;
 use super::Engine;
 
@@ -105,7 +105,7 @@ impl Engine<'_> {
         let Some(mut member) = self.view.member(id)? else {
             return Ok(());
         };
-        let Some(set) = self.set_of(member.set)? else {
+        let Some(set) = self.view.set(member.set)? else {
             return Ok(());
         };
         let node_name = self.name_of(&set, &member)?;
@@ -129,7 +129,7 @@ impl Engine<'_> {
         let Some(member) = self.view.member(id)? else {
             return Ok(());
         };
-        let Some(set) = self.set_of(member.set)? else {
+        let Some(set) = self.view.set(member.set)? else {
             return Ok(());
         };
         let mut made_anew = false;
@@ -165,11 +165,10 @@ impl Engine<'_> {
     }
 
     fn open_gate(&mut self, id: SyncSetId, actor: &str, message: &str) -> Result<(), Miss> {
-        let Some(mut set) = self.set_of(id)? else {
+        let Some(mut set) = self.view.set(id)? else {
             return Ok(());
         };
-        set.guard.gate = Gate::Open;
-        set.guard.deletions = 0;
+        set.guard.open();
         self.effects.journal.push(Entry {
             kind: JournalKind::HoldResolved,
             set: Some(id),
@@ -188,7 +187,7 @@ impl Engine<'_> {
         let Some(mut member) = self.view.member(id)? else {
             return Ok(());
         };
-        let Some(set) = self.set_of(member.set)? else {
+        let Some(set) = self.view.set(member.set)? else {
             return Ok(());
         };
         if let Decision::Remove {
@@ -204,7 +203,7 @@ impl Engine<'_> {
     }
 
     fn end_set(&mut self, id: SyncSetId, actor: &str) -> Result<(), Miss> {
-        let Some(mut set) = self.set_of(id)? else {
+        let Some(mut set) = self.view.set(id)? else {
             return Ok(());
         };
         set.ending = true;
@@ -225,7 +224,7 @@ impl Engine<'_> {
         let Some(member) = self.view.member(id)? else {
             return Ok(());
         };
-        let Some(set) = self.set_of(member.set)? else {
+        let Some(set) = self.view.set(member.set)? else {
             return Ok(());
         };
         if set.ending {

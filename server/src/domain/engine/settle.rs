@@ -12,6 +12,7 @@ use super::super::sync_set::SyncSet;
 use super::super::view::{CopyKey, Miss};
 use super::Engine;
 use super::gate::Gate;
+use super::guard::removes;
 
 /// A decision that only moves the base is followed by another one; three such steps are the most there can be.
 const STEPS_MAX: usize = 5;
@@ -24,7 +25,7 @@ impl Engine<'_> {
         let Some(mut member) = self.view.member(id)? else {
             return Ok(());
         };
-        let Some(set) = self.set_of(member.set)? else {
+        let Some(set) = self.view.set(member.set)? else {
             return Ok(());
         };
         let releasing = member.due.is_some_and(|due| due.lane == Lane::Release);
@@ -82,6 +83,7 @@ impl Engine<'_> {
     }
 
     fn stop_restless(&mut self, set: &SyncSet, mut member: Member) -> Result<(), Miss> {
+        self.uncount_removal(set, &member);
         let name = self.name_of(set, &member)?;
         let message = "the copies kept changing each other, or kept being stale";
         let failure = self.failure(&member, Reason::LoopDetected, message, "R-PRJ-5");
@@ -347,21 +349,6 @@ impl Engine<'_> {
         Ok(member.is_some_and(|member| member.set == set.id))
     }
 
-    fn count_removal(&mut self, set: &SyncSet, deletions: i64) {
-        if let Ok(Some(mut set)) = self.view.set(set.id) {
-            set.guard.count(deletions, self.context.now);
-            self.touched_sets.insert(set.id);
-            self.view.put_set(set);
-        }
-    }
-
-    /// What is seen again is released by itself (R-DEL-3).
-    pub(super) fn uncount_removal(&mut self, set: &SyncSet, member: &Member) {
-        if removes(member) {
-            self.count_removal(set, -1);
-        }
-    }
-
     fn put_waiting(
         &mut self,
         set: &SyncSet,
@@ -423,11 +410,4 @@ pub(super) fn restoring_side(set: &SyncSet) -> Side {
     } else {
         Side::OnPremise
     }
-}
-
-/// Whether a removal that the guard counts is due or waiting.
-fn removes(member: &Member) -> bool {
-    let due = member.due.is_some_and(|due| due.lane == Lane::Removal);
-    let waiting = matches!(&member.blocked, Some((_, Obstacle::Folder(on))) if *on == member.id);
-    due || waiting
 }

@@ -356,6 +356,11 @@ impl Writer {
                     scans::ask_suspects_in(&**tx, batch.repository, *scan).await?;
                     scans::finish_in(&**tx, *scan).await?;
                 }
+                (ScanOutcome::RootGone, ScanKind::First | ScanKind::Demand)
+                    if scans::root_is_gone_in(&**tx, batch.repository, *scan).await? =>
+                {
+                    scans::finish_in(&**tx, *scan).await?;
+                }
                 // Nothing is concluded from what is missing; the scan stays due (R-DEL-3).
                 (ScanOutcome::RootGone | ScanOutcome::Abandoned, _) => {
                     scans::renew_in(&**tx, batch.repository, *scan).await?;

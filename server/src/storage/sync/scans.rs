@@ -257,6 +257,21 @@ async fn move_suspects_in<C: ConnectionTrait>(
     Ok(())
 }
 
+/// Whether the root of a scan is known to be gone: then nothing is left to be found out.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn root_is_gone_in<C: ConnectionTrait>(
+    connection: &C,
+    repository: RepositoryId,
+    scan: ScanId,
+) -> Result<bool, Error> {
+    let text = "SELECT 1 FROM scan x JOIN copy c ON c.repository = x.repository \
+                AND c.node = x.root WHERE x.repository = ? AND x.id = ? AND c.state IN (1, 2)";
+    let values = [repository.0.into(), scan.to_bytes().into()];
+    Ok(sql::one(connection, text, values).await?.is_some())
+}
+
 /// A scan that came to nothing is asked for again, under another id.
 ///
 /// # Errors
