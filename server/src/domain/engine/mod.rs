@@ -12,6 +12,7 @@ mod gate;
 mod guard;
 mod observe;
 mod outcome;
+mod record;
 mod request;
 mod settle;
 mod situation;

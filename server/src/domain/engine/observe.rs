@@ -144,6 +144,7 @@ impl Engine<'_> {
             self.note(at, NoteKind::NotSynced(reason.text()));
             return self.moved_out(copy, &member);
         }
+        let member = self.note_record(member, &set, side, presence);
         self.update(copy, member, &set, presence)
     }
 

@@ -9,6 +9,7 @@ use super::super::reconcile::Decision;
 use super::super::sync_set::SyncSet;
 use super::super::view::Miss;
 use super::Engine;
+use super::record::is_record;
 
 /// Something that a person asked for, checked already.
 #[derive(Debug, Clone)]
@@ -142,15 +143,42 @@ impl Engine<'_> {
             }
         }
         let made_anew = made_anew && there[0];
+        let record = Side::BOTH.iter().any(|side| is_record(&member, *side));
         self.with_member(id, JournalKind::SyncRequested, actor, |member| {
             if made_anew {
-                member.nodes.cloud = None;
-                member.base = None;
-                member.choice = None;
+                make_anew(member);
             }
             member.restlessness = Restlessness::default();
-            member.state = MemberState::Pending;
-        })
+            if !record {
+                member.state = MemberState::Pending;
+            }
+        })?;
+        if there == [true, false] {
+            self.make_folders_anew(&set, &member)?;
+        }
+        Ok(())
+    }
+
+    /// R-DEL-1: the cloud folders above, up to the root, that were deleted and stay so until somebody asks.
+    fn make_folders_anew(&mut self, set: &SyncSet, member: &Member) -> Result<(), Miss> {
+        let Some(node) = member.nodes.on_premise.clone() else {
+            return Ok(());
+        };
+        for above in self.view.ancestors(&(set.repositories.on_premise, node))? {
+            let Some(folder) = above.member else { break };
+            let Some(mut folder) = self.view.member(folder)?.filter(|one| one.set == set.id) else {
+                break;
+            };
+            let peer = self.copy_of(set, &folder, Side::Cloud)?;
+            if peer.is_none_or(|peer| !matches!(peer.state, CopyState::Gone(_))) {
+                break;
+            }
+            make_anew(&mut folder);
+            let id = folder.id;
+            self.view.put_member(set, folder);
+            self.touch(id);
+        }
+        Ok(())
     }
 
     /// The cause of a failure looks different now (R-ERR-1).
@@ -233,4 +261,11 @@ impl Engine<'_> {
             Ok(())
         }
     }
+}
+
+/// The cloud copy is to be made again: what was agreed on does not count any more.
+fn make_anew(member: &mut Member) {
+    member.nodes.cloud = None;
+    member.base = None;
+    member.choice = None;
 }

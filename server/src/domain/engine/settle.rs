@@ -39,6 +39,9 @@ impl Engine<'_> {
             self.uncount_removal(&set, &member);
             return self.end_or_release(&set, member);
         }
+        if self.rests_as_record(&set, &member)? {
+            return Ok(());
+        }
         if Self::is_restless(&member) {
             return self.stop_restless(&set, member);
         }
@@ -233,8 +236,8 @@ impl Engine<'_> {
         let (lane, wait) = match gate {
             Gate::Open(lane) => (Some(lane), None),
             Gate::Wait(hold, obstacle) => (None, Some((hold, obstacle))),
-            Gate::Clash(obstacle, detail) => {
-                return self.clash(set, member, side, obstacle, &detail);
+            Gate::Clash(obstacle, reason, detail) => {
+                return self.clash(set, member, (side, obstacle), reason, &detail);
             }
             Gate::FolderDeleted(folder) => return self.fail_without(set, member, side, folder),
             Gate::NoFolder | Gate::Undo => {
@@ -278,13 +281,16 @@ impl Engine<'_> {
         &mut self,
         set: &SyncSet,
         mut member: Member,
-        side: Side,
-        obstacle: Obstacle,
+        (side, obstacle): (Side, Obstacle),
+        reason: Reason,
         detail: &str,
     ) -> Result<(), Miss> {
         let name = self.name_of(set, &member)?;
-        let message = "another node has that name in the receiving folder";
-        let failure = self.failure(&member, Reason::TargetFolderNameClash, message, detail);
+        let message = match reason {
+            Reason::TargetNodeAlreadySynced => "a member of another set has that name there",
+            _ => "another node has that name in the receiving folder",
+        };
+        let failure = self.failure(&member, reason, message, detail);
         self.journal_failure(set, &member, &failure, name);
         member.state = MemberState::Failed(failure);
         member.due = None;
