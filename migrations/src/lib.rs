@@ -13,6 +13,7 @@ mod m20261123_000002_content;
 mod m20261123_000003_sync;
 mod m20261125_000004_due_later;
 mod m20261125_000005_generations;
+mod m20261125_000006_guard;
 
 /// Every migration, oldest first.
 #[derive(Debug)]
@@ -27,6 +28,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_000003_sync::Migration),
             Box::new(m20261125_000004_due_later::Migration),
             Box::new(m20261125_000005_generations::Migration),
+            Box::new(m20261125_000006_guard::Migration),
         ]
     }
 }

@@ -1,5 +1,5 @@
-//! The table of reconciling against a model that was written another way: each side's deed becomes a word, and the
-//! words are looked up in the rows of the specification, first match wins.
+//! The table of reconciling, and the guard, against models that were written another way: each side's deed becomes a
+//! word, and the words are looked up in the rows of the specification, first match wins; the guard is a list.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use tandem_server::domain::projection::{
     Comparison, NodeKind, Projection, Properties, PropertyValue, Side, Sides, State,
 };
 use tandem_server::domain::reconcile::{Decision, Sight, Situation, decide};
-use tandem_server::domain::sync_set::Options;
+use tandem_server::domain::sync_set::{GUARD_WINDOW, Gate, Guard, Options};
 
 /// What a side did: `same`, `changed`, `none`, `deleted`, `out`.
 fn deed(sight: &Sight, base: Option<&State>) -> &'static str {
@@ -237,5 +237,140 @@ proptest! {
             deleting: deleting.map(|cloud| if cloud { Side::Cloud } else { Side::OnPremise }),
         };
         prop_assert_eq!(told(&decide(&situation)), model(&situation));
+    }
+}
+
+/// What happens to a set that is guarded (R-DEL-3).
+#[derive(Debug, Clone, Copy)]
+enum Deed {
+    /// So many deletions became due.
+    Delete(i64),
+    /// One of them is done, if none is held.
+    Done,
+    /// One of those that are due is seen again.
+    SeenAgain,
+    /// A scan finds the root gone or empty.
+    RootFoundEmpty,
+    /// Something is seen in the root.
+    RootFilled,
+    /// Somebody confirms what is held, and it is done.
+    Confirmed,
+    /// Ten minutes pass.
+    Pause,
+}
+
+fn deeds() -> impl Strategy<Value = Deed> {
+    prop_oneof![
+        4 => (1..12_i64).prop_map(Deed::Delete),
+        4 => Just(Deed::Done),
+        3 => Just(Deed::SeenAgain),
+        1 => Just(Deed::RootFoundEmpty),
+        1 => Just(Deed::RootFilled),
+        1 => Just(Deed::Confirmed),
+        1 => Just(Deed::Pause),
+    ]
+}
+
+/// The guard as a list of deletions, each due or done, asked anew after every deed.
+#[derive(Debug, Default)]
+struct NaiveGuard {
+    /// True for those that are done.
+    deletions: Vec<bool>,
+    found_empty: bool,
+    held: bool,
+}
+
+impl NaiveGuard {
+    fn due(&self) -> i64 {
+        self.deletions.iter().map(|done| i64::from(!done)).sum()
+    }
+
+    fn take(&mut self, deed: Deed, members: &mut i64) {
+        let next_due = self.deletions.iter().position(|done| !done);
+        match deed {
+            Deed::Delete(count) => self.deletions.extend((0..count).map(|_| false)),
+            Deed::Done if !self.held => {
+                if let Some(at) = next_due {
+                    self.deletions[at] = true;
+                    *members -= 1;
+                }
+            }
+            Deed::SeenAgain => drop(next_due.map(|at| self.deletions.remove(at))),
+            Deed::RootFoundEmpty => self.found_empty = true,
+            Deed::RootFilled if !self.held => self.found_empty = false,
+            Deed::Confirmed => {
+                *members -= self.due();
+                (self.deletions, self.found_empty, self.held) = (Vec::new(), false, false);
+            }
+            Deed::Pause if !self.held => self.deletions.retain(|done| !done),
+            Deed::Done | Deed::RootFilled | Deed::Pause => {}
+        }
+    }
+
+    fn judge(&mut self, members: i64, percent: i32) {
+        let was_held = self.held;
+        let done: i64 = self.deletions.iter().copied().map(i64::from).sum();
+        let before = members + done;
+        let share = 100.0 * self.deletions.len() as f64 / before as f64;
+        let too_many = percent < 100 && before >= 20 && share > f64::from(percent);
+        self.held = self.due() > 0 && (was_held || self.found_empty || too_many);
+        self.found_empty &= self.held || !was_held;
+    }
+}
+
+/// The same deed for the guard of the domain.
+fn guarded(guard: &mut Guard, deed: Deed, now: &mut i64) {
+    let held = guard.gate == Gate::Held;
+    match deed {
+        Deed::Delete(count) => {
+            guard.count(count, *now);
+            guard.due += count;
+        }
+        Deed::Done if !held && guard.due > 0 => guard.due -= 1,
+        Deed::SeenAgain if guard.due > 0 => {
+            guard.count(-1, *now);
+            guard.due -= 1;
+        }
+        Deed::RootFoundEmpty => guard.emptied = Some(Side::OnPremise),
+        Deed::RootFilled if !held => guard.emptied = None,
+        Deed::Confirmed => {
+            guard.open();
+            guard.due = 0;
+        }
+        Deed::Pause => {
+            *now += GUARD_WINDOW + 1;
+            guard.count(0, *now);
+        }
+        Deed::Done | Deed::SeenAgain | Deed::RootFilled => {}
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(5_000))]
+
+    #[test]
+    fn r_del_3_the_guard_and_the_model_agree(
+        total in 1..60_i64,
+        percent in prop_oneof![Just(50), Just(100), 1..100_i32],
+        deeds in proptest::collection::vec(deeds(), 1..30),
+    ) {
+        let options = Options { max_delete_percent: percent, ..Options::default() };
+        let (mut guard, mut model) = (Guard::default(), NaiveGuard::default());
+        let (mut members, mut now) = (total, 1);
+        for deed in deeds {
+            // Nobody can delete more than there is.
+            let left = members - model.due();
+            let deed = match deed {
+                Deed::Delete(_) if left == 0 => continue,
+                Deed::Delete(count) => Deed::Delete(count.min(left)),
+                other => other,
+            };
+            guarded(&mut guard, deed, &mut now);
+            model.take(deed, &mut members);
+            guard.decide(members, &options);
+            model.judge(members, percent);
+            prop_assert_eq!(guard.gate == Gate::Held, model.held, "{:?} {:?} {:?}", deed, guard, model);
+            prop_assert_eq!(guard.due, model.due());
+        }
     }
 }

@@ -72,6 +72,33 @@ async fn r_del_3_a_refused_deletion_is_restored() -> Result<()> {
 }
 
 #[tokio::test]
+async fn r_del_3_a_small_folder_found_empty_is_held_and_what_comes_back_is_released() -> Result<()>
+{
+    let mut pair = Pair::new()?;
+    let (left, right) = (pair.contracts(), pair.mirror());
+    fill(&left, 5)?;
+    pair.start_in_sync(&[]).await?;
+    pair.stop().await?;
+    let aside = left.with_extension("aside");
+    fs::create_dir(&aside)?;
+    for entry in fs::read_dir(&left)? {
+        let entry = entry?;
+        fs::rename(entry.path(), aside.join(entry.file_name()))?;
+    }
+    let held = pair.once(&[]).await?;
+    assert_eq!(held.code, Some(2), "{held:?}");
+    assert_eq!(Tree::read(&right)?.files().len(), 5, "nothing was deleted");
+    for entry in fs::read_dir(&aside)? {
+        let entry = entry?;
+        fs::rename(entry.path(), left.join(entry.file_name()))?;
+    }
+    let released = pair.once(&[]).await?;
+    assert_eq!(released.code, Some(0), "{released:?}");
+    Tree::assert_same(&left, &right);
+    Ok(())
+}
+
+#[tokio::test]
 async fn r_agt_10_a_tree_restored_with_cp_and_a_lost_index_transfers_and_deletes_nothing()
 -> Result<()> {
     let mut pair = Pair::new()?;

@@ -13,6 +13,7 @@ mod floors;
 mod kills;
 mod pair;
 mod rules_deletes_and_conflicts;
+mod rules_folder_sets;
 mod rules_generations;
 mod rules_names_and_moves;
 mod shape;

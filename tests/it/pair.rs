@@ -3,6 +3,7 @@
 use std::fs;
 
 use anyhow::Result;
+use serde_json::json;
 use tandem_tests::pair::{Pair, write};
 use tandem_tests::tree::Tree;
 
@@ -70,6 +71,23 @@ async fn r_rec_9_a_name_clash_fails_both_overwrites_nothing_and_heals_by_a_renam
     assert_eq!(failed.as_array().unwrap().len(), 2, "{failed}");
     assert_eq!(failed[0]["reason"], "TARGET_FOLDER_NAME_CLASH");
     assert!(failed[0]["remedy"].as_str().unwrap().contains("rename"));
+    let sides: Vec<_> = failed
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| &one["side"])
+        .collect();
+    assert!(
+        sides.contains(&&json!("CLOUD")) && sides.contains(&&json!("ON_PREMISE")),
+        "{failed}"
+    );
+    let tried_again = failed[0]["tried_again"].as_str().unwrap();
+    assert!(tried_again.ends_with("when the cause is seen to change"));
+    let table = pair.once_for_people(&[]).await?;
+    assert!(
+        table.contains("same.txt") && table.contains("rename one of the two nodes"),
+        "{table}"
+    );
     assert_eq!(fs::read(left.join("same.txt"))?, b"from on-premise");
     assert_eq!(fs::read(right.join("same.txt"))?, b"from the cloud");
 
@@ -80,6 +98,43 @@ async fn r_rec_9_a_name_clash_fails_both_overwrites_nothing_and_heals_by_a_renam
     assert_eq!(fs::read(left.join("other.txt"))?, b"from the cloud");
     assert_eq!(fs::read(right.join("same.txt"))?, b"from on-premise");
     pair.stop().await
+}
+
+#[tokio::test]
+async fn r_mem_1_what_is_skipped_is_listed_with_its_reason_and_is_no_failure() -> Result<()> {
+    let pair = Pair::new()?;
+    let left = pair.contracts();
+    write(&left.join("sub/a.txt"), "one")?;
+    std::os::unix::fs::symlink("a.txt", left.join("sub/link"))?;
+    let _socket = std::os::unix::net::UnixListener::bind(left.join("socket"))?;
+    let once = pair.once(&[]).await?;
+    assert_eq!(once.code, Some(0), "{once:?}");
+    let skipped = once.events.iter().find(|event| event["event"] == "skipped");
+    let mut found: Vec<_> = skipped.unwrap()["nodes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|node| ["path", "side", "reason"].map(|key| node[key].as_str().unwrap()))
+        .collect();
+    found.sort_unstable();
+    let special = "a socket, device or pipe has no content to sync";
+    assert_eq!(
+        found,
+        [
+            ["contracts/socket", "ON_PREMISE", special],
+            [
+                "contracts/sub/link",
+                "ON_PREMISE",
+                "a link is never followed"
+            ],
+        ]
+    );
+    let table = pair.once_for_people(&[]).await?;
+    assert!(
+        table.contains("contracts/sub/link") && table.contains(special),
+        "{table}"
+    );
+    Ok(())
 }
 
 #[tokio::test]

@@ -1,11 +1,13 @@
 //! Deletes, conflicts, what a receiver makes of a delivery, and locks (SPEC §6, §7, R-PRJ-5, R-LCK-1).
 
 use tandem_server::domain::conflict::ConflictKind;
+use tandem_server::domain::copy::Absence;
 use tandem_server::domain::engine::{Context, Input, Request};
 use tandem_server::domain::failure::Reason;
+use tandem_server::domain::ids::{NodeId, ScanId};
 use tandem_server::domain::member::MemberState;
 use tandem_server::domain::projection::Side::{Cloud, OnPremise};
-use tandem_server::domain::report::{Answer, Item};
+use tandem_server::domain::report::{Answer, Item, Observation, ScanPage, Seen};
 use tandem_server::domain::sync_set::{Gate, Options};
 use tandem_tests::sim::apply::look;
 use tandem_tests::sim::coordinator::repository_id;
@@ -128,6 +130,150 @@ fn r_del_3_refused_deletions_are_restored() {
     lab.converge();
     assert_eq!(lab.tree(OnPremise), held);
     assert_eq!(lab.tree(Cloud), held);
+}
+
+/// Three documents on both sides, then the on-premise ones are deleted while the agent does not look.
+fn lab_with_emptied_root(options: Options) -> Lab {
+    let mut lab = lab_with(options, &["a.txt", "b.txt", "f", "f/c.txt"]);
+    lab.away(OnPremise);
+    for path in ["a.txt", "b.txt", "f"] {
+        lab.delete(OnPremise, path);
+    }
+    restart_agent(&mut lab);
+    lab.back(OnPremise);
+    lab.settle();
+    lab
+}
+
+/// It finds out what happened by comparing what is there with its index.
+fn restart_agent(lab: &mut Lab) {
+    let place = &mut lab.world.places.on_premise;
+    place.agent.crash(&mut place.repository, &mut place.link);
+}
+
+fn refuse_hold(lab: &mut Lab) {
+    let members = lab.world.coordinator.store.members.keys();
+    for member in members.copied().collect::<Vec<_>>() {
+        lab.request(Request::RefuseRemoval(member));
+    }
+    lab.request(Request::RefusedHold(lab.set, by()));
+}
+
+#[test]
+fn r_del_3_an_emptied_root_of_a_small_set_is_held_and_flows_when_it_is_confirmed() {
+    for max_delete_percent in [50, 100] {
+        let options = Options {
+            max_delete_percent,
+            ..Options::default()
+        };
+        let mut lab = lab_with_emptied_root(options);
+        let guard = lab.sync_set().unwrap().guard;
+        assert_eq!((guard.gate, guard.due), (Gate::Held, 4));
+        assert_eq!(lab.tree(Cloud).len(), 4, "nothing was deleted yet");
+        lab.make(Cloud, "new.txt");
+        lab.settle();
+        assert!(lab.find(OnPremise, "new.txt").is_some(), "all else flows");
+        lab.request(Request::ConfirmHold(lab.set, by()));
+        lab.converge();
+        assert_eq!(lab.tree(Cloud), ["new.txt"]);
+        lab.delete(OnPremise, "new.txt");
+        lab.converge();
+        assert!(lab.tree(Cloud).is_empty(), "a deletion seen live flows");
+    }
+}
+
+#[test]
+fn r_del_3_an_emptied_root_is_filled_again_when_its_hold_is_refused() {
+    let mut lab = lab_with_emptied_root(Options::default());
+    refuse_hold(&mut lab);
+    lab.converge();
+    assert_eq!(lab.tree(OnPremise), ["a.txt", "b.txt", "f", "f/c.txt"]);
+    let guard = lab.sync_set().unwrap().guard;
+    assert_eq!((guard.gate, guard.emptied), (Gate::Open, None));
+}
+
+#[test]
+fn r_del_3_a_root_that_is_gone_is_held_whole_and_made_again_when_it_is_refused() {
+    let mut lab = lab_with(Options::default(), &["a.txt", "f", "f/c.txt"]);
+    lab.away(OnPremise);
+    lab.delete(OnPremise, "");
+    restart_agent(&mut lab);
+    lab.back(OnPremise);
+    lab.settle();
+    assert_eq!(lab.sync_set().unwrap().guard.gate, Gate::Held);
+    assert_eq!(lab.tree(Cloud), ["a.txt", "f", "f/c.txt"]);
+    refuse_hold(&mut lab);
+    lab.converge();
+    assert_eq!(lab.tree(OnPremise), ["a.txt", "f", "f/c.txt"]);
+}
+
+#[test]
+fn r_del_3_what_is_seen_again_is_released_by_itself_piece_by_piece() {
+    let mut lab = lab_with(Options::default(), &["a.txt", "b.txt"]);
+    let mounted = lab.repository(OnPremise).clone();
+    lab.away(OnPremise);
+    let nodes = ["a.txt", "b.txt"].map(|path| lab.find(OnPremise, path).unwrap());
+    for path in ["a.txt", "b.txt"] {
+        lab.delete(OnPremise, path);
+    }
+    restart_agent(&mut lab);
+    lab.back(OnPremise);
+    lab.settle();
+    assert_eq!(lab.sync_set().unwrap().guard.gate, Gate::Held);
+    lab.world.places.on_premise.repository = mounted;
+    for (node, gate) in nodes.into_iter().zip([Gate::Held, Gate::Open]) {
+        lab.world.notice(OnPremise, vec![node]);
+        lab.settle();
+        assert_eq!(lab.sync_set().unwrap().guard.gate, gate);
+    }
+    lab.converge();
+    assert_eq!(lab.tree(Cloud), ["a.txt", "b.txt"]);
+}
+
+#[test]
+fn r_del_3_a_small_root_that_was_seen_to_be_emptied_is_not_held() {
+    let mut lab = lab_with(Options::default(), &["a.txt", "b.txt"]);
+    lab.delete(OnPremise, "a.txt");
+    lab.delete(OnPremise, "b.txt");
+    lab.converge();
+    assert!(lab.tree(Cloud).is_empty());
+    assert_eq!(lab.sync_set().unwrap().guard.gate, Gate::Open);
+}
+
+#[test]
+fn r_del_3_a_page_that_lists_an_empty_root_holds_what_its_suspects_turn_out_to_be() {
+    let page = |lab: &Lab, folder: &str| {
+        Item::ScanPage(ScanPage {
+            scan: ScanId::default(),
+            folder: lab.find(OnPremise, folder).unwrap(),
+            after: NodeId::default(),
+            through: NodeId::default(),
+            readable: true,
+            children: Vec::new(),
+        })
+    };
+    for (folder, held) in [("", true), ("f", false)] {
+        let mut lab = lab_with(Options::default(), &["a.txt", "f", "f/c.txt"]);
+        let missing = ["a.txt", "f/c.txt"].map(|path| lab.find(OnPremise, path).unwrap());
+        let gone = missing.map(|node| {
+            Item::Observed(Observation {
+                node,
+                seen: Seen::Absent {
+                    absence: Absence::Deleted,
+                    choice: None,
+                    root_emptied: false,
+                },
+            })
+        });
+        for items in [vec![page(&lab, folder)], gone.to_vec()] {
+            let input = Input::Batch(repository_id(OnPremise), items);
+            let store = &mut lab.world.coordinator.store;
+            let done = store.execute(&Context::default(), &[input], &mut Random::new(1));
+            done.unwrap();
+        }
+        let guard = lab.sync_set().unwrap().guard;
+        assert_eq!(guard.gate == Gate::Held, held, "{folder:?} {guard:?}");
+    }
 }
 
 #[test]

@@ -81,7 +81,7 @@ impl Pair {
             .arg(self.cloud())
             .arg("--data-dir")
             .arg(self.data())
-            .args(["--output", "json", "--log", "info"])
+            .args(["--log", "info"])
             .args(arguments))
     }
 
@@ -91,7 +91,11 @@ impl Pair {
     /// It does not start.
     pub fn start(&mut self, arguments: &[&str]) -> Result<()> {
         let logs = self.directory.path().join("logs");
-        self.process = Some(self.launch("quickstart", arguments)?.start(&logs)?);
+        self.process = Some(
+            self.launch("quickstart", arguments)?
+                .args(["--output", "json"])
+                .start(&logs)?,
+        );
         self.seen = 0;
         Ok(())
     }
@@ -164,7 +168,10 @@ impl Pair {
     /// It does not end.
     pub async fn once(&self, arguments: &[&str]) -> Result<Once> {
         let logs = self.directory.path().join("logs");
-        let mut process = self.launch("once", arguments)?.arg("--once").start(&logs)?;
+        let mut process = self
+            .launch("once", arguments)?
+            .args(["--output", "json", "--once"])
+            .start(&logs)?;
         let status = process.wait(PATIENCE).await?;
         let lines = process.lines();
         let events = lines
@@ -175,6 +182,18 @@ impl Pair {
             code: status.code(),
             events,
         })
+    }
+
+    /// Runs it with `--once` to its end, and answers what people read.
+    ///
+    /// # Errors
+    /// It does not end.
+    pub async fn once_for_people(&self, arguments: &[&str]) -> Result<String> {
+        let logs = self.directory.path().join("logs");
+        let launch = self.launch("people", arguments)?;
+        let mut process = launch.args(["--output", "human", "--once"]).start(&logs)?;
+        process.wait(PATIENCE).await?;
+        Ok(process.lines().join("\n"))
     }
 
     /// Waits until the mirror equals the on-premise directory.

@@ -32,7 +32,7 @@ pub(crate) struct Create {
     /// A deletion on the cloud removes the on-premise copy
     #[arg(long)]
     delete_on_premise: bool,
-    /// Hold deletions back when they exceed this share of the members; 100 = never [default: 50]
+    /// Hold deletions back when they exceed this share of the members; 100 = no share is too large [default: 50]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..=100))]
     max_delete_percent: Option<i32>,
     /// On-premise user who owns the set; for admins [default: the caller]

@@ -36,6 +36,8 @@ use std::{ffi::OsString, process::ExitCode};
 
 use clap::Parser;
 
+pub use view::text::clean;
+
 use arguments::{Cli, Noun};
 use context::Context;
 use error::Error;

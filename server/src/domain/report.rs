@@ -60,7 +60,14 @@ pub enum Seen {
     /// It is there.
     Present(Presence),
     /// It is not.
-    Absent(Absence, Option<PeerChoice>),
+    Absent {
+        /// What became of it.
+        absence: Absence,
+        /// The explicit choice that came with a deletion (SPEC §7).
+        choice: Option<PeerChoice>,
+        /// A scan found it missing, and the synced folder that it is or was in gone or empty (R-DEL-3).
+        root_emptied: bool,
+    },
 }
 
 /// How a delivery was answered.
@@ -144,7 +151,7 @@ impl Observation {
     pub fn content(&self) -> Option<ContentRef> {
         match &self.seen {
             Seen::Present(presence) => presence.projection.content,
-            Seen::Absent(..) => None,
+            Seen::Absent { .. } => None,
         }
     }
 

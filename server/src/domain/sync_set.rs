@@ -1,7 +1,7 @@
 //! Sync sets: what one "Sync to Cloud" action made, with its options and the guard against mass deletion.
 
 use super::ids::{MemberId, NetworkId, NodeId, RepositoryId, SyncSetId};
-use super::projection::Sides;
+use super::projection::{Side, Sides};
 
 /// Options, fixed at creation (R-SET-2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub struct Options {
     pub allow_delete_on_cloud: bool,
     /// A deletion on the cloud removes the on-premise copy.
     pub delete_on_premise: bool,
-    /// The share of members whose deletion is held; 100 = never.
+    /// The share of members whose deletion is held; 100 = no share is. An emptied root is held in any case.
     pub max_delete_percent: i32,
 }
 
@@ -66,8 +66,12 @@ pub struct Counters {
 pub struct Guard {
     /// Whether removals flow.
     pub gate: Gate,
-    /// Deletions counted in the window.
+    /// Deletions counted in the window, due or done.
     pub deletions: i64,
+    /// Members whose removal without explicit choice is due or waits; those are what is held.
+    pub due: i64,
+    /// The side on which a scan found the synced root gone or empty, of a set of any size.
+    pub emptied: Option<Side>,
     /// When the window began, in microseconds since 1970.
     pub since: i64,
     /// Folders whose content is still to be counted.
@@ -102,10 +106,11 @@ pub struct SyncSet {
 }
 
 impl Guard {
-    /// Notes deletions, in a new window if the last one is over; holds them when they are too many (R-DEL-3).
+    /// Notes deletions, in a new window if the last one is over; what is still due is counted on (R-DEL-3).
     pub fn count(&mut self, deletions: i64, now: i64) {
         if now - self.since > GUARD_WINDOW && self.gate == Gate::Open {
-            self.deletions = 0;
+            self.deletions = self.deletions.min(self.due);
+            self.since = now;
         }
         if self.deletions == 0 {
             self.since = now;
@@ -115,21 +120,37 @@ impl Guard {
 
     /// Decides again whether removals flow; `members` are those left.
     pub fn decide(&mut self, members: i64, options: &Options) {
-        if self.gate == Gate::Held && self.deletions > 0 {
-            return;
-        }
-        self.gate = if self.exceeds(members, options) {
+        let was_held = self.gate == Gate::Held;
+        self.gate = if self.holds(members, options) {
             Gate::Held
         } else if self.counting > 0 {
             Gate::Counting
         } else {
             Gate::Open
         };
+        if was_held && self.gate != Gate::Held {
+            // All that was missing is there again, so the root is neither gone nor empty.
+            self.emptied = None;
+        }
     }
 
-    /// `members` counts those whose deletion is due but not done; `deletions` may count done ones too.
+    /// Somebody decided about what is held: it is counted no more.
+    pub fn open(&mut self) {
+        self.gate = Gate::Open;
+        self.deletions = 0;
+        self.emptied = None;
+    }
+
+    /// A root that comes back piece by piece must not let the rest go: held is held until nothing is due.
+    fn holds(&self, members: i64, options: &Options) -> bool {
+        let held = self.gate == Gate::Held || self.emptied.is_some();
+        self.due > 0 && (held || self.exceeds(members, options))
+    }
+
+    /// The share is that of the members there were before the first of the deletions was delivered.
     fn exceeds(&self, members: i64, options: &Options) -> bool {
-        let before = members.max(self.deletions);
+        let done = (self.deletions - self.due).max(0);
+        let before = members + done;
         options.max_delete_percent < 100
             && before >= GUARD_MEMBERS_MIN
             && self.deletions * 100 > before * i64::from(options.max_delete_percent)
@@ -140,14 +161,20 @@ impl Guard {
 mod tests {
     use super::*;
 
+    /// Deletions that became due.
+    fn counted(guard: &mut Guard, deletions: i64, now: i64) {
+        guard.count(deletions, now);
+        guard.due += deletions;
+    }
+
     #[test]
     fn r_del_3_more_than_the_share_is_held_and_less_flows() {
         let options = Options::default();
         let mut guard = Guard::default();
-        guard.count(50, 1);
+        counted(&mut guard, 50, 1);
         guard.decide(100, &options);
         assert_eq!(guard.gate, Gate::Open);
-        guard.count(1, 2);
+        counted(&mut guard, 1, 2);
         guard.decide(100, &options);
         assert_eq!(guard.gate, Gate::Held);
     }
@@ -155,17 +182,92 @@ mod tests {
     #[test]
     fn r_del_3_small_sets_and_a_share_of_100_are_not_guarded() {
         let mut guard = Guard::default();
-        guard.count(19, 1);
+        counted(&mut guard, 19, 1);
         guard.decide(19, &Options::default());
         assert_eq!(guard.gate, Gate::Open);
-        guard.count(1_000, 1);
-        guard.decide(
-            1_000,
-            &Options {
-                max_delete_percent: 100,
+        counted(&mut guard, 1_000, 1);
+        let never = Options {
+            max_delete_percent: 100,
+            ..Options::default()
+        };
+        guard.decide(1_019, &never);
+        assert_eq!(guard.gate, Gate::Open);
+    }
+
+    #[test]
+    fn r_del_3_done_deletions_count_and_so_do_the_members_they_took() {
+        let options = Options::default();
+        let done = Guard {
+            deletions: 10,
+            since: 1,
+            ..Guard::default()
+        };
+        for (more, gate) in [(2, Gate::Open), (3, Gate::Held)] {
+            let mut guard = done;
+            counted(&mut guard, more, 2);
+            guard.decide(14, &options);
+            assert_eq!(guard.gate, gate, "{more} of 14 left of 24");
+        }
+    }
+
+    #[test]
+    fn r_del_3_an_emptied_root_of_any_size_is_held_also_at_a_share_of_100() {
+        for percent in [50, 100] {
+            let options = Options {
+                max_delete_percent: percent,
                 ..Options::default()
-            },
-        );
+            };
+            let mut guard = Guard {
+                emptied: Some(Side::OnPremise),
+                ..Guard::default()
+            };
+            guard.decide(3, &options);
+            assert_eq!(guard.gate, Gate::Open, "nothing is due yet");
+            counted(&mut guard, 1, 1);
+            guard.decide(3, &options);
+            assert_eq!(guard.gate, Gate::Held);
+        }
+    }
+
+    #[test]
+    fn r_del_3_what_is_seen_again_is_released_and_held_is_held_until_then() {
+        let options = Options::default();
+        let mut guard = Guard {
+            emptied: Some(Side::OnPremise),
+            // One was deleted and done before: it can never be seen again.
+            deletions: 1,
+            since: 1,
+            ..Guard::default()
+        };
+        counted(&mut guard, 3, 2);
+        guard.decide(4, &options);
+        for left in [2, 1] {
+            counted(&mut guard, -1, 3);
+            guard.decide(4, &options);
+            assert_eq!((guard.gate, guard.due), (Gate::Held, left));
+        }
+        counted(&mut guard, -1, 4);
+        guard.decide(4, &options);
+        assert_eq!((guard.gate, guard.emptied), (Gate::Open, None));
+        counted(&mut guard, 1, 5);
+        guard.decide(4, &options);
+        assert_eq!(guard.gate, Gate::Open, "an ordinary deletion flows again");
+    }
+
+    #[test]
+    fn r_del_3_what_somebody_decided_about_is_held_no_more() {
+        let mut guard = Guard {
+            emptied: Some(Side::Cloud),
+            ..Guard::default()
+        };
+        counted(&mut guard, 3, 1);
+        guard.decide(3, &Options::default());
+        assert_eq!(guard.gate, Gate::Held);
+        guard.open();
+        guard.decide(3, &Options::default());
+        assert_eq!(guard.gate, Gate::Open);
+        guard.count(0, 2 + GUARD_WINDOW);
+        guard.decide(3, &Options::default());
         assert_eq!(guard.gate, Gate::Open);
     }
 
@@ -183,10 +285,11 @@ mod tests {
     }
 
     #[test]
-    fn r_del_3_old_deletions_are_forgotten() {
+    fn r_del_3_done_deletions_are_forgotten_after_the_window_and_due_ones_are_not() {
         let mut guard = Guard::default();
-        guard.count(50, 1);
+        counted(&mut guard, 50, 1);
+        guard.due = 8;
         guard.count(1, 2 + GUARD_WINDOW);
-        assert_eq!(guard.deletions, 1);
+        assert_eq!(guard.deletions, 9);
     }
 }

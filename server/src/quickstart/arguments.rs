@@ -34,7 +34,7 @@ pub struct Arguments {
     /// Delete on-premise what is deleted on the cloud
     #[arg(long)]
     pub delete_on_premise: bool,
-    /// Hold deletions when they exceed this share of the members, in per cent; 100 = never
+    /// Hold deletions when they exceed this share of the members, in per cent; 100 = no share is too large
     #[arg(long, value_name = "PERCENT", default_value_t = 50)]
     #[arg(value_parser = clap::value_parser!(i32).range(1..=100))]
     pub max_delete_percent: i32,

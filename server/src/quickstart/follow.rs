@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::setup::NETWORK;
 use super::show::Show;
 use super::sides::Sides;
+use super::trouble::Trouble;
 
 /// Agents that have nothing to say for so long after their settling time have reported all that changed.
 const QUIET: Duration = Duration::from_millis(60);
@@ -119,24 +120,14 @@ impl Follow<'_> {
     }
 
     async fn settled(&self, set: &wire::SyncSet, show: &mut Show) -> anyhow::Result<()> {
+        let trouble = Trouble::of(self.client, set).await?;
         let failed = set.counters.unwrap_or_default().failed;
         if failed == 0 && set.held_deletions == 0 {
             show.in_sync(set);
-            return Ok(());
+        } else {
+            show.failed(set, &trouble);
         }
-        let request = wire::ListMembersRequest {
-            parent: set.name.clone(),
-            page_size: 1000,
-            state: wire::MemberState::Failed as i32,
-            ..Default::default()
-        };
-        let members = self
-            .client
-            .members()
-            .list_members(request)
-            .await
-            .map_err(Error::from)?;
-        show.failed(set, &members.into_inner().members);
+        show.skipped(trouble);
         Ok(())
     }
 

@@ -8,6 +8,7 @@ mod home;
 mod setup;
 mod show;
 mod sides;
+mod trouble;
 
 use std::process::ExitCode;
 

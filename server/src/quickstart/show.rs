@@ -5,12 +5,13 @@ use std::path::Path;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
+use tandem_client::cli::clean;
 use tandem_proto::v1alpha as wire;
 
 use super::Arguments;
 use super::arguments::Format;
 use super::home::Home;
-use crate::domain::failure::Reason;
+use super::trouble::Trouble;
 
 /// The output of a quickstart: a bar while it works, and a line for each change after that.
 pub(super) struct Show {
@@ -19,6 +20,8 @@ pub(super) struct Show {
     token_file: String,
     bar: Option<ProgressBar>,
     first_done: bool,
+    /// What was told last.
+    trouble: Trouble,
 }
 
 impl Show {
@@ -29,6 +32,7 @@ impl Show {
             token_file: quoted(&home.admin_token_file()),
             bar: None,
             first_done: false,
+            trouble: Trouble::default(),
         }
     }
 
@@ -124,12 +128,12 @@ impl Show {
         self.first_done = true;
     }
 
-    pub(super) fn failed(&mut self, set: &wire::SyncSet, members: &[wire::Member]) {
+    pub(super) fn failed(&mut self, set: &wire::SyncSet, trouble: &Trouble) {
         self.first_done = true;
         if self.format == Format::Json {
-            let members: Vec<Value> = members.iter().map(failed_json).collect();
             self.event(&json!({
-                "event": "failed", "members": members, "held_deletions": set.held_deletions
+                "event": "failed", "members": trouble.failed_json(),
+                "held_deletions": set.held_deletions
             }));
             return;
         }
@@ -140,9 +144,21 @@ impl Show {
                 set.held_deletions, self.address, self.token_file, set.uid
             ));
         }
-        for member in members {
-            self.line(&failed_line(member));
+        if let Some(table) = trouble.failed_table() {
+            self.line(&table);
         }
+    }
+
+    /// Tells what is skipped, when it is something else than before.
+    pub(super) fn skipped(&mut self, trouble: Trouble) {
+        let same = trouble.skipped_json() == self.trouble.skipped_json();
+        if !same && self.format == Format::Json {
+            let nodes = trouble.skipped_json();
+            self.event(&json!({"event": "skipped", "nodes": nodes}));
+        } else if !same && let Some(table) = trouble.skipped_table() {
+            self.line(&table);
+        }
+        self.trouble = trouble;
     }
 }
 
@@ -156,39 +172,6 @@ fn human(entry: &wire::JournalEntry) -> String {
         wire::Side::Cloud => "cloud",
         wire::Side::Unspecified => "",
     };
-    format!("{side:>10}  {}  {}", entry.node_name, entry.message)
-}
-
-fn path(member: &wire::Member) -> &str {
-    let copy = member.on_premise.as_ref().or(member.cloud.as_ref());
-    copy.map_or("", |copy| copy.path.as_str())
-}
-
-fn reason(failure: &wire::Failure) -> &'static str {
-    failure
-        .reason()
-        .as_str_name()
-        .trim_start_matches("FAILURE_REASON_")
-}
-
-fn failed_line(member: &wire::Member) -> String {
-    let failure = member.failure.clone().unwrap_or_default();
-    let remedy = Reason::from_number(failure.reason).remedy();
-    format!(
-        "FAILED  {}  {}: {}. Remedy: {remedy}",
-        path(member),
-        reason(&failure),
-        failure.message
-    )
-}
-
-fn failed_json(member: &wire::Member) -> Value {
-    let failure = member.failure.clone().unwrap_or_default();
-    json!({
-        "path": path(member),
-        "reason": reason(&failure),
-        "message": failure.message,
-        "detail": failure.detail,
-        "remedy": Reason::from_number(failure.reason).remedy(),
-    })
+    let (name, message) = (clean(&entry.node_name), clean(&entry.message));
+    format!("{side:>10}  {name}  {message}")
 }

@@ -371,7 +371,7 @@ fn view(set: &SyncSet, member: Member, copies: &BTreeMap<CopyKey, Copy>) -> Memb
     }
 }
 
-fn path(copies: &BTreeMap<CopyKey, Copy>, copy: &Copy) -> String {
+pub(super) fn path(copies: &BTreeMap<CopyKey, Copy>, copy: &Copy) -> String {
     let folders = std::iter::successors(Some(copy), |below| {
         copies.get(&(below.repository, below.parent.clone()))
     });
@@ -403,7 +403,7 @@ fn may_have(set: &SyncSet, filter: Filter) -> bool {
     }
 }
 
-fn skipped(state: CopyState) -> &'static str {
+pub(super) fn skipped(state: CopyState) -> &'static str {
     match state {
         CopyState::Skipped(reason) => reason.text(),
         CopyState::Left => "it was unlinked; request a sync, or move it out and in again",

@@ -29,6 +29,7 @@ pub mod members;
 pub mod nodes;
 pub mod presence;
 pub mod scope;
+pub mod skipped;
 pub mod sync_sets;
 pub mod wakeup;
 

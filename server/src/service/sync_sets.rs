@@ -65,7 +65,7 @@ impl SetView {
     #[must_use]
     pub fn held_deletions(&self) -> i64 {
         match self.set.guard.gate {
-            Gate::Held => self.set.guard.deletions,
+            Gate::Held => self.set.guard.due,
             Gate::Open | Gate::Counting => 0,
         }
     }
@@ -122,7 +122,7 @@ impl UserScope {
                 ingest.set_job(self.network, id, kind, &self.user).await?;
             }
         }
-        Ok((self.sync_set(id).await?, set.guard.deletions))
+        Ok((self.sync_set(id).await?, set.guard.due))
     }
 
     /// Ends a set; both copies stay, unlinked (R-UNS-1). A set that is ending already goes on ending.

@@ -233,7 +233,7 @@ impl Fixture {
             }
         };
         let seen = match projection {
-            None => Seen::Absent(Absence::Deleted, None),
+            None => deleted(),
             Some(projection) => Seen::Present(Presence {
                 parent,
                 revision: Uuid::now_v7().to_string(),
@@ -327,7 +327,15 @@ pub(crate) fn present(
 pub(crate) fn absent(node: &str) -> Observation {
     Observation {
         node: NodeId(node.to_owned()),
-        seen: Seen::Absent(Absence::Deleted, None),
+        seen: deleted(),
+    }
+}
+
+fn deleted() -> Seen {
+    Seen::Absent {
+        absence: Absence::Deleted,
+        choice: None,
+        root_emptied: false,
     }
 }
 

@@ -6,7 +6,7 @@ use tonic::{Request, Response, Status};
 
 use super::auth::principal;
 use super::tokens::{List, page, page_size};
-use super::{convert, names};
+use super::{convert, names, scopes};
 use crate::domain::access::Role;
 use crate::domain::ids::TokenId;
 use crate::service::access::{Network, NewToken, Repository, Token, TokenSubject};
@@ -85,11 +85,8 @@ impl AccessService for Handler {
     ) -> Result<Response<wire::ListRepositoriesResponse>, Status> {
         let caller = principal(&request)?;
         let request = request.into_inner();
-        let network = names::network("parent", &request.parent)?;
-        let scope = self
-            .coordinator
-            .for_user(&caller, network, Role::Viewer)
-            .await?;
+        let (scope, network) =
+            scopes::of_network(&self.coordinator, &caller, &request.parent, Role::Viewer).await?;
         let list = List {
             call: "ListRepositories",
             scope: &[network],
@@ -238,10 +235,8 @@ impl AccessService for Handler {
         request: Request<wire::LinkAccountRequest>,
     ) -> Result<Response<wire::LinkAccountResponse>, Status> {
         let caller = principal(&request)?;
-        let network = names::network("parent", &request.get_ref().parent)?;
-        self.coordinator
-            .for_user(&caller, network, Role::User)
-            .await?;
+        let parent = &request.get_ref().parent;
+        scopes::of_network(&self.coordinator, &caller, parent, Role::User).await?;
         Err(Error::NotImplemented {
             feature: "LinkAccount",
         }

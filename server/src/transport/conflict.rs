@@ -8,13 +8,13 @@ use super::auth::principal;
 use super::content::{parse_version_id, version_id};
 use super::exchange::encode;
 use super::tokens::{List, fitting_page, page_size};
-use super::{convert, names};
+use super::{convert, names, scopes};
 use crate::domain::access::{Role, Side};
 use crate::domain::conflict::{Conflict, ConflictKind};
 use crate::domain::ids::{ConflictId, MemberId, Position, SyncSetId};
 use crate::domain::projection::{ContentRef, State};
 use crate::service::conflicts::{Kept, VersionKey};
-use crate::service::{Coordinator, Error, UserScope};
+use crate::service::{Coordinator, Error, Principal, UserScope};
 
 /// Answers the calls of ConflictService.
 #[derive(Debug)]
@@ -28,6 +28,18 @@ impl Handler {
     pub const fn new(coordinator: Coordinator) -> Self {
         Self { coordinator }
     }
+
+    /// The scope and the id of a conflict that is named.
+    async fn conflict(
+        &self,
+        caller: &Principal,
+        name: &str,
+        role: Role,
+    ) -> Result<(UserScope, ConflictId), Error> {
+        let (network, id) = names::uid_in_network("name", name, "conflicts")?;
+        let scope = self.coordinator.for_user(caller, network, role).await?;
+        Ok((scope, ConflictId(id)))
+    }
 }
 
 #[tonic::async_trait]
@@ -39,12 +51,8 @@ impl ConflictService for Handler {
     ) -> Result<Response<wire::GetConflictResponse>, Status> {
         let caller = principal(&request)?;
         let name = &request.get_ref().name;
-        let (network, id) = names::uid_in_network("name", name, "conflicts")?;
-        let scope = self
-            .coordinator
-            .for_user(&caller, network, Role::Viewer)
-            .await?;
-        let found = scope.conflict(ConflictId(id)).await?;
+        let (scope, id) = self.conflict(&caller, name, Role::Viewer).await?;
+        let found = scope.conflict(id).await?;
         Ok(Response::new(wire::GetConflictResponse {
             conflict: Some(wire_conflict(&scope, &found)),
         }))
@@ -57,11 +65,8 @@ impl ConflictService for Handler {
     ) -> Result<Response<wire::ListConflictsResponse>, Status> {
         let caller = principal(&request)?;
         let request = request.into_inner();
-        let network = names::network("parent", &request.parent)?;
-        let scope = self
-            .coordinator
-            .for_user(&caller, network, Role::Viewer)
-            .await?;
+        let (scope, network) =
+            scopes::of_network(&self.coordinator, &caller, &request.parent, Role::Viewer).await?;
         let member = member_filter(network, &request.member)?;
         let list = List {
             call: "ListConflicts",
@@ -88,12 +93,8 @@ impl ConflictService for Handler {
     ) -> Result<Response<wire::ResolveConflictResponse>, Status> {
         let caller = principal(&request)?;
         let name = &request.get_ref().name;
-        let (network, id) = names::uid_in_network("name", name, "conflicts")?;
-        let scope = self
-            .coordinator
-            .for_user(&caller, network, Role::User)
-            .await?;
-        let later = scope.conflict_verb_later(ConflictId(id), "ResolveConflict");
+        let (scope, id) = self.conflict(&caller, name, Role::User).await?;
+        let later = scope.conflict_verb_later(id, "ResolveConflict");
         later.await?;
         Ok(Response::new(wire::ResolveConflictResponse::default()))
     }

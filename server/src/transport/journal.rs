@@ -8,7 +8,7 @@ use tonic::{Request, Response, Status};
 
 use super::auth::principal;
 use super::tokens::page_size;
-use super::{convert, cursor, names};
+use super::{convert, cursor, names, scopes};
 use crate::domain::access::{Role, Side};
 use crate::domain::ids::{MemberId, SyncSetId};
 use crate::service::journal::{Entries, JournalFilter, Row, Start};
@@ -37,11 +37,8 @@ impl JournalService for Handler {
     ) -> Result<Response<wire::ListJournalResponse>, Status> {
         let caller = principal(&request)?;
         let request = request.into_inner();
-        let network = names::network("parent", &request.parent)?;
-        let scope = self
-            .coordinator
-            .for_user(&caller, network, Role::Viewer)
-            .await?;
+        let (scope, network) =
+            scopes::of_network(&self.coordinator, &caller, &request.parent, Role::Viewer).await?;
         let filter = filter(network, &request.sync_set, &request.member)?;
         let size = page_size(request.page_size)?;
         let start = cursor::start("page_token", &request.page_token)?;
@@ -67,11 +64,8 @@ impl JournalService for Handler {
     ) -> Result<Response<Self::WatchJournalStream>, Status> {
         let caller = principal(&request)?;
         let request = request.into_inner();
-        let network = names::network("parent", &request.parent)?;
-        let scope = self
-            .coordinator
-            .for_user(&caller, network, Role::Viewer)
-            .await?;
+        let (scope, network) =
+            scopes::of_network(&self.coordinator, &caller, &request.parent, Role::Viewer).await?;
         let filter = filter(network, &request.sync_set, &request.member)?;
         let start = match (request.from_end, request.cursor.as_str()) {
             (true, "") => Start::End,

@@ -106,6 +106,7 @@ async fn refusals(handlers: &Handlers, caller: &Principal) -> Vec<(&'static str,
         request_sync { parent: set() } RequestSyncRequest,
         unsync_member { name: one_member() } UnsyncMemberRequest,
         delete_member { name: one_member() } DeleteMemberRequest,
+        list_skipped_nodes { parent: set() } ListSkippedNodesRequest,
         get_node_sync_info { repository: repository() } GetNodeSyncInfoRequest,
         browse_target_folders { repository: repository() } BrowseTargetFoldersRequest,
     );

@@ -8,7 +8,7 @@ use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
 use super::auth::principal;
-use super::members::{filter, peer_choice, wire_change, wire_info, wire_member};
+use super::members::{filter, peer_choice, wire_change, wire_info, wire_member, wire_skipped};
 use super::tokens::{List, fitting_page, page_size};
 use super::{convert, names};
 use crate::domain::access::Role;
@@ -16,7 +16,7 @@ use crate::domain::ids::{MemberId, NodeId, SyncSetId};
 use crate::domain::limits::SYNC_NAMES_MAX;
 use crate::service::members::Place;
 use crate::service::nodes::NodeChoice;
-use crate::service::{Coordinator, Error, Principal, UserScope};
+use crate::service::{Coordinator, Error, Principal, UserScope, skipped};
 
 /// Answers the calls of MemberService.
 #[derive(Debug)]
@@ -120,6 +120,32 @@ impl MemberService for Handler {
         let (members, next_page_token) = fitting_page(list, shown, size)?;
         Ok(Response::new(wire::ListMembersResponse {
             members,
+            next_page_token,
+        }))
+    }
+
+    /// Status: INVALID_ARGUMENT, PERMISSION_DENIED, NOT_FOUND.
+    async fn list_skipped_nodes(
+        &self,
+        request: Request<wire::ListSkippedNodesRequest>,
+    ) -> Result<Response<wire::ListSkippedNodesResponse>, Status> {
+        let caller = principal(&request)?;
+        let request = request.into_inner();
+        let (scope, set) = self.parent(&caller, &request.parent, Role::Viewer).await?;
+        let list = List {
+            call: "ListSkippedNodes",
+            scope: &[&request.parent],
+        };
+        let size = page_size(request.page_size)?;
+        let after: Option<skipped::Place> = list.position(&request.page_token)?;
+        let found = scope.skipped_nodes(set, after, size + 1).await?;
+        let shown = found.into_iter().map(|one| {
+            let place: skipped::Place = (one.side, one.node.copy.node.clone());
+            (place, wire_skipped(one))
+        });
+        let (nodes, next_page_token) = fitting_page(list, shown.collect(), size)?;
+        Ok(Response::new(wire::ListSkippedNodesResponse {
+            nodes,
             next_page_token,
         }))
     }

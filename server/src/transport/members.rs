@@ -4,8 +4,8 @@ use tandem_proto::v1alpha as wire;
 
 use super::convert;
 use super::exchange::encode;
-use crate::domain::failure::{Failure, Reason};
-use crate::domain::member::{Hold, MemberState, PeerChoice};
+use crate::domain::failure::{Failure, Reason, RetryClass};
+use crate::domain::member::{Hold, Member, MemberState, PeerChoice};
 use crate::domain::projection::NodeKind;
 use crate::domain::report::NodeTrait;
 use crate::service::command::NodeInfo;
@@ -13,6 +13,7 @@ use crate::service::member_watch::MemberChange;
 use crate::service::members::{
     CopyView, Filter, MemberView, STATE_FAILED, STATE_PENDING, STATE_SYNCED, ShownHold,
 };
+use crate::service::skipped::Skipped;
 use crate::service::{Error, UserScope};
 
 /// The filter of a list.
@@ -62,10 +63,11 @@ pub(super) fn peer_choice(peer: i32) -> Result<PeerChoice, Error> {
 /// A member as it is shown.
 pub(super) fn wire_member(scope: &UserScope, view: MemberView) -> wire::Member {
     let member = view.member;
+    let shown = |failure: &Failure| wire_failure(&member, failure);
     let (state, failure) = match &member.state {
         MemberState::Pending => (wire::MemberState::Pending, None),
         MemberState::Synced => (wire::MemberState::Synced, None),
-        MemberState::Failed(failure) => (wire::MemberState::Failed, Some(wire_failure(failure))),
+        MemberState::Failed(failure) => (wire::MemberState::Failed, Some(shown(failure))),
     };
     wire::Member {
         name: scope.member_name(member.set, member.id),
@@ -74,7 +76,7 @@ pub(super) fn wire_member(scope: &UserScope, view: MemberView) -> wire::Member {
         direct: member.direct,
         state: state.into(),
         failure,
-        transient_error: member.transient.as_ref().map(wire_failure),
+        transient_error: member.transient.as_ref().map(shown),
         hold: view.hold.map_or(wire::Hold::Unspecified, wire_hold).into(),
         cloud_copy_deleted: member.cloud_copy_deleted,
         on_premise: view.copies.on_premise.map(wire_copy),
@@ -94,8 +96,16 @@ fn wire_hold(hold: ShownHold) -> wire::Hold {
     }
 }
 
-fn wire_failure(failure: &Failure) -> wire::Failure {
+fn wire_failure(member: &Member, failure: &Failure) -> wire::Failure {
     let reason: Reason = failure.reason;
+    let class = match reason.class() {
+        RetryClass::Fix => wire::RetryClass::Fix,
+        RetryClass::Decision => wire::RetryClass::Decision,
+        RetryClass::Retry => wire::RetryClass::Retry,
+    };
+    let due = member.due.map(|due| due.side);
+    let side = due.or_else(|| member.blocked.as_ref().map(|(side, _)| *side));
+    let next_try = member.due.map(|due| due.not_before);
     wire::Failure {
         reason: reason as i32,
         message: failure.message.clone(),
@@ -103,6 +113,21 @@ fn wire_failure(failure: &Failure) -> wire::Failure {
         since: Some(convert::timestamp(failure.since)),
         attempts: failure.attempts,
         remedy: reason.remedy().to_owned(),
+        side: side.map_or(0, |side| convert::wire_side(side).into()),
+        next_try: next_try.filter(|at| *at > 0).map(convert::timestamp),
+        retry_class: class.into(),
+    }
+}
+
+/// A skipped node as it is shown.
+pub(super) fn wire_skipped(skipped: Skipped) -> wire::SkippedCopy {
+    let CopyView { copy, path } = skipped.node;
+    wire::SkippedCopy {
+        side: convert::wire_side(skipped.side).into(),
+        node_id: copy.node.0,
+        path,
+        kind: convert::wire_kind(copy.projection.kind).into(),
+        reason: skipped.reason.to_owned(),
     }
 }
 

@@ -40,6 +40,7 @@ pub mod limit;
 pub mod member;
 mod members;
 pub mod names;
+mod scopes;
 pub mod status;
 pub mod sync_set;
 pub mod tokens;

@@ -8,8 +8,8 @@ use tonic::{Request, Response, Status, Streaming};
 use uuid::Uuid;
 
 use super::auth::principal;
-use super::names;
 use super::tokens::{List, fitting_page, page_size};
+use super::{names, scopes};
 use crate::domain::access::Role;
 use crate::domain::ids::{NodeId, SyncSetId};
 use crate::domain::projection::Sides;
@@ -53,8 +53,7 @@ impl Handler {
         role: Role,
         feature: &'static str,
     ) -> Result<Error, Error> {
-        let network = names::network("parent", parent)?;
-        self.coordinator.for_user(caller, network, role).await?;
+        scopes::of_network(&self.coordinator, caller, parent, role).await?;
         Ok(Error::NotImplemented { feature })
     }
 }
@@ -80,11 +79,8 @@ impl SyncSetService for Handler {
     ) -> Result<Response<wire::CreateSyncSetResponse>, Status> {
         let caller = principal(&request)?;
         let request = request.into_inner();
-        let network = names::network("parent", &request.parent)?;
-        let scope = self
-            .coordinator
-            .for_user(&caller, network, Role::User)
-            .await?;
+        let (scope, network) =
+            scopes::of_network(&self.coordinator, &caller, &request.parent, Role::User).await?;
         let new = new_set(network, &request)?;
         let made = scope.create_set(&new).await?;
         let accepted = made.node.iter().map(ToString::to_string).collect();
@@ -116,11 +112,8 @@ impl SyncSetService for Handler {
     ) -> Result<Response<wire::ListSyncSetsResponse>, Status> {
         let caller = principal(&request)?;
         let request = request.into_inner();
-        let network = names::network("parent", &request.parent)?;
-        let scope = self
-            .coordinator
-            .for_user(&caller, network, Role::Viewer)
-            .await?;
+        let (scope, network) =
+            scopes::of_network(&self.coordinator, &caller, &request.parent, Role::Viewer).await?;
         let list = List {
             call: "ListSyncSets",
             scope: &[network],

@@ -66,6 +66,8 @@ struct Memory {
     asked: BTreeSet<NodeId>,
     deliveries: VecDeque<Delivery>,
     listings: VecDeque<Listing>,
+    /// Found missing after a crash, in a synced folder that was found gone or empty.
+    emptied: BTreeSet<NodeId>,
 }
 
 /// The agent of one repository.
@@ -97,6 +99,7 @@ impl Agent {
         }
         let known = self.durable.index.keys();
         self.memory.dirty = repository.nodes.keys().chain(known).cloned().collect();
+        self.memory.emptied = self.missing_from_emptied(repository);
     }
 
     /// The session is over.
@@ -263,6 +266,9 @@ impl Agent {
             self.durable.index.remove(node);
             self.report_present(repository, node);
             if !self.watches(repository, node) {
+                if self.is_root(node) {
+                    self.memory.emptied.insert(node.clone());
+                }
                 let observation = self.absence(repository, node);
                 self.durable.items.push_back(Item::Observed(observation));
             }

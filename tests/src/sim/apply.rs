@@ -56,7 +56,7 @@ pub fn applied(
     let result = look(repository, node);
     let differs = |delivered: &&Arc<Projection>| match &result.seen {
         Seen::Present(presence) => presence.projection != **delivered,
-        Seen::Absent(..) => false,
+        Seen::Absent { .. } => false,
     };
     let delivered = delivered.filter(differs).cloned();
     Answer::Applied { result, delivered }
@@ -66,7 +66,11 @@ pub fn applied(
 pub fn look(repository: &Repository, node: &NodeId) -> Observation {
     let seen = match repository.nodes.get(node) {
         Some(found) => Seen::Present(found.presence()),
-        None => Seen::Absent(Absence::Deleted, None),
+        None => Seen::Absent {
+            absence: Absence::Deleted,
+            choice: None,
+            root_emptied: false,
+        },
     };
     Observation {
         node: node.clone(),

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use tandem_proto::v1alpha::Observation;
+use tandem_proto::v1alpha::{Observation, observation};
 use tokio::sync::Notify;
 
 use super::conversation::Conversation;
@@ -167,7 +167,11 @@ async fn observe<R: Repository>(
     parents: bool,
 ) -> Result<Vec<Observation>, crate::agent::repository::Error> {
     let repository = &conversation.core.repository;
-    let mut levels = vec![repository.observe(node_ids).await?];
+    let mut asked = repository.observe(node_ids).await?;
+    if !parents {
+        conversation.mark_emptied(&mut asked);
+    }
+    let mut levels = vec![asked];
     let mut known: HashSet<String> = node_ids.iter().cloned().collect();
     while parents && levels.len() <= DEPTH_MAX {
         let above: Vec<String> = levels
@@ -187,6 +191,15 @@ async fn observe<R: Repository>(
 }
 
 impl<R: Repository> Conversation<R> {
+    /// A root that is found missing when it is asked for was found so by a scan (R-DEL-3).
+    fn mark_emptied(&self, observed: &mut [Observation]) {
+        for seen in observed {
+            if let Some(observation::State::Absent(absence)) = &mut seen.state {
+                absence.root_emptied |= self.is_root(&seen.node_id);
+            }
+        }
+    }
+
     fn is_root(&self, node_id: &str) -> bool {
         self.roots
             .borrow()

@@ -7,7 +7,7 @@ pub(crate) const NOTHING: &str = "-";
 
 /// Makes text safe for one line of a terminal: a file's name may hold line breaks, escape sequences, or marks that
 /// turn the direction of writing; none of them may forge output.
-pub(crate) fn clean(text: &str) -> String {
+pub fn clean(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());
     for character in text.chars() {
         if character.is_control() || turns_direction(character) {

@@ -1,7 +1,7 @@
 //! What all parts of the connector share: the disk, the index, the tree under its lock, and the versions.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     io,
     sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
     time::{Duration, Instant},
@@ -37,6 +37,31 @@ pub(super) struct State {
     pub(super) tree: Tree,
     /// Nodes that are due but may not be looked at before this time.
     pub(super) resting: HashMap<Uuid, Instant>,
+    /// Nodes that a walk did not find, in a synced folder that it found gone or empty (R-DEL-3).
+    pub(super) emptied: HashSet<Uuid>,
+}
+
+impl State {
+    /// After a walk: whoever is missing from a synced folder that is gone or empty was not seen to go.
+    pub(super) fn note_emptied(&mut self) {
+        let tree = &self.tree;
+        let roots = tree.watched().keys();
+        let emptied: Vec<Uuid> = roots
+            .filter(|root| tree.live(root).is_none() || tree.children(root).next().is_none())
+            .copied()
+            .collect();
+        if emptied.is_empty() {
+            return;
+        }
+        let missing = tree.due().filter(|id| {
+            let gone = tree.get(id).is_some_and(|node| node.gone);
+            let above = tree.ancestors(id);
+            gone && emptied
+                .iter()
+                .any(|root| root == id || above.contains(root))
+        });
+        self.emptied.extend(missing);
+    }
 }
 
 /// The connector.
@@ -143,7 +168,10 @@ impl Core {
         let mut state = self.state();
         self.disk.check()?;
         match settled {
-            None => look::walk(self.eyes(), &mut state.tree),
+            None => {
+                look::walk(self.eyes(), &mut state.tree);
+                state.note_emptied();
+            }
             Some(settled) => {
                 self.versions.late_writes(self, &settled);
                 look::places(self.eyes(), &mut state.tree, &settled, &waiting);

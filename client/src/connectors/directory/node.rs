@@ -222,6 +222,7 @@ pub(super) fn absence(node_id: String, kind: AbsenceKind) -> Observation {
         state: Some(observation::State::Absent(Absence {
             kind: kind.into(),
             choice: 0,
+            root_emptied: false,
         })),
         ..Observation::default()
     }

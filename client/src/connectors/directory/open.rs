@@ -1,6 +1,7 @@
 //! Opening a directory: who it is, what was half done, and what changed meanwhile.
 
 use std::{
+    collections::{HashMap, HashSet},
     ffi::OsStr,
     fs, io,
     path::Path,
@@ -63,7 +64,8 @@ impl Core {
             lost: AtomicBool::new(false),
             state: Mutex::new(State {
                 tree,
-                resting: std::collections::HashMap::new(),
+                resting: HashMap::new(),
+                emptied: HashSet::new(),
             }),
             index,
         };
@@ -77,6 +79,7 @@ impl Core {
         let mut state = self.state();
         intent::recover(self)?;
         look::walk(self.eyes(), &mut state.tree);
+        state.note_emptied();
         drop_unreachable(&mut state.tree);
         self.save(&mut state)?;
         drop(state);

@@ -5,11 +5,11 @@ use std::{
     time::Instant,
 };
 
-use tandem_proto::v1alpha::{AbsenceKind, Observation, WatchRoot};
+use tandem_proto::v1alpha::{AbsenceKind, Observation, WatchRoot, observation::State};
 use uuid::Uuid;
 
 use super::{
-    core::{Core, Depth, Fresh, State, unavailable},
+    core::{self, Core, Depth, Fresh, unavailable},
     index,
     node::{Node, Revision, absence},
     os::FileKind,
@@ -60,7 +60,8 @@ impl Core {
             let mut state = self.state();
             let mut offers = Vec::new();
             for id in &candidates {
-                offers.extend(offer(&mut state.tree, id, fresh.remove(id)));
+                let offered = offer(&mut state.tree, id, fresh.remove(id));
+                offers.extend(offered.map(|seen| marked(seen, state.emptied.contains(id))));
             }
             self.save(&mut state).map_err(unavailable)?;
             if !offers.is_empty() {
@@ -116,6 +117,7 @@ impl Core {
             let Ok(id) = Uuid::try_parse(&seen.node_id) else {
                 continue;
             };
+            state.emptied.remove(&id);
             match Revision::parse(&seen.revision) {
                 Some(revision) => heard_state(&mut state.tree, id, revision),
                 None => heard_absence(&mut state.tree, &id),
@@ -164,7 +166,8 @@ impl Core {
             let Some(node) = state.tree.live(&id) else {
                 // An editor may just be about to put another file in its place.
                 doubtful |= first && state.tree.get(&id).is_some();
-                seen.push(absence(text.clone(), AbsenceKind::Deleted));
+                let gone = absence(text.clone(), AbsenceKind::Deleted);
+                seen.push(marked(gone, state.emptied.contains(&id)));
                 continue;
             };
             match fresh.remove(&id).unwrap_or(Fresh::Known(None)) {
@@ -198,7 +201,7 @@ impl Core {
 }
 
 /// What is due and may be looked at, parents before children, and when more may be.
-fn candidates(state: &mut State, max: usize) -> (Vec<Uuid>, Option<Instant>) {
+fn candidates(state: &mut core::State, max: usize) -> (Vec<Uuid>, Option<Instant>) {
     let now = Instant::now();
     let mut rested_at: Option<Instant> = None;
     let mut chosen = Vec::new();
@@ -250,6 +253,14 @@ fn offer(tree: &mut Tree, id: &Uuid, fresh: Option<Fresh>) -> Option<Observation
         return None;
     }
     Some(node.observation(inline))
+}
+
+/// An absence says if a walk found its synced folder gone or empty (R-DEL-3).
+fn marked(mut seen: Observation, emptied: bool) -> Observation {
+    if let Some(State::Absent(absence)) = &mut seen.state {
+        absence.root_emptied = emptied;
+    }
+    seen
 }
 
 fn heard_state(tree: &mut Tree, id: Uuid, revision: Revision) {

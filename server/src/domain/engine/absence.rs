@@ -81,7 +81,7 @@ impl Engine<'_> {
         absence: Absence,
         choice: Option<PeerChoice>,
     ) -> Result<bool, Miss> {
-        let Some(set) = self.set_of(member.set)? else {
+        let Some(set) = self.view.set(member.set)? else {
             return Ok(false);
         };
         let side = self.view.side(copy.repository).unwrap_or(Side::OnPremise);
@@ -125,7 +125,7 @@ impl Engine<'_> {
         absence: Absence,
         choice: Option<PeerChoice>,
     ) -> Result<(), Miss> {
-        let Some(mut set) = self.set_of(set.id)? else {
+        let Some(mut set) = self.view.set(set.id)? else {
             return Ok(());
         };
         self.effects.walks.push(Walk {

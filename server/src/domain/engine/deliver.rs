@@ -41,7 +41,7 @@ impl Engine<'_> {
         let Some(due) = member.due.filter(|due| due.side == side) else {
             return Ok(None);
         };
-        let Some(set) = self.set_of(member.set)? else {
+        let Some(set) = self.view.set(member.set)? else {
             return Ok(None);
         };
         if set.ending && due.lane != Lane::Release {

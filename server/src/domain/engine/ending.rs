@@ -53,7 +53,7 @@ impl Engine<'_> {
         }
         self.view.remove_member(set, member.id);
         if member.direct
-            && let Some(mut set) = self.set_of(set.id)?
+            && let Some(mut set) = self.view.set(set.id)?
         {
             set.ending = true;
             self.view.put_set(set);

@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use super::super::copy::{Absence, Copy, CopyState, SkipReason};
-use super::super::failure::{Failure, Reason};
 use super::super::ids::{MemberId, RepositoryId};
 use super::super::journal::{Entry, JournalKind};
-use super::super::member::{Member, MemberState};
+use super::super::member::Member;
 use super::super::projection::{NodeKind, Side, State};
-use super::super::report::{NodeTrait, Presence};
+use super::super::report::Presence;
 use super::super::sync_set::SyncSet;
 use super::super::view::{CopyKey, Miss};
 use super::observe::Place;
@@ -267,20 +266,12 @@ impl Engine<'_> {
         presence: &Presence,
         set: &SyncSet,
     ) -> Result<bool, Miss> {
+        self.note_filled(set, key.0, &presence.parent)?;
         let side = self.view.side(key.0).unwrap_or(Side::OnPremise);
         let id = MemberId((self.new_id)());
         self.view.enter(id);
         let mut member = Member::new(id, set.id, presence.projection.kind, false);
         *member.nodes.get_mut(side) = Some(key.1.clone());
-        if presence.node_trait == NodeTrait::Record {
-            member.state = MemberState::Failed(Failure {
-                reason: Reason::UnsupportedNode,
-                message: "the node is a record".to_owned(),
-                detail: "records are never synced (R-MEM-1)".to_owned(),
-                since: self.context.now,
-                attempts: 1,
-            });
-        }
         if presence.projection.kind == NodeKind::Folder {
             self.forget_left_below(key)?;
             let hidden = |copy: &Copy| copy.state != CopyState::Gone(Absence::Deleted);
@@ -304,11 +295,9 @@ impl Engine<'_> {
             },
         });
         self.put_copy_and_wake(known.as_ref(), row, set)?;
-        let record = presence.node_trait == NodeTrait::Record;
-        self.view.put_member(set, member);
-        if !record {
-            self.touch(id);
-        }
+        self.view.put_member(set, member.clone());
+        self.note_record(member, set, side, presence);
+        self.touch(id);
         Ok(true)
     }
 
@@ -343,7 +332,7 @@ impl Engine<'_> {
         target: &SyncSet,
         at: (usize, usize),
     ) -> Result<bool, Miss> {
-        let Some(source) = self.set_of(member.set)? else {
+        let Some(source) = self.view.set(member.set)? else {
             return Ok(false);
         };
         let skipped = Self::skip_reason(target, member.kind, presence.node_trait).is_some();
@@ -363,7 +352,7 @@ impl Engine<'_> {
         if Self::is_folder(&member) {
             self.walk_below(&copy, target, copy_absence(&copy), None)?;
         }
-        let target = self.set_of(target.id)?.unwrap_or_else(|| target.clone());
+        let target = self.view.set(target.id)?.unwrap_or_else(|| target.clone());
         self.update(copy, member, &target, presence)
     }
 }

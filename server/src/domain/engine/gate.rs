@@ -1,6 +1,7 @@
 //! Whether a decided change can be delivered now: the receiving folder, the name, the tree (R-REC-7, R-REC-10).
 
 use super::super::copy::{Copy, CopyState};
+use super::super::failure::Reason;
 use super::super::ids::{MemberId, NodeId};
 use super::super::member::{Hold, Lane, Member, MemberState, Obstacle};
 use super::super::projection::Side;
@@ -16,8 +17,8 @@ pub(super) enum Gate {
     Open(Lane),
     /// Something else has to happen first.
     Wait(Hold, Obstacle),
-    /// The name is taken for good; the text says by whom.
-    Clash(Obstacle, String),
+    /// The name is taken for good: why that fails, and by whom it is.
+    Clash(Obstacle, Reason, String),
     /// There is no folder to make it in.
     NoFolder,
     /// The folder of this member was deleted, and stays so until somebody decides.
@@ -164,7 +165,7 @@ impl Engine<'_> {
         let Some(member) = self.view.member(member)? else {
             return Ok(None);
         };
-        let Some(set) = self.set_of(member.set)? else {
+        let Some(set) = self.view.set(member.set)? else {
             return Ok(None);
         };
         let place = match self.decision(&set, &member)? {
@@ -235,19 +236,20 @@ impl Engine<'_> {
             }
             let copy = self.view.copy(&(repository, holder.clone()))?;
             let Some(held_by) = copy.and_then(|copy| copy.member) else {
-                return Ok(taken(ring.len(), obstacle, &holder));
+                let reason = Reason::TargetFolderNameClash;
+                return Ok(taken(ring.len(), obstacle, reason, &holder));
             };
             match self.wanted(held_by, side)? {
-                None => return Ok(taken(ring.len(), obstacle, &holder)),
                 Some(None) => {
                     // If it waits to become empty for what waits for this very name, it steps aside.
                     self.touch_if_waiting(held_by)?;
                     return Ok(Gate::Wait(Hold::Name, obstacle));
                 }
-                Some(Some(next)) if next == at => {
-                    return Ok(taken(ring.len(), obstacle, &holder));
+                Some(Some(next)) if next != at => at = next,
+                None | Some(Some(_)) => {
+                    let reason = self.reason_of_clash(set, held_by)?;
+                    return Ok(taken(ring.len(), obstacle, reason, &holder));
                 }
-                Some(Some(next)) => at = next,
             }
             if at.0.0.is_empty() {
                 // It waits for a folder that is not made yet, maybe for this very one.
@@ -256,6 +258,15 @@ impl Engine<'_> {
             ring.push(held_by);
         }
         Ok(Gate::Wait(Hold::Name, obstacle))
+    }
+
+    /// SPEC §9: a member of another set in the way is told apart from any other node.
+    fn reason_of_clash(&mut self, set: &SyncSet, holder: MemberId) -> Result<Reason, Miss> {
+        let holder = self.view.member(holder)?;
+        Ok(match holder {
+            Some(holder) if holder.set != set.id => Reason::TargetNodeAlreadySynced,
+            _ => Reason::TargetFolderNameClash,
+        })
     }
 
     fn open_ring(&mut self, member: MemberId, ring: &[MemberId], obstacle: Obstacle) -> Gate {
@@ -407,9 +418,10 @@ impl Engine<'_> {
 }
 
 /// The first holder stays: a clash. A later one stays: whoever waits for it fails, and this one waits for that.
-fn taken(ring: usize, obstacle: Obstacle, holder: &NodeId) -> Gate {
+fn taken(ring: usize, obstacle: Obstacle, reason: Reason, holder: &NodeId) -> Gate {
     if ring == 1 {
-        Gate::Clash(obstacle, format!("the name is taken by node {holder}"))
+        let detail = format!("the name is taken by node {holder}");
+        Gate::Clash(obstacle, reason, detail)
     } else {
         Gate::Wait(Hold::Name, obstacle)
     }

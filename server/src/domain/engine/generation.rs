@@ -188,7 +188,7 @@ impl Engine<'_> {
             return self.forget(&key, copy).map(|_| ());
         };
         let side = self.view.side(repository).unwrap_or(Side::OnPremise);
-        let Some(set) = self.set_of(member.set)? else {
+        let Some(set) = self.view.set(member.set)? else {
             return Ok(());
         };
         if member.nodes.get(side).as_ref() != Some(node) {

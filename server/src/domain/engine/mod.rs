@@ -10,9 +10,11 @@ mod ending;
 mod entry;
 mod gate;
 mod generation;
+mod guard;
 mod late;
 mod observe;
 mod outcome;
+mod record;
 mod request;
 mod settle;
 mod situation;
@@ -30,7 +32,7 @@ use super::member::{Member, MemberState};
 use super::projection::{ContentRef, Side};
 use super::report::Item;
 use super::sync_set::{Counters, SyncSet};
-use super::view::{Changes, CopyKey, Loaded, Miss, View};
+use super::view::{Changes, CopyKey, Loaded, View};
 
 pub use deliver::deliveries;
 pub use request::Request;
@@ -253,7 +255,7 @@ impl<'a> Engine<'a> {
                 for (child, observation) in page.children.iter().enumerate() {
                     let _ = self.observe(repository, observation, (index, child));
                 }
-                Ok(())
+                self.listed_empty(repository, page)
             }
             Item::ScanEnd(..) => Ok(()),
             Item::CauseChanged(member) => self.retry(*member),
@@ -336,70 +338,52 @@ impl<'a> Engine<'a> {
                 continue;
             };
             if let Some(delta) = deltas.get(&id) {
-                add(&mut set.counters, delta, 1);
+                delta.add_to(&mut set);
             }
-            let was = set.guard.gate;
-            set.guard.decide(set.counters.members, &set.options);
-            self.journal_gate(&set, was);
-            self.view.put_set(set);
+            self.decide_gate(set);
         }
         self.effects.changes = self.view.finish();
         self.effects
     }
 
-    fn count_members(&self) -> BTreeMap<SyncSetId, Counters> {
-        let mut deltas: BTreeMap<SyncSetId, Counters> = BTreeMap::new();
+    fn count_members(&self) -> BTreeMap<SyncSetId, Tally> {
+        let mut deltas: BTreeMap<SyncSetId, Tally> = BTreeMap::new();
         for (id, now) in self.view.changed_members() {
             if let Some(before) = self.view.member_before(*id) {
-                add(deltas.entry(before.set).or_default(), &counted(before), -1);
+                deltas.entry(before.set).or_default().count(before, -1);
             }
             if let Some(now) = now {
-                add(deltas.entry(now.set).or_default(), &counted(now), 1);
+                deltas.entry(now.set).or_default().count(now, 1);
             }
         }
         deltas
     }
-
-    /// A set, noted as one whose guard is to be decided again.
-    fn set_of(&mut self, id: SyncSetId) -> Result<Option<SyncSet>, Miss> {
-        self.view.set(id)
-    }
-
-    fn journal_gate(&mut self, set: &SyncSet, was: super::sync_set::Gate) {
-        use super::sync_set::Gate;
-        if set.guard.gate == Gate::Held && was != Gate::Held {
-            self.effects.journal.push(Entry {
-                kind: JournalKind::Held,
-                set: Some(set.id),
-                member: None,
-                side: None,
-                actor: String::new(),
-                node_name: String::new(),
-                message: format!(
-                    "{} deletions are held: more than {} % of the set; confirm or refuse them",
-                    set.guard.deletions, set.options.max_delete_percent
-                ),
-            });
-        }
-    }
 }
 
-fn counted(member: &Member) -> Counters {
-    Counters {
-        members: 1,
-        pending: i64::from(member.state == MemberState::Pending),
-        failed: i64::from(matches!(member.state, MemberState::Failed(_))),
-        bytes: member
-            .base
-            .as_ref()
-            .and_then(|base| base.projection.content)
-            .map_or(0, |content| content.size),
-    }
+/// By how much the counts of a set change.
+#[derive(Debug, Default)]
+struct Tally {
+    counters: Counters,
+    removals: i64,
 }
 
-fn add(counters: &mut Counters, delta: &Counters, sign: i64) {
-    counters.members += sign * delta.members;
-    counters.pending += sign * delta.pending;
-    counters.failed += sign * delta.failed;
-    counters.bytes += sign * delta.bytes;
+impl Tally {
+    fn count(&mut self, member: &Member, sign: i64) {
+        let counters = &mut self.counters;
+        counters.members += sign;
+        counters.pending += sign * i64::from(member.state == MemberState::Pending);
+        counters.failed += sign * i64::from(matches!(member.state, MemberState::Failed(_)));
+        let base = member.base.as_ref();
+        let content = base.and_then(|base| base.projection.content);
+        counters.bytes += sign * content.map_or(0, |content| content.size);
+        self.removals += sign * i64::from(guard::removes(member));
+    }
+
+    fn add_to(&self, set: &mut SyncSet) {
+        set.counters.members += self.counters.members;
+        set.counters.pending += self.counters.pending;
+        set.counters.failed += self.counters.failed;
+        set.counters.bytes += self.counters.bytes;
+        set.guard.due += self.removals;
+    }
 }

@@ -35,11 +35,20 @@ impl Engine<'_> {
         }
         match &observation.seen {
             // What somebody chose explicitly is a deletion even now.
-            Seen::Absent(_, None) if self.rescans(repository) => {
+            Seen::Absent { choice: None, .. } if self.rescans(repository) => {
                 self.lose(key, known.as_ref());
                 Ok(false)
             }
-            Seen::Absent(absence, choice) => self.absent(&key, known, *absence, *choice),
+            Seen::Absent {
+                absence,
+                choice,
+                root_emptied,
+            } => {
+                if *root_emptied {
+                    self.missed_by_scan(repository, known.as_ref())?;
+                }
+                self.absent(&key, known, *absence, *choice)
+            }
             Seen::Present(presence) => match known {
                 Some(copy) if copy.member.is_some() => self.seen_again(copy, presence, at),
                 other => self.seen_new(&key, other, presence, at),
@@ -66,7 +75,7 @@ impl Engine<'_> {
         let Some(member) = self.view.member(member)? else {
             return Ok(Place::Outside);
         };
-        let Some(set) = self.set_of(member.set)? else {
+        let Some(set) = self.view.set(member.set)? else {
             return Ok(Place::Outside);
         };
         if set.ending {
@@ -111,7 +120,7 @@ impl Engine<'_> {
             };
             return self.seen_new(&key, Some(known), presence, at);
         };
-        let Some(set) = self.set_of(member.set)? else {
+        let Some(set) = self.view.set(member.set)? else {
             return Ok(false);
         };
         let side = self.view.side(copy.repository).unwrap_or(Side::OnPremise);
@@ -158,6 +167,7 @@ impl Engine<'_> {
             self.note(at, NoteKind::NotSynced(reason.text()));
             return self.moved_out(copy, &member);
         }
+        let member = self.note_record(member, &set, side, presence);
         self.update(copy, member, &set, presence)
     }
 
@@ -169,6 +179,7 @@ impl Engine<'_> {
         set: &SyncSet,
         presence: &Presence,
     ) -> Result<bool, Miss> {
+        self.note_filled(set, copy.repository, &presence.parent)?;
         let side = self.view.side(copy.repository).unwrap_or(Side::OnPremise);
         let same = copy.state == CopyState::Live
             && copy.parent == presence.parent

@@ -44,7 +44,7 @@ impl Engine<'_> {
         let Some(mut member) = self.view.member(id)? else {
             return self.orphan(repository, id, answer, at);
         };
-        let Some(set) = self.set_of(member.set)? else {
+        let Some(set) = self.view.set(member.set)? else {
             return Ok(());
         };
         let Some(side) = self.view.side(repository) else {
@@ -174,7 +174,7 @@ impl Engine<'_> {
         };
         match (&result.seen, lane) {
             (_, Some(Lane::Release)) => self.end(set, member),
-            (Seen::Absent(..), _) => self.removed(member, set, side),
+            (Seen::Absent { .. }, _) => self.removed(member, set, side),
             (Seen::Present(_), Some(Lane::Removal | Lane::ChosenRemoval)) => self.kept(member, set),
             (Seen::Present(presence), _) => {
                 let result = (&result.node, presence);

@@ -6,9 +6,10 @@ use super::super::journal::{Entry, JournalKind};
 use super::super::member::{Member, MemberState, PeerChoice, Restlessness};
 use super::super::projection::{ContentRef, Side};
 use super::super::reconcile::Decision;
-use super::super::sync_set::{Gate, SyncSet};
+use super::super::sync_set::SyncSet;
 use super::super::view::Miss;
 use super::Engine;
+use super::record::is_record;
 
 /// Something that a person asked for, checked already.
 #[derive(Debug, Clone)]
@@ -105,7 +106,7 @@ impl Engine<'_> {
         let Some(mut member) = self.view.member(id)? else {
             return Ok(());
         };
-        let Some(set) = self.set_of(member.set)? else {
+        let Some(set) = self.view.set(member.set)? else {
             return Ok(());
         };
         let node_name = self.name_of(&set, &member)?;
@@ -129,7 +130,7 @@ impl Engine<'_> {
         let Some(member) = self.view.member(id)? else {
             return Ok(());
         };
-        let Some(set) = self.set_of(member.set)? else {
+        let Some(set) = self.view.set(member.set)? else {
             return Ok(());
         };
         let mut made_anew = false;
@@ -142,15 +143,42 @@ impl Engine<'_> {
             }
         }
         let made_anew = made_anew && there[0];
+        let record = Side::BOTH.iter().any(|side| is_record(&member, *side));
         self.with_member(id, JournalKind::SyncRequested, actor, |member| {
             if made_anew {
-                member.nodes.cloud = None;
-                member.base = None;
-                member.choice = None;
+                make_anew(member);
             }
             member.restlessness = Restlessness::default();
-            member.state = MemberState::Pending;
-        })
+            if !record {
+                member.state = MemberState::Pending;
+            }
+        })?;
+        if there == [true, false] {
+            self.make_folders_anew(&set, &member)?;
+        }
+        Ok(())
+    }
+
+    /// R-DEL-1: the cloud folders above, up to the root, that were deleted and stay so until somebody asks.
+    fn make_folders_anew(&mut self, set: &SyncSet, member: &Member) -> Result<(), Miss> {
+        let Some(node) = member.nodes.on_premise.clone() else {
+            return Ok(());
+        };
+        for above in self.view.ancestors(&(set.repositories.on_premise, node))? {
+            let Some(folder) = above.member else { break };
+            let Some(mut folder) = self.view.member(folder)?.filter(|one| one.set == set.id) else {
+                break;
+            };
+            let peer = self.copy_of(set, &folder, Side::Cloud)?;
+            if peer.is_none_or(|peer| !matches!(peer.state, CopyState::Gone(_))) {
+                break;
+            }
+            make_anew(&mut folder);
+            let id = folder.id;
+            self.view.put_member(set, folder);
+            self.touch(id);
+        }
+        Ok(())
     }
 
     /// The cause of a failure looks different now (R-ERR-1).
@@ -165,11 +193,10 @@ impl Engine<'_> {
     }
 
     fn open_gate(&mut self, id: SyncSetId, actor: &str, message: &str) -> Result<(), Miss> {
-        let Some(mut set) = self.set_of(id)? else {
+        let Some(mut set) = self.view.set(id)? else {
             return Ok(());
         };
-        set.guard.gate = Gate::Open;
-        set.guard.deletions = 0;
+        set.guard.open();
         self.effects.journal.push(Entry {
             kind: JournalKind::HoldResolved,
             set: Some(id),
@@ -188,7 +215,7 @@ impl Engine<'_> {
         let Some(mut member) = self.view.member(id)? else {
             return Ok(());
         };
-        let Some(set) = self.set_of(member.set)? else {
+        let Some(set) = self.view.set(member.set)? else {
             return Ok(());
         };
         if let Decision::Remove {
@@ -204,7 +231,7 @@ impl Engine<'_> {
     }
 
     fn end_set(&mut self, id: SyncSetId, actor: &str) -> Result<(), Miss> {
-        let Some(mut set) = self.set_of(id)? else {
+        let Some(mut set) = self.view.set(id)? else {
             return Ok(());
         };
         set.ending = true;
@@ -225,7 +252,7 @@ impl Engine<'_> {
         let Some(member) = self.view.member(id)? else {
             return Ok(());
         };
-        let Some(set) = self.set_of(member.set)? else {
+        let Some(set) = self.view.set(member.set)? else {
             return Ok(());
         };
         if set.ending {
@@ -234,4 +261,11 @@ impl Engine<'_> {
             Ok(())
         }
     }
+}
+
+/// The cloud copy is to be made again: what was agreed on does not count any more.
+fn make_anew(member: &mut Member) {
+    member.nodes.cloud = None;
+    member.base = None;
+    member.choice = None;
 }

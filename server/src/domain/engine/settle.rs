@@ -12,6 +12,7 @@ use super::super::sync_set::SyncSet;
 use super::super::view::{CopyKey, Miss};
 use super::Engine;
 use super::gate::Gate;
+use super::guard::removes;
 
 /// A decision that only moves the base is followed by another one; three such steps are the most there can be.
 const STEPS_MAX: usize = 5;
@@ -24,7 +25,7 @@ impl Engine<'_> {
         let Some(mut member) = self.view.member(id)? else {
             return Ok(());
         };
-        let Some(set) = self.set_of(member.set)? else {
+        let Some(set) = self.view.set(member.set)? else {
             return Ok(());
         };
         let releasing = member.due.is_some_and(|due| due.lane == Lane::Release);
@@ -41,6 +42,9 @@ impl Engine<'_> {
         if self.is_stranded(&set, &member)? {
             self.uncount_removal(&set, &member);
             return self.end_or_release(&set, member);
+        }
+        if self.rests_as_record(&set, &member)? {
+            return Ok(());
         }
         if Self::is_restless(&member) {
             return self.stop_restless(&set, member);
@@ -94,6 +98,7 @@ impl Engine<'_> {
     }
 
     fn stop_restless(&mut self, set: &SyncSet, mut member: Member) -> Result<(), Miss> {
+        self.uncount_removal(set, &member);
         let name = self.name_of(set, &member)?;
         let message = "the copies kept changing each other, or kept being stale";
         let failure = self.failure(&member, Reason::LoopDetected, message, "R-PRJ-5");
@@ -243,8 +248,8 @@ impl Engine<'_> {
         let (lane, wait) = match gate {
             Gate::Open(lane) => (Some(lane), None),
             Gate::Wait(hold, obstacle) => (None, Some((hold, obstacle))),
-            Gate::Clash(obstacle, detail) => {
-                return self.clash(set, member, side, obstacle, &detail);
+            Gate::Clash(obstacle, reason, detail) => {
+                return self.clash(set, member, (side, obstacle), reason, &detail);
             }
             Gate::FolderDeleted(folder) => return self.fail_without(set, member, side, folder),
             Gate::NoFolder | Gate::Undo => {
@@ -288,13 +293,16 @@ impl Engine<'_> {
         &mut self,
         set: &SyncSet,
         mut member: Member,
-        side: Side,
-        obstacle: Obstacle,
+        (side, obstacle): (Side, Obstacle),
+        reason: Reason,
         detail: &str,
     ) -> Result<(), Miss> {
         let name = self.name_of(set, &member)?;
-        let message = "another node has that name in the receiving folder";
-        let failure = self.failure(&member, Reason::TargetFolderNameClash, message, detail);
+        let message = match reason {
+            Reason::TargetNodeAlreadySynced => "a member of another set has that name there",
+            _ => "another node has that name in the receiving folder",
+        };
+        let failure = self.failure(&member, reason, message, detail);
         self.journal_failure(set, &member, &failure, name);
         member.state = MemberState::Failed(failure);
         member.due = None;
@@ -365,21 +373,6 @@ impl Engine<'_> {
         Ok(member.is_some_and(|member| member.set == set.id))
     }
 
-    fn count_removal(&mut self, set: &SyncSet, deletions: i64) {
-        if let Ok(Some(mut set)) = self.view.set(set.id) {
-            set.guard.count(deletions, self.context.now);
-            self.touched_sets.insert(set.id);
-            self.view.put_set(set);
-        }
-    }
-
-    /// What is seen again is released by itself (R-DEL-3).
-    pub(super) fn uncount_removal(&mut self, set: &SyncSet, member: &Member) {
-        if removes(member) {
-            self.count_removal(set, -1);
-        }
-    }
-
     fn put_waiting(
         &mut self,
         set: &SyncSet,
@@ -441,11 +434,4 @@ pub(super) fn restoring_side(set: &SyncSet) -> Side {
     } else {
         Side::OnPremise
     }
-}
-
-/// Whether a removal that the guard counts is due or waiting.
-fn removes(member: &Member) -> bool {
-    let due = member.due.is_some_and(|due| due.lane == Lane::Removal);
-    let waiting = matches!(&member.blocked, Some((_, Obstacle::Folder(on))) if *on == member.id);
-    due || waiting
 }

@@ -79,6 +79,15 @@ static ONE: LazyLock<String> = LazyLock::new(|| {
         read::MEMBER
     )
 });
+static SKIPPED: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "SELECT {} FROM copy c INDEXED BY copy_skipped WHERE c.repository = ?1 AND c.node > ?2 \
+         AND (c.state = 3 OR c.state >= 10) AND EXISTS (SELECT 1 FROM copy p \
+         JOIN member m ON m.id = p.member WHERE p.repository = c.repository \
+         AND p.node = c.parent AND m.set_id = ?3) ORDER BY c.node LIMIT ?4",
+        read::COPY
+    )
+});
 static PATH: LazyLock<String> = LazyLock::new(|| {
     format!(
         "WITH RECURSIVE above(node, depth) AS (SELECT ?2, 0 UNION \
@@ -214,6 +223,27 @@ impl Store {
             members.extend(MemberId::from_bytes(&id));
         }
         Ok(members)
+    }
+
+    /// Nodes of a repository that lie in folders of a set and are no members, by node id, behind one of them.
+    ///
+    /// # Errors
+    /// Whatever the database answers.
+    pub async fn skipped(
+        &self,
+        set: SyncSetId,
+        repository: RepositoryId,
+        after: &NodeId,
+        limit: usize,
+    ) -> Result<Vec<Copy>, Error> {
+        let values: [Value; 4] = [
+            repository.0.into(),
+            after.0.as_str().into(),
+            set.to_bytes().into(),
+            i64::try_from(limit).unwrap_or(i64::MAX).into(),
+        ];
+        let rows = sql::all(self.reader(), SKIPPED.as_str(), values).await?;
+        rows.iter().map(read::copy).collect()
     }
 
     /// The members of a set behind one of them, each with what tells whether it changed: its version, and whether a

@@ -7,7 +7,7 @@ use super::codec;
 use crate::domain::copy::{Absence, Copy, CopyState, SkipReason};
 use crate::domain::ids::{MemberId, NetworkId, NodeId, RepositoryId, SyncSetId};
 use crate::domain::member::Member;
-use crate::domain::projection::{NodeKind, Sides};
+use crate::domain::projection::{NodeKind, Side, Sides};
 use crate::domain::sync_set::{Counters, Gate, Guard, Options, SyncSet};
 
 /// The columns that [`copy`] reads, of a table called `c`.
@@ -89,11 +89,13 @@ pub(super) fn member(row: &QueryResult) -> Result<Member, Error> {
 pub(super) const SET: &str = "s.id, s.network, s.on_premise_repository, s.cloud_repository, \
      s.root, s.target, s.source_folder, s.include_subfolders, s.lock_on_premise_copy, \
      s.allow_delete_on_cloud, s.delete_on_premise, s.max_delete_percent, s.owner, s.ending, \
-     s.members, s.pending, s.failed, s.bytes, s.gate, s.deletions, s.guard_since, s.counting";
+     s.members, s.pending, s.failed, s.bytes, s.gate, s.deletions, s.guard_since, s.counting, \
+     s.removals, s.emptied";
 
 pub(super) fn sync_set(row: &QueryResult) -> Result<SyncSet, Error> {
     let id: Vec<u8> = row.try_get_by_index(0)?;
     let root: Vec<u8> = row.try_get_by_index(4)?;
+    let emptied: Option<String> = row.try_get_by_index(23)?;
     Ok(SyncSet {
         id: SyncSetId::from_bytes(&id).ok_or(Error::Corrupt {
             what: "the id of a set",
@@ -128,6 +130,8 @@ pub(super) fn sync_set(row: &QueryResult) -> Result<SyncSet, Error> {
             deletions: row.try_get_by_index(19)?,
             since: row.try_get_by_index(20)?,
             counting: row.try_get_by_index(21)?,
+            due: row.try_get_by_index(22)?,
+            emptied: emptied.as_deref().and_then(Side::from_name),
         },
     })
 }

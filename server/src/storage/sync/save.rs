@@ -42,7 +42,7 @@ const BLOCKED: Insert = Insert {
 };
 const SETS: Insert = Insert {
     head: "INSERT OR REPLACE INTO sync_set VALUES",
-    columns: 22,
+    columns: 24,
     tail: "",
 };
 const WALKS: Insert = Insert {
@@ -330,6 +330,8 @@ fn set_row(set: &SyncSet) -> Vec<Value> {
         set.guard.deletions.into(),
         set.guard.since.into(),
         set.guard.counting.into(),
+        set.guard.due.into(),
+        set.guard.emptied.map(|side| side.name().to_owned()).into(),
     ]
 }
 

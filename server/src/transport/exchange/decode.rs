@@ -291,7 +291,11 @@ fn absent(absence: &wire::Absence, path: &str) -> Decoded<Seen> {
         Ok(wire::PeerChoice::Unspecified) => None,
         Err(_) => return Err(Error::invalid(at(path, "absent.choice"), "REMOVE or KEEP")),
     };
-    Ok(Seen::Absent(kind, choice))
+    Ok(Seen::Absent {
+        absence: kind,
+        choice,
+        root_emptied: absence.root_emptied,
+    })
 }
 
 fn scan_end(end: &wire::ScanEnd, path: &str) -> Decoded<Item> {

@@ -1,5 +1,7 @@
 //! What an agent tells of its repository, and in which order: parents first, moves before absences.
 
+use std::collections::BTreeSet;
+
 use tandem_server::domain::copy::Absence;
 use tandem_server::domain::ids::NodeId;
 use tandem_server::domain::projection::NodeKind;
@@ -27,6 +29,7 @@ impl Agent {
             parent: found.parent.clone(),
             revision: found.revision,
         };
+        self.memory.emptied.remove(node);
         let before = self.durable.index.insert(node.clone(), now.clone());
         if before.as_ref() == Some(&now) {
             return;
@@ -65,8 +68,37 @@ impl Agent {
         };
         Observation {
             node: node.clone(),
-            seen: Seen::Absent(absence, None),
+            seen: Seen::Absent {
+                absence,
+                choice: None,
+                root_emptied: self.memory.emptied.contains(node),
+            },
         }
+    }
+
+    /// What the index knows below roots that are gone or empty now, and the roots themselves (R-DEL-3).
+    pub(super) fn missing_from_emptied(&self, repository: &Repository) -> BTreeSet<NodeId> {
+        let index = &self.durable.index;
+        let emptied = |root: &NodeId| {
+            self.durable.roots.contains(root) && repository.children(root).is_empty()
+        };
+        let missing = index.keys().filter(|node| {
+            let mut at = *node;
+            for _ in 0..=index.len() {
+                if emptied(at) {
+                    return true;
+                }
+                match index.get(at) {
+                    Some(reported) => at = &reported.parent,
+                    None => return false,
+                }
+            }
+            false
+        });
+        missing
+            .filter(|node| !repository.nodes.contains_key(*node))
+            .cloned()
+            .collect()
     }
 
     /// A folder's absence stands for all that was in it, so that need not be told.

@@ -45,6 +45,40 @@ async fn a_change_made_while_its_report_was_under_way_is_offered_too() {
 }
 
 #[tokio::test]
+async fn r_del_3_a_walk_that_finds_the_root_empty_says_so_of_what_is_missing() {
+    let root_emptied = |seen: &Observation| match &seen.state {
+        Some(State::Absent(absence)) => Some(absence.root_emptied),
+        _ => None,
+    };
+    let mut fixture = Fixture::with(|root| {
+        fs::create_dir(root.join("f")).expect("f");
+        fs::write(root.join("f/a"), "one").expect("a");
+        fs::write(root.join("b"), "two").expect("b");
+    })
+    .await;
+    fixture.scan(10).await;
+    fixture.close();
+    fs::remove_dir_all(fixture.path("f")).expect("f goes");
+    fs::remove_file(fixture.path("b")).expect("b goes");
+    fixture.open().await;
+    let missing = fixture.until(|seen| seen.len() == 2).await;
+    assert!(
+        missing
+            .values()
+            .all(|seen| root_emptied(seen) == Some(true))
+    );
+
+    fixture.write("c", "three");
+    let made = fixture
+        .until(|seen| seen.values().any(|seen| name(seen) == "c"))
+        .await;
+    fs::remove_file(fixture.path("c")).expect("c goes");
+    let gone = fixture.changes().await;
+    assert_eq!(Some(&gone[0].node_id), made.keys().next());
+    assert_eq!(root_emptied(&gone[0]), Some(false), "it was seen to go");
+}
+
+#[tokio::test]
 async fn r_prj_4_a_touch_and_a_reverted_edit_are_no_change() {
     let fixture = Fixture::with(|root| fs::write(root.join("a"), "one").expect("a")).await;
     let before = fixture.scan(10).await;
