@@ -58,7 +58,7 @@ impl Follow<'_> {
                 () = self.stop.cancelled() => return Ok(ExitCode::SUCCESS),
                 entry = entries.message() => {
                     let entry = entry.map_err(Error::from)?.context("the journal ended")?;
-                    show.entries(&entry.entries, settled);
+                    show.entries(&entry.entries);
                     settled &= entry.entries.is_empty();
                 }
                 () = self.sides.changed() => {}

@@ -89,7 +89,7 @@ impl Show {
         });
     }
 
-    pub(super) fn entries(&self, entries: &[wire::JournalEntry], _settled: bool) {
+    pub(super) fn entries(&self, entries: &[wire::JournalEntry]) {
         if !self.first_done {
             return;
         }
