@@ -110,6 +110,8 @@ pub struct Member {
     pub direct: bool,
     /// The state at the last moment both copies agreed, moved by conflicts to the loser's.
     pub base: Option<State>,
+    /// The side whose copy differs from the base only in what its repository made of a delivery (R-PRJ-5).
+    pub made: Option<Side>,
     /// The nodes it pairs; `None` where there was never one, or a new one is to be made.
     pub nodes: Sides<Option<NodeId>>,
     /// Its state.
@@ -150,6 +152,7 @@ impl Member {
             kind,
             direct,
             base: None,
+            made: None,
             nodes: Sides::default(),
             state: MemberState::Pending,
             transient: None,

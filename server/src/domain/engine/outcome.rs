@@ -209,6 +209,7 @@ impl Engine<'_> {
         });
         if restored {
             member.restoring = None;
+            member.made = None;
         } else {
             let source = self.copy_of(set, &member, side.other())?;
             let source = match source.filter(Copy::is_there) {
@@ -220,6 +221,7 @@ impl Engine<'_> {
             let written = result.projection.content != delivered.projection.content;
             self.note_flip(&mut member, moved_on || result == delivered);
             let keeps = moved_on && !written;
+            member.made = (!keeps && !written && result != delivered).then_some(side);
             member.base = Some(if keeps { result } else { delivered });
         }
         *member.nodes.get_mut(side) = Some(node.clone());

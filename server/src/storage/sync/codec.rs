@@ -149,6 +149,8 @@ struct MemberBody {
     flips: i32,
     #[prost(int64, tag = "17")]
     flips_since: i64,
+    #[prost(bool, optional, tag = "18")]
+    made_on_cloud: Option<bool>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -380,6 +382,7 @@ pub fn encode_member(member: &Member) -> Vec<u8> {
         stale: member.restlessness.stale,
         flips: member.restlessness.flips,
         flips_since: member.restlessness.flips_since,
+        made_on_cloud: member.made.map(|side| side == Side::Cloud),
     }
     .encode_to_vec()
 }
@@ -424,6 +427,7 @@ pub fn decode_member(member: &mut Member, state_number: i32, bytes: &[u8]) -> Re
         flips: body.flips,
         flips_since: body.flips_since,
     };
+    member.made = body.made_on_cloud.map(side);
     Ok(())
 }
 
@@ -506,6 +510,7 @@ mod tests {
         });
         member.blocked = Some((Side::Cloud, Obstacle::Name(NodeId("f".into()), "k".into())));
         member.last_synced_at = Some(0);
+        member.made = Some(Side::OnPremise);
         member.restlessness = Restlessness {
             stale: 1,
             flips: 2,
