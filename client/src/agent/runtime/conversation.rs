@@ -24,7 +24,7 @@ use super::{
     commands, fetch,
     observe::{self, Again},
     progress::Link,
-    report, scan, send,
+    report, room, scan, send,
     upload::Known,
 };
 use crate::{
@@ -212,6 +212,7 @@ fn start<R: Repository>(conversation: &Arc<Conversation<R>>) -> (Routes, Stages)
     reporting.spawn(report::run(Arc::clone(conversation)));
     reporting.spawn(observe::run(Arc::clone(conversation)));
     reporting.spawn(scan::run(Arc::clone(conversation)));
+    reporting.spawn(room::run(Arc::clone(conversation)));
     reporting.spawn(commands::run(Arc::clone(conversation), asked));
     reporting.spawn(fetch::run(Arc::clone(conversation), delivered, groups));
     let applying = tokio::spawn(apply::run(Arc::clone(conversation), fetched));
