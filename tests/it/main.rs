@@ -7,6 +7,7 @@
     reason = "helpers of tests are tests, which clippy does not see"
 )]
 
+mod bad_input;
 mod disasters;
 mod editors;
 mod floors;

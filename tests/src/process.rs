@@ -218,6 +218,15 @@ impl Process {
         }
     }
 
+    /// How the process ended; nothing while it runs.
+    ///
+    /// # Errors
+    ///
+    /// The system cannot tell.
+    pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        Ok(self.child.try_wait()?)
+    }
+
     /// Waits for the end of the process.
     ///
     /// # Errors
