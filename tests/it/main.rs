@@ -12,6 +12,7 @@ mod disasters;
 mod editors;
 mod floors;
 mod kills;
+mod mass_deletion;
 mod pair;
 mod rules_deletes_and_conflicts;
 mod rules_names_and_moves;
