@@ -11,6 +11,7 @@ mod bad_input;
 mod disasters;
 mod editors;
 mod floors;
+mod full_disk;
 mod kills;
 mod mass_deletion;
 mod pair;
