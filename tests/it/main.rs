@@ -15,6 +15,7 @@ mod full_disk;
 mod kills;
 mod mass_deletion;
 mod pair;
+mod races;
 mod rules_deletes_and_conflicts;
 mod rules_names_and_moves;
 mod shape;
