@@ -8,6 +8,7 @@
 )]
 
 mod bad_input;
+mod collection;
 mod disasters;
 mod editors;
 mod floors;
