@@ -140,6 +140,8 @@ pub struct Effects {
     pub walks: Vec<Walk>,
     /// Nodes that are to be observed afresh.
     pub observe: Vec<CopyKey>,
+    /// Synced folders that were just made, to be scanned: something may lie in them before their agent watches them.
+    pub new_roots: Vec<CopyKey>,
     /// Remarks on the items of each input.
     pub notes: Vec<Vec<Note>>,
     /// Inputs that are refused whole; then nothing of this run may be used.

@@ -224,7 +224,12 @@ impl Engine<'_> {
             member.made = (!keeps && !written && result != delivered).then_some(side);
             member.base = Some(if keeps { result } else { delivered });
         }
-        *member.nodes.get_mut(side) = Some(node.clone());
+        let before_node = member.nodes.get_mut(side).replace(node.clone());
+        if member.id == set.root && before_node.as_ref() != Some(node) {
+            self.effects
+                .new_roots
+                .push((row.repository, row.node.clone()));
+        }
         member.restlessness.stale = 0;
         member.transient = None;
         self.note_received(set, side, &member, before.as_ref(), &row);

@@ -55,6 +55,10 @@ impl Writer {
             scans::ask_to_observe_in(&**tx, *repository, std::slice::from_ref(node)).await?;
             wake.repositories.insert(*repository);
         }
+        for (repository, node) in &worked.effects.new_roots {
+            scans::ask_in(&**tx, *repository, node, ScanKind::First, false).await?;
+            wake.repositories.insert(*repository);
+        }
         let mut notes = worked.effects.notes.iter();
         let mut done = Vec::new();
         for (plan, change) in plans.into_iter().zip(changes) {
