@@ -30,6 +30,8 @@ pub struct Running {
     pub operator_token: Option<String>,
     /// The coordinator itself, for whoever runs in the same process.
     pub coordinator: Coordinator,
+    /// Its content, for the same.
+    pub content: Content,
     /// Cancel it to drain and stop.
     pub shutdown: CancellationToken,
     /// Ends when everything has ended and the database is closed.
@@ -58,7 +60,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     let server = Server {
         health: api.health(),
         coordinator: coordinator.clone(),
-        content,
+        content: content.clone(),
         background: CancellationToken::new(),
         cut: CancellationToken::new(),
         drain_within: Duration::from_secs(config.drain_seconds),
@@ -68,6 +70,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
         address,
         operator_token,
         coordinator,
+        content,
         shutdown,
         join,
     })

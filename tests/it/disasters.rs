@@ -1,20 +1,12 @@
-//! What administrators fear: missing disks, restored backups, copies, mass deletion.
+//! What administrators fear: missing disks, restored backups, copies.
 
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Result, ensure};
-use tandem_tests::pair::{Pair, write};
+use tandem_tests::pair::{Pair, fill, write};
 use tandem_tests::tree::Tree;
-
-fn fill(folder: &Path, files: usize) -> Result<()> {
-    for number in 0..files {
-        let name = format!("folder {}/file {number}.txt", number % 5);
-        write(&folder.join(name), format!("content {number}"))?;
-    }
-    Ok(())
-}
 
 fn copy_all(from: &Path, to: &Path) -> Result<()> {
     let status = Command::new("cp").arg("-a").arg(from).arg(to).status()?;
@@ -22,53 +14,13 @@ fn copy_all(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-#[tokio::test]
-async fn r_del_3_a_mass_deletion_is_held_until_somebody_decides() -> Result<()> {
+/// A pair whose sides are the same, ended again.
+async fn synced_and_stopped(files: usize) -> Result<Pair> {
     let mut pair = Pair::new()?;
-    let (left, right) = (pair.contracts(), pair.mirror());
-    fill(&left, 40)?;
+    fill(&pair.contracts(), files)?;
     pair.start_in_sync(&[]).await?;
     pair.stop().await?;
-    for number in 0..4 {
-        fs::remove_dir_all(left.join(format!("folder {number}")))?;
-    }
-    let held = pair.once(&[]).await?;
-    assert_eq!(held.code, Some(2), "{held:?}");
-    assert_eq!(
-        Tree::read(&right)?.files().len(),
-        40,
-        "nothing was deleted yet"
-    );
-
-    pair.start(&[])?;
-    pair.event("failed").await?;
-    let sets = pair.tandem(&["set", "list"]).await?;
-    let set = sets[0]["uid"].as_str().unwrap().to_owned();
-    pair.tandem(&["set", "hold", "confirm", &set]).await?;
-    pair.same().await?;
-    assert_eq!(Tree::read(&right)?.files().len(), 8);
-    pair.stop().await
-}
-
-#[tokio::test]
-async fn r_del_3_a_refused_deletion_is_restored() -> Result<()> {
-    let mut pair = Pair::new()?;
-    let (left, right) = (pair.contracts(), pair.mirror());
-    fill(&left, 40)?;
-    pair.start_in_sync(&[]).await?;
-    pair.stop().await?;
-    for number in 0..4 {
-        fs::remove_dir_all(left.join(format!("folder {number}")))?;
-    }
-    pair.start(&[])?;
-    pair.event("failed").await?;
-    let sets = pair.tandem(&["set", "list"]).await?;
-    let set = sets[0]["uid"].as_str().unwrap().to_owned();
-    pair.tandem(&["set", "hold", "refuse", &set]).await?;
-    pair.same().await?;
-    assert_eq!(Tree::read(&right)?.files().len(), 40);
-    assert_eq!(Tree::read(&left)?.files().len(), 40);
-    pair.stop().await
+    Ok(pair)
 }
 
 #[tokio::test]
@@ -101,11 +53,8 @@ async fn r_del_3_a_small_folder_found_empty_is_held_and_what_comes_back_is_relea
 #[tokio::test]
 async fn r_agt_10_a_tree_restored_with_cp_and_a_lost_index_transfers_and_deletes_nothing()
 -> Result<()> {
-    let mut pair = Pair::new()?;
+    let mut pair = synced_and_stopped(30).await?;
     let (left, right) = (pair.contracts(), pair.mirror());
-    fill(&left, 30)?;
-    pair.start_in_sync(&[]).await?;
-    pair.stop().await?;
     let backup = left.with_extension("backup");
     copy_all(&left, &backup)?;
     fs::remove_dir_all(&left)?;
@@ -166,11 +115,8 @@ async fn r_agt_10_files_that_lost_their_ids_transfer_and_delete_nothing() -> Res
 
 #[tokio::test]
 async fn r_agt_4_a_coordinator_restored_from_yesterday_loses_and_doubles_nothing() -> Result<()> {
-    let mut pair = Pair::new()?;
+    let mut pair = synced_and_stopped(10).await?;
     let (left, right) = (pair.contracts(), pair.mirror());
-    fill(&left, 10)?;
-    pair.start_in_sync(&[]).await?;
-    pair.stop().await?;
     let backup = pair.data().with_extension("backup");
     fs::create_dir(&backup)?;
     copy_all(&pair.data().join("tandem.db"), &backup.join("tandem.db"))?;
@@ -198,11 +144,8 @@ async fn r_agt_4_a_coordinator_restored_from_yesterday_loses_and_doubles_nothing
 
 #[tokio::test]
 async fn r_agt_2_an_agent_with_copied_state_is_refused_before_any_effect() -> Result<()> {
-    let mut pair = Pair::new()?;
+    let mut pair = synced_and_stopped(5).await?;
     let (left, right) = (pair.contracts(), pair.mirror());
-    fill(&left, 5)?;
-    pair.start_in_sync(&[]).await?;
-    pair.stop().await?;
     let state = pair.data().join("on-premise");
     let copy = pair.data().join("copied");
     copy_all(&state, &copy)?;

@@ -7,15 +7,23 @@
     reason = "helpers of tests are tests, which clippy does not see"
 )]
 
+mod bad_input;
+mod collection;
 mod disasters;
 mod editors;
 mod floors;
+mod full_disk;
 mod kills;
+mod mass_deletion;
+mod moves_and_copies;
 mod pair;
+mod races;
 mod rules_deletes_and_conflicts;
 mod rules_folder_sets;
 mod rules_generations;
+mod rules_membership;
 mod rules_names_and_moves;
 mod shape;
 mod sim;
 mod source;
+mod what_is_synced;

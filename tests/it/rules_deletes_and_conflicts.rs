@@ -343,6 +343,54 @@ fn r_prj_5_two_quick_edits_through_a_rule_that_adds_a_title_are_no_conflict() {
     assert_eq!(lab.conflicts(), 0);
 }
 
+/// A document of which the cloud's rule made something that on-premise has not seen yet.
+fn lab_with_a_title_on_its_way() -> Lab {
+    let mut lab = lab_with(Options::default(), &[]);
+    lab.world.places.cloud.repository.adds_title = true;
+    lab.away(Cloud);
+    lab.make(OnPremise, "x.txt");
+    lab.settle();
+    lab.away(OnPremise);
+    lab.back(Cloud);
+    lab.settle();
+    let made = lab.find(Cloud, "x.txt").unwrap();
+    assert!(lab.repository(Cloud).nodes[&made].title.is_some());
+    lab
+}
+
+#[test]
+fn r_prj_5_an_edit_made_before_the_rules_title_is_seen_is_no_conflict_and_not_lost() {
+    let mut lab = lab_with_a_title_on_its_way();
+    let last = lab.write(OnPremise, "x.txt");
+    lab.back(OnPremise);
+    lab.converge();
+    assert_eq!(lab.content(OnPremise, "x.txt"), last);
+    assert_eq!(lab.content(Cloud, "x.txt"), last);
+    assert_eq!(lab.conflicts(), 0);
+}
+
+#[test]
+fn r_prj_5_a_deletion_made_before_the_rules_title_is_seen_is_no_conflict_and_holds() {
+    let mut lab = lab_with_a_title_on_its_way();
+    lab.delete(OnPremise, "x.txt");
+    lab.back(OnPremise);
+    lab.converge();
+    assert!(lab.tree(Cloud).is_empty() && lab.tree(OnPremise).is_empty());
+    assert_eq!(lab.conflicts(), 0);
+}
+
+#[test]
+fn r_prj_5_a_users_edit_of_what_a_rule_made_is_a_side_of_a_conflict_again() {
+    let mut lab = lab_with_a_title_on_its_way();
+    lab.write(OnPremise, "x.txt");
+    let won = lab.write(Cloud, "x.txt");
+    lab.settle();
+    lab.back(OnPremise);
+    lab.converge();
+    assert_eq!(lab.content(OnPremise, "x.txt"), won);
+    assert_eq!(lab.conflicts(), 1);
+}
+
 #[test]
 fn r_prj_5_a_copy_that_is_stale_again_and_again_fails_as_a_loop_until_request_sync() {
     let mut lab = lab_with(Options::default(), &["x.txt"]);

@@ -2,11 +2,15 @@
 //!
 //! Used by the end-to-end tests in `tests/it` and by the benchmark in `tests/bench`.
 
+pub mod agents;
 pub mod change;
+pub mod coordinator;
 pub mod generate;
+pub mod hand_agent;
 pub mod pair;
 pub mod process;
 pub mod program;
 pub mod sim;
+pub mod small_disk;
 pub mod tree;
 pub mod wait;

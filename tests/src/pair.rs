@@ -23,6 +23,7 @@ pub struct Pair {
     process: Option<Process>,
     /// Lines of output that were looked at.
     seen: usize,
+    patience: Duration,
 }
 
 /// How a `--once` run ended.
@@ -46,7 +47,21 @@ impl Pair {
             directory,
             process: None,
             seen: 0,
+            patience: PATIENCE,
         })
+    }
+
+    /// Waits longer than usual, for trees that are larger than usual.
+    #[must_use]
+    pub fn with_patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// How long is waited for what must happen.
+    #[must_use]
+    pub fn patience(&self) -> Duration {
+        self.patience
     }
 
     /// The on-premise directory.
@@ -118,21 +133,19 @@ impl Pair {
     /// # Errors
     /// It does not come.
     pub async fn event(&mut self, kind: &str) -> Result<Value> {
-        let from = self.seen;
-        let mut at = 0;
-        let event = self
-            .running()?
-            .line(from, PATIENCE, |line| {
-                at += 1;
-                let event: Value = serde_json::from_str(line).ok()?;
-                (event["event"] == kind).then_some(event)
-            })
-            .await?;
-        self.seen = from.max(
-            self.process
-                .as_ref()
-                .map_or(0, |process| process.lines().len()),
-        );
+        let (from, patience) = (self.seen, self.patience);
+        let find = |line: &str| {
+            let event: Value = serde_json::from_str(line).ok()?;
+            (event["event"] == kind).then_some(event)
+        };
+        let process = self.running()?;
+        let event = process.line(from, patience, find).await?;
+        let lines = process.lines();
+        let place = lines
+            .iter()
+            .skip(from)
+            .position(|line| find(line).is_some());
+        self.seen = from + place.map_or(0, |place| place + 1);
         Ok(event)
     }
 
@@ -143,7 +156,7 @@ impl Pair {
     pub async fn stop(&mut self) -> Result<()> {
         let mut process = self.process.take().context("it is not running")?;
         process.terminate()?;
-        let status = process.wait(PATIENCE).await?;
+        let status = process.wait(self.patience).await?;
         if !status.success() {
             bail!("ended with {status}:\n{}", process.log());
         }
@@ -172,7 +185,7 @@ impl Pair {
             .launch("once", arguments)?
             .args(["--output", "json", "--once"])
             .start(&logs)?;
-        let status = process.wait(PATIENCE).await?;
+        let status = process.wait(self.patience).await?;
         let lines = process.lines();
         let events = lines
             .iter()
@@ -202,7 +215,7 @@ impl Pair {
     /// It does not, with all differences.
     pub async fn same(&self) -> Result<()> {
         let (left, right) = (self.contracts(), self.mirror());
-        let done = eventually(PATIENCE, "both sides are the same", || {
+        let done = eventually(self.patience, "both sides are the same", || {
             Tree::is_same(&left, &right)
         });
         if let Err(late) = done.await {
@@ -228,9 +241,28 @@ impl Pair {
     /// It does not.
     pub async fn until(&self, what: &str, condition: impl FnMut() -> bool) -> Result<()> {
         let log = || self.process.as_ref().map(Process::log).unwrap_or_default();
-        eventually(PATIENCE, what, condition)
+        eventually(self.patience, what, condition)
             .await
             .map_err(|late| late.context(log()))
+    }
+
+    /// The only set, as `tandem set list` shows it.
+    ///
+    /// # Errors
+    /// It cannot be asked for.
+    pub async fn set(&mut self) -> Result<Value> {
+        let sets = self.tandem(&["set", "list"]).await?;
+        Ok(sets[0].clone())
+    }
+
+    /// Decides about held deletions: `confirm` or `refuse`.
+    ///
+    /// # Errors
+    /// Nothing is held.
+    pub async fn decide(&mut self, decision: &str) -> Result<()> {
+        let set = self.set().await?;
+        let uid = set["uid"].as_str().context("a set without a uid")?;
+        self.tandem(&["set", "hold", decision, uid]).await.map(drop)
     }
 
     /// Runs `tandem` against the coordinator and reads its JSON.
@@ -238,10 +270,10 @@ impl Pair {
     /// # Errors
     /// It fails, with what it says.
     pub async fn tandem(&mut self, arguments: &[&str]) -> Result<Value> {
-        let from = 0;
+        let (from, patience) = (0, self.patience);
         let address = self
             .running()?
-            .line(from, PATIENCE, |line| {
+            .line(from, patience, |line| {
                 let event: Value = serde_json::from_str(line).ok()?;
                 event["address"].as_str().map(ToOwned::to_owned)
             })
@@ -260,6 +292,18 @@ impl Pair {
         }
         Ok(serde_json::from_slice(&output.stdout)?)
     }
+}
+
+/// Writes so many small files into five folders.
+///
+/// # Errors
+/// The file system's.
+pub fn fill(folder: &Path, files: usize) -> Result<()> {
+    for number in 0..files {
+        let name = format!("folder {}/file {number}.txt", number % 5);
+        write(&folder.join(name), format!("content {number}"))?;
+    }
+    Ok(())
 }
 
 /// Writes a file and the folders above it.

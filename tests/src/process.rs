@@ -1,6 +1,7 @@
 //! A real process: started, waited for, stopped in every way, with its output kept in files.
 
 use std::{
+    env,
     ffi::{OsStr, OsString},
     fs::{self, File},
     path::{Path, PathBuf},
@@ -105,7 +106,13 @@ impl Launch {
     /// The program or the log files cannot be opened.
     pub fn start(&self, logs: &Path) -> Result<Process> {
         let (output, errors) = self.log_paths(logs);
-        let child = Command::new(&self.program)
+        // What is set around the tests, `TANDEM_SIM_SEEDS` for one, is no setting of the program.
+        let ambient = env::vars_os().filter(|(name, _)| is_setting(name));
+        let mut command = Command::new(&self.program);
+        for (name, _) in ambient {
+            command.env_remove(name);
+        }
+        let child = command
             .args(&self.arguments)
             .envs(self.environment.iter().cloned())
             .stdin(Stdio::null())
@@ -216,6 +223,15 @@ impl Process {
             Ok(Err(status)) => bail!("{} ended with {status}:\n{}", self.name, self.log()),
             Err(late) => bail!("{late}:\n{}", self.log()),
         }
+    }
+
+    /// How the process ended; nothing while it runs.
+    ///
+    /// # Errors
+    ///
+    /// The system cannot tell.
+    pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        Ok(self.child.try_wait()?)
     }
 
     /// Waits for the end of the process.
@@ -330,6 +346,11 @@ async fn is_serving(endpoint: &Endpoint, service: &str) -> bool {
         .is_ok_and(|answer| answer.get_ref().status() == ServingStatus::Serving)
 }
 
+fn is_setting(name: &OsStr) -> bool {
+    name.to_str()
+        .is_some_and(|name| name.starts_with("TANDEM_"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -338,6 +359,12 @@ mod tests {
 
     fn shell(script: &str) -> Launch {
         Launch::command("/bin/sh", "shell").args(["-c", script])
+    }
+
+    #[test]
+    fn only_variables_of_the_product_are_settings_of_it() {
+        assert!(is_setting(OsStr::new("TANDEM_SIM_SEEDS")));
+        assert!(!is_setting(OsStr::new("PATH")) && !is_setting(OsStr::new("MY_TANDEM_X")));
     }
 
     #[tokio::test]

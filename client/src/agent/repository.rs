@@ -192,6 +192,12 @@ pub trait Repository: Send + Sync + 'static {
         Err(Error::Unsupported("give folders titles or descriptions"))
     }
 
+    /// Bytes that can still be written, where the repository can tell. Asked while a delivery that failed for want of
+    /// room waits for some (R-ERR-1).
+    async fn room(&self) -> Result<Option<u64>, Error> {
+        Ok(None)
+    }
+
     /// Verifies that an account works, and keeps its credential where the connector needs it (R-IDN-1).
     async fn verify_account(&self, _account: &str, _credential: &str) -> Result<(), Error> {
         Err(Error::Unsupported("verify accounts"))

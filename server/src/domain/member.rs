@@ -110,6 +110,8 @@ pub struct Member {
     pub direct: bool,
     /// The state at the last moment both copies agreed, moved by conflicts to the loser's.
     pub base: Option<State>,
+    /// The side whose copy differs from the base only in what its repository made of a delivery (R-PRJ-5).
+    pub made: Option<Side>,
     /// The nodes it pairs; `None` where there was never one, or a new one is to be made.
     pub nodes: Sides<Option<NodeId>>,
     /// Ids that its copies had before the repository lost them, oldest first (R-AGT-10).
@@ -154,6 +156,7 @@ impl Member {
             kind,
             direct,
             base: None,
+            made: None,
             nodes: Sides::default(),
             former: Sides::default(),
             state: MemberState::Pending,

@@ -35,6 +35,8 @@ pub struct Situation<'a> {
     pub choice: Option<PeerChoice>,
     /// A deletion that was asked for through the API.
     pub deleting: Option<Side>,
+    /// The side whose copy differs from the base only in what its repository made of a delivery (R-PRJ-5).
+    pub made: Option<Side>,
 }
 
 /// What follows.
@@ -100,6 +102,11 @@ impl Situation<'_> {
         self.base
             .is_none_or(|base| !self.comparison.equal(base, state))
     }
+
+    /// Changed by somebody: what a repository made of a delivery is never a side of a conflict (R-PRJ-5).
+    fn changed_on(&self, side: Side, state: &State) -> bool {
+        self.made != Some(side) && self.changed(state)
+    }
 }
 
 /// R-REC-1, push, pull, R-CON-1, R-LCK-1.
@@ -110,9 +117,13 @@ fn both_live(situation: &Situation<'_>, on_premise: &State, cloud: &State) -> De
     let locked = situation.options.lock_on_premise_copy && situation.base.is_some();
     match (situation.changed(on_premise), situation.changed(cloud)) {
         (true, _) if locked => Decision::Rebase(on_premise.clone()),
-        (true, true) => Decision::Conflict {
-            kind: ConflictKind::ChangeChange,
-            winner: Side::Cloud,
+        (true, true) => match situation.made {
+            Some(Side::OnPremise) => Decision::Rebase(on_premise.clone()),
+            Some(Side::Cloud) => Decision::Rebase(cloud.clone()),
+            None => Decision::Conflict {
+                kind: ConflictKind::ChangeChange,
+                winner: Side::Cloud,
+            },
         },
         (true, false) => Decision::Deliver(Side::Cloud),
         (false, _) => Decision::Deliver(Side::OnPremise),
@@ -131,7 +142,7 @@ fn deleted_on_premise(situation: &Situation<'_>, cloud: &State) -> Decision {
     if !removes {
         return Decision::End;
     }
-    if situation.changed(cloud) {
+    if situation.changed_on(Side::Cloud, cloud) {
         return Decision::Conflict {
             kind: ConflictKind::DeleteChange,
             winner: Side::Cloud,
@@ -153,7 +164,7 @@ fn deleted_on_cloud(situation: &Situation<'_>, on_premise: &State) -> Decision {
         Some(PeerChoice::Remove) => true,
         None => situation.options.delete_on_premise,
     };
-    match (removes, situation.changed(on_premise)) {
+    match (removes, situation.changed_on(Side::OnPremise, on_premise)) {
         (true, true) => Decision::Conflict {
             kind: ConflictKind::ChangeDelete,
             winner: Side::Cloud,
@@ -169,7 +180,7 @@ fn deleted_on_cloud(situation: &Situation<'_>, on_premise: &State) -> Decision {
 
 /// R-MOV-3, R-REC-11.
 fn moved_out_on_premise(situation: &Situation<'_>, cloud: &State) -> Decision {
-    if situation.options.allow_delete_on_cloud && !situation.changed(cloud) {
+    if situation.options.allow_delete_on_cloud && !situation.changed_on(Side::Cloud, cloud) {
         Decision::Remove {
             side: Side::Cloud,
             chosen: false,

@@ -143,6 +143,9 @@ pub enum Error {
     /// The database or the content store is away.
     #[error("the store cannot be used now; try again soon")]
     StoreUnavailable,
+    /// The disk of the database or of the content store is full.
+    #[error("the coordinator's disk is full; its administrator has to make room")]
+    StoreFull,
     /// The agent of the repository is not connected.
     #[error("the agent of {repository} is not connected")]
     AgentOffline {
@@ -250,8 +253,18 @@ pub enum Error {
         name: String,
     },
     /// The database failed.
-    #[error("the database failed")]
+    #[error("{}", told(.0))]
     Storage(#[from] StorageError),
+}
+
+/// What callers may know of a failure of the database: only what an administrator can mend.
+fn told(cause: &StorageError) -> &'static str {
+    match cause {
+        StorageError::Full(_) => {
+            "the coordinator's disk is full; its administrator has to make room"
+        }
+        _ => "the database failed",
+    }
 }
 
 fn first(digests: &[Digest]) -> String {

@@ -69,7 +69,10 @@ pub enum Error {
         /// What it should be.
         what: &'static str,
     },
-    /// The database is away: full, unreadable, or all its connections are taken.
+    /// The disk of the database is full.
+    #[error("the disk of the data directory is full; make room on it")]
+    Full(#[source] DbErr),
+    /// The database is away: unreadable, or all its connections are taken.
     #[error("the database cannot be used now")]
     Unavailable(#[source] DbErr),
     /// Anything else that the database answers: a fault of this program.
@@ -88,8 +91,9 @@ impl From<DbErr> for Error {
         match sqlite_code(&error) {
             // BUSY and BUSY_SNAPSHOT.
             Some(5 | 517) => Self::Busy,
-            // LOCKED, READONLY, IOERR, CORRUPT, FULL, CANTOPEN: the primary code is the low byte.
-            Some(code) if matches!(code & 0xff, 5 | 6 | 8 | 10 | 11 | 13 | 14) => {
+            Some(13) => Self::Full(error),
+            // LOCKED, READONLY, IOERR, CORRUPT, CANTOPEN: the primary code is the low byte.
+            Some(code) if matches!(code & 0xff, 5 | 6 | 8 | 10 | 11 | 14) => {
                 Self::Unavailable(error)
             }
             _ => Self::Statement(error),
@@ -116,6 +120,6 @@ impl Error {
     /// True when waiting may help; false when it is a fault of this program or of its setup.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Busy | Self::Unavailable(_))
+        matches!(self, Self::Busy | Self::Full(_) | Self::Unavailable(_))
     }
 }

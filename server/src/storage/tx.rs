@@ -82,10 +82,48 @@ impl Store {
         let tx = Tx {
             transaction: Arc::new(transaction),
         };
-        let answer = work(tx.clone()).await?;
-        tx.commit().await?;
+        let answer = match work(tx.clone()).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                self.roll_back(tx).await;
+                return Err(error);
+            }
+        };
+        match tx.commit().await {
+            Ok(()) => {}
+            Err(Error::TransactionKept) => return Err(Error::TransactionKept.into()),
+            Err(error) => {
+                self.renew_writer().await;
+                return Err(error.into());
+            }
+        }
         self.inner.committed.notify_one();
         Ok(answer)
+    }
+
+    async fn roll_back(&self, tx: Tx) {
+        let Some(transaction) = Arc::into_inner(tx.transaction) else {
+            return;
+        };
+        if let Err(error) = transaction.rollback().await {
+            tracing::warn!(%error, "a transaction could not be rolled back");
+            self.renew_writer().await;
+        }
+    }
+
+    /// Closes the connection for writing; the next transaction gets a new one.
+    ///
+    /// On a full disk SQLite gives a transaction up by itself. The driver goes on counting it as open and begins the
+    /// next ones inside it, as savepoints: those would be answered as committed and never be.
+    async fn renew_writer(&self) {
+        let pool = self.inner.writer.get_sqlite_connection_pool();
+        let closed = match pool.acquire().await {
+            Ok(connection) => connection.close().await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = closed {
+            tracing::warn!(%error, "the connection for writing could not be closed well");
+        }
     }
 }
 
@@ -121,6 +159,47 @@ mod tests {
             .await;
         assert!(failed.is_err());
         assert_eq!(count(&test.store).await, 0);
+    }
+
+    /// Lets the database take no page more, on the present connection for writing.
+    async fn fill(store: &Store) {
+        let pages = sql::one(store.reader(), "PRAGMA page_count", []).await;
+        let pages: i64 = pages.unwrap().unwrap().try_get_by_index(0).unwrap();
+        let limit = format!("PRAGMA max_page_count = {pages}");
+        let limit = sql::one(&store.inner.writer, &limit, []).await;
+        limit.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_fails_its_own_transaction_and_none_that_follows() {
+        // The second statement is undone alone, while the first one takes its whole transaction along.
+        const ONE: &str = "INSERT INTO network (name, display_name, created_at)
+             VALUES ('one', hex(zeroblob(100000)), 0)";
+        const SEVERAL: &str = "INSERT INTO network (name, display_name, created_at)
+             SELECT 'n' || value, hex(zeroblob(100000)), 0
+             FROM json_each('[1,2,3]')";
+        let test = TestStore::new().await;
+        let store = &test.store;
+        let mut written = 0;
+        for large in [ONE, SEVERAL, SEVERAL, ONE] {
+            fill(store).await;
+            let full: Result<u64, Error> = store
+                .write(|tx| async move { sql::execute(&*tx, large, []).await })
+                .await;
+            assert!(matches!(full, Err(Error::Full(_))), "{full:?}");
+            let name = format!("after {written}");
+            let name = &name;
+            store
+                .write(|tx| async move { sql::execute(&*tx, INSERT, [name.as_str().into()]).await })
+                .await
+                .unwrap();
+            written += 1;
+            assert_eq!(
+                count(store).await,
+                written,
+                "committed means visible to others"
+            );
+        }
     }
 
     #[tokio::test]

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::auth::principal;
-use super::names;
+use super::{convert, names};
 use crate::domain::access::Side;
 use crate::domain::ids::{ConflictId, Digest, MemberId, Position, SyncSetId};
 use crate::domain::limits::{
@@ -181,10 +181,7 @@ impl<S: Stream<Item = Result<wire::WriteRequest, Status>> + Unpin> Messages<S> {
             Ok(Some(Ok(message))) => Ok(Some(message)),
             Ok(None) => Ok(None),
             // Nobody is there to hear it, or the message could not be decoded.
-            Ok(Some(Err(status))) => {
-                let rule = format!("the stream broke: {}", status.message());
-                Err(Error::protocol(rule))
-            }
+            Ok(Some(Err(status))) => Err(convert::unreadable(&status)),
             Err(_) => Err(Error::protocol(format!(
                 "no message for {UPLOAD_IDLE_MILLISECONDS} ms; ask QueryWrite and go on"
             ))),

@@ -2,8 +2,10 @@
 
 use prost_types::Timestamp;
 use tandem_proto::v1alpha as wire;
+use tonic::{Code, Status};
 
 use crate::domain::access::{Role, Side};
+use crate::domain::limits::MESSAGE_BYTES_MAX;
 use crate::domain::projection::NodeKind;
 use crate::service::Error;
 
@@ -34,6 +36,23 @@ pub fn microseconds(field: &str, time: &Timestamp) -> Result<i64, Error> {
         ));
     }
     Ok(time.seconds * SECOND + i64::from(time.nanos) / 1_000)
+}
+
+/// What the sender of a message is told that its stream's decoder could not take: the rule that it breaks, where tonic
+/// speaks of a fault of ours. When the connection broke, nobody is there to hear it.
+#[must_use]
+pub fn unreadable(status: &Status) -> Error {
+    let said = status.message();
+    match status.code() {
+        Code::OutOfRange => {
+            let rule = format!("at most {MESSAGE_BYTES_MAX} bytes; send less at once");
+            Error::invalid("message", rule)
+        }
+        Code::Internal => Error::protocol(format!(
+            "a message that cannot be decoded ({said}); send what the proto files say"
+        )),
+        _ => Error::protocol(format!("the stream broke: {said}")),
+    }
 }
 
 /// The wire's side.

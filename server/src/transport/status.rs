@@ -92,7 +92,7 @@ pub fn reason(error: &Error) -> Reason {
         Error::DigestMismatch { .. } => Reason::DigestMismatch,
         Error::RateLimited { .. } => Reason::RateLimited,
         Error::Draining => Reason::Draining,
-        Error::StoreUnavailable => Reason::StoreUnavailable,
+        Error::StoreUnavailable | Error::StoreFull => Reason::StoreUnavailable,
         Error::AgentOffline { .. } => Reason::AgentOffline,
         Error::AgentTimeout { .. } => Reason::AgentTimeout,
         Error::NotImplemented { .. } => Reason::NotImplemented,
@@ -217,6 +217,7 @@ fn metadata(error: &Error) -> Vec<(&'static str, String)> {
         | Error::ContentMissing { .. }
         | Error::Draining
         | Error::StoreUnavailable
+        | Error::StoreFull
         | Error::Internal { .. }
         | Error::CursorEpoch
         | Error::StaleEtag

@@ -15,6 +15,8 @@ use crate::agent::repository::INLINE_BYTES_MAX;
 
 /// The id of the folder that stands for the site library.
 pub const ROOT: &str = "root";
+/// Its name.
+const LIBRARY: &str = "library";
 /// Bytes of a name.
 const NAME_BYTES_MAX: usize = 255;
 
@@ -153,7 +155,7 @@ impl MemoryTree {
             faults: Faults::default(),
             rules,
             prefix: prefix.to_owned(),
-            nodes: BTreeMap::from([(ROOT.to_owned(), Node::folder("", ""))]),
+            nodes: BTreeMap::from([(ROOT.to_owned(), Node::folder("", LIBRARY))]),
             trash: BTreeMap::new(),
             versions: Vec::new(),
             roots: Vec::new(),

@@ -37,7 +37,7 @@ const REQUESTS_MAX: usize = 64;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// SQLite refused.
-    #[error("the agent's outbox cannot be written: {0}")]
+    #[error("the agent's outbox cannot be written: {}", said(.0))]
     Sqlite(#[from] rusqlite::Error),
     /// The folder of the database cannot be used.
     #[error("the agent's outbox cannot be opened: {0}")]
@@ -51,6 +51,14 @@ pub enum Error {
     /// The whole transaction failed; the message is the cause.
     #[error("the agent's outbox cannot commit: {0}")]
     Commit(String),
+}
+
+/// What SQLite says, with the remedy where people have one.
+fn said(error: &rusqlite::Error) -> String {
+    match error.sqlite_error_code() {
+        Some(rusqlite::ErrorCode::DiskFull) => format!("{error}: make room on its disk"),
+        _ => error.to_string(),
+    }
 }
 
 /// Who the agent is to the coordinator.

@@ -1,9 +1,11 @@
 //! The tables of the outbox.
 
+use std::cell::RefCell;
+
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{Error, Identity, ScanState, new_id};
+use super::{Error, Identity, ScanState, new_id, said};
 
 const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS identity (
@@ -31,6 +33,8 @@ const STATEMENTS_CACHED: usize = 32;
 
 pub(super) struct Rows {
     connection: Connection,
+    /// Why SQLite gave the present transaction up by itself, as it does on a full disk.
+    given_up: RefCell<Option<String>>,
 }
 
 // === impl Rows ===
@@ -42,21 +46,28 @@ impl Rows {
         connection.busy_timeout(std::time::Duration::from_secs(10))?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS_CACHED);
         connection.execute_batch(SCHEMA)?;
-        Ok(Self { connection })
+        let given_up = RefCell::default();
+        Ok(Self {
+            connection,
+            given_up,
+        })
     }
 
     /// Runs the work inside one transaction.
-    pub(super) fn transaction(&self, flushed: bool, work: impl FnOnce()) -> rusqlite::Result<()> {
+    pub(super) fn transaction(&self, flushed: bool, work: impl FnOnce()) -> Result<(), Error> {
         let synchronous = if flushed { "FULL" } else { "NORMAL" };
         self.connection
             .pragma_update(None, "synchronous", synchronous)?;
         self.connection.execute_batch("BEGIN IMMEDIATE")?;
         work();
+        if let Some(cause) = self.given_up.take() {
+            return Err(Error::Commit(cause));
+        }
         let committed = self.connection.execute_batch("COMMIT");
         if committed.is_err() && !self.connection.is_autocommit() {
             self.connection.execute_batch("ROLLBACK")?;
         }
-        committed
+        Ok(committed?)
     }
 
     /// Runs one request so that its failure leaves the others of the transaction alone.
@@ -64,8 +75,20 @@ impl Rows {
         &self,
         work: impl FnOnce(&Self) -> Result<T, Error>,
     ) -> Result<T, Error> {
+        if let Some(cause) = &*self.given_up.borrow() {
+            return Err(Error::Commit(cause.clone()));
+        }
         self.connection.execute_batch("SAVEPOINT request")?;
         let result = work(self);
+        if self.connection.is_autocommit() {
+            let cause = match &result {
+                Err(Error::Sqlite(error)) => said(error),
+                Err(error) => error.to_string(),
+                Ok(_) => String::new(),
+            };
+            self.given_up.replace(Some(cause));
+            return result;
+        }
         if result.is_err() {
             self.connection.execute_batch("ROLLBACK TO request")?;
         }

@@ -4,7 +4,7 @@ use std::{io, thread};
 
 use tokio::sync::mpsc;
 
-use super::{Error, rows::Rows};
+use super::{Error, rows::Rows, said};
 
 /// Requests that may share a transaction.
 const GROUP_MAX: usize = 64;
@@ -69,7 +69,11 @@ fn write(rows: &Rows, mut queue: mpsc::Receiver<Job>) {
         });
         // A transaction that could not even begin has run nothing: the requests are answered by their dropping.
         group.clear();
-        let failure = outcome.err().map(|cause| cause.to_string());
+        let failure = outcome.err().map(|error| match error {
+            Error::Commit(cause) => cause,
+            Error::Sqlite(error) => said(&error),
+            error => error.to_string(),
+        });
         completions
             .into_iter()
             .for_each(|complete| complete(failure.as_deref()));

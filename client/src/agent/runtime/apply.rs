@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tandem_proto::v1alpha::{Delivery, Outcome, outcome::Answer};
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 
 use super::{
     applying::{Key, keys_of},
@@ -62,7 +62,9 @@ impl<R: Repository> Conversation<R> {
         }
         let outcomes = self.with_outcome_content(deliveries, outcomes).await;
         self.count(&outcomes);
+        let now = Instant::now();
         for (delivery, outcome) in deliveries.iter().zip(&outcomes) {
+            self.core.room.note(delivery, outcome, now);
             if let Some(Answer::Failed(failed)) = &outcome.answer {
                 self.core.causes.remember(delivery, failed);
             }

@@ -12,7 +12,7 @@ use tandem_proto::v1alpha::{
 };
 use tokio::{
     sync::{mpsc, watch},
-    task::{JoinHandle, JoinSet},
+    task::JoinSet,
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
@@ -24,7 +24,7 @@ use super::{
     commands, fetch,
     observe::{self, Again},
     progress::Link,
-    report, scan, send,
+    report, room, scan, send,
     upload::Known,
 };
 use crate::{
@@ -80,7 +80,7 @@ struct Routes {
 struct Stages {
     reporting: JoinSet<Result<(), Error>>,
     sending: JoinSet<Result<(), Error>>,
-    applying: JoinHandle<Result<(), Error>>,
+    applying: JoinSet<Result<(), Error>>,
 }
 
 /// Holds one session until it ends, or until told to stop.
@@ -212,9 +212,11 @@ fn start<R: Repository>(conversation: &Arc<Conversation<R>>) -> (Routes, Stages)
     reporting.spawn(report::run(Arc::clone(conversation)));
     reporting.spawn(observe::run(Arc::clone(conversation)));
     reporting.spawn(scan::run(Arc::clone(conversation)));
+    reporting.spawn(room::run(Arc::clone(conversation)));
     reporting.spawn(commands::run(Arc::clone(conversation), asked));
     reporting.spawn(fetch::run(Arc::clone(conversation), delivered, groups));
-    let applying = tokio::spawn(apply::run(Arc::clone(conversation), fetched));
+    let mut applying = JoinSet::new();
+    applying.spawn(apply::run(Arc::clone(conversation), fetched));
     (
         Routes {
             results,
@@ -242,6 +244,8 @@ async fn listen<R: Repository>(
             frame = session.next() => frame?,
             failed = first_failure(&mut stages.reporting) => return Err(failed.into()),
             failed = first_failure(&mut stages.sending) => return Err(failed.into()),
+            // Outcomes that cannot be noted, for instance on a full disk: nothing more would ever be applied.
+            failed = first_failure(&mut stages.applying) => return Err(failed.into()),
             () = shutdown.cancelled() => return Ok(None),
         };
         match frame {
@@ -360,11 +364,11 @@ async fn finish<R: Repository>(
     stages.reporting.shutdown().await;
     let results = routes.results;
     drop((routes.deliveries, routes.commands));
-    let applied = stages.applying;
+    let mut applied = stages.applying;
     if result.is_ok() {
         let flush = flush(&conversation, &mut session, &results, applied);
         flush.await;
-    } else if let Ok(Err(error)) = applied.await {
+    } else if let Some(Ok(Err(error))) = applied.join_next().await {
         tracing::warn!(%error, "outcomes could not be stored; the deliveries come again");
     }
     stages.sending.shutdown().await;
@@ -387,7 +391,7 @@ async fn flush<R: Repository>(
     conversation: &Conversation<R>,
     session: &mut Session,
     results: &mpsc::Sender<BatchResult>,
-    mut applied: JoinHandle<Result<(), Error>>,
+    mut applied: JoinSet<Result<(), Error>>,
 ) {
     let mut changes = conversation.core.outbox.changes();
     let mut applying = true;
@@ -396,7 +400,7 @@ async fn flush<R: Repository>(
     tokio::pin!(deadline);
     while applying || (open && !conversation.core.outbox.is_empty()) {
         tokio::select! {
-            _ = &mut applied, if applying => applying = false,
+            _ = applied.join_next(), if applying => applying = false,
             frame = session.next(), if open => match frame {
                 Ok(Frame::BatchResult(result)) => open = results.send(result).await.is_ok(),
                 Ok(_) => {}

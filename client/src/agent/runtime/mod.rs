@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::Code;
 
 pub use self::progress::{Link, Progress};
-use self::{applying::Applying, causes::Causes, conversation::Finished};
+use self::{applying::Applying, causes::Causes, conversation::Finished, room::Room};
 use super::{
     outbox::{self, Outbox},
     repository::{self, Repository},
@@ -37,6 +37,7 @@ mod observe;
 mod progress;
 mod refused;
 mod report;
+mod room;
 mod scan;
 mod send;
 mod upload;
@@ -78,6 +79,7 @@ struct Core<R> {
     progress: watch::Sender<Progress>,
     applying: Applying,
     causes: Causes,
+    room: Room,
 }
 
 // === impl Options ===
@@ -110,6 +112,7 @@ impl<R: Repository> Agent<R> {
             progress: watch::Sender::new(Progress::default()),
             applying: Applying::default(),
             causes: Causes::default(),
+            room: Room::default(),
         };
         Self {
             core: Arc::new(core),

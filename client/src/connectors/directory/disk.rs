@@ -124,6 +124,12 @@ impl Disk {
         Ok(work)
     }
 
+    /// Bytes that this process may still write.
+    pub(super) fn room(&self) -> io::Result<u64> {
+        let disk = rustix::fs::fstatvfs(self.root())?;
+        Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
+    }
+
     /// Removes the work folder if nothing is in it.
     pub(super) fn tidy(&self) {
         // It stays while something is under way in it; the next one to finish removes it.

@@ -4,6 +4,7 @@ use std::{collections::HashMap, io, path::Path, sync::mpsc, thread, time::Durati
 
 use prost::Message;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+use rustix::io::Errno;
 use tandem_proto::v1alpha::Projection;
 use uuid::Uuid;
 
@@ -89,7 +90,15 @@ impl Index {
         let jobs = self.jobs.as_ref().ok_or_else(stopped)?;
         jobs.send(job).map_err(|_| stopped())?;
         let result = answered.recv().map_err(|_| stopped())?;
-        result.map_err(io::Error::other)
+        result.map_err(io_error)
+    }
+}
+
+/// A database without room is a disk without room; people are told so.
+fn io_error(error: rusqlite::Error) -> io::Error {
+    match error.sqlite_error_code() {
+        Some(rusqlite::ErrorCode::DiskFull) => io::Error::from(Errno::NOSPC),
+        _ => io::Error::other(error),
     }
 }
 

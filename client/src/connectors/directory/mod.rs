@@ -264,4 +264,10 @@ impl Repository for Directory {
         self.blocking(move |core| core.restore(&node_id, &version_id))
             .await
     }
+
+    async fn room(&self) -> Result<Option<u64>, Error> {
+        let room = self.blocking(|core| Ok(core.disk.room())).await?;
+        room.map(Some)
+            .map_err(|error| Error::Unavailable(error.to_string()))
+    }
 }

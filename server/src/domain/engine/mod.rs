@@ -154,6 +154,8 @@ pub struct Effects {
     pub doubted: Vec<CopyKey>,
     /// Nodes that are not lost: they were seen, or another node stands in for them.
     pub found: BTreeSet<CopyKey>,
+    /// Synced folders that were just made, to be scanned: something may lie in them before their agent watches them.
+    pub new_roots: Vec<CopyKey>,
     /// Remarks on the items of each input.
     pub notes: Vec<Vec<Note>>,
     /// Inputs that are refused whole; then nothing of this run may be used.

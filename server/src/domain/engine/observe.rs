@@ -220,13 +220,15 @@ impl Engine<'_> {
         Ok(true)
     }
 
-    /// A seen node is not deleted any more: what was chosen about it is void. One that was only to be cleared away,
+    /// A seen node is not deleted any more: what was chosen about it is void. What its repository once made of a delivery
+    /// is somebody's change from now on. One that was only to be cleared away,
     /// because its membership ended before it was made, stays when somebody changes it.
     fn forget_choice(&mut self, mut member: Member, set: &SyncSet, side: Side) {
         let cleared = member.base.is_none() && member.nodes.get(side.other()).is_none();
         if cleared {
             member.deleting = None;
         }
+        member.made.take_if(|on| *on == side);
         member.choice = None;
         member.restlessness.stale = 0;
         self.view.put_member(set, member);

@@ -240,6 +240,7 @@ impl Engine<'_> {
         });
         if restored {
             member.restoring = None;
+            member.made = None;
         } else {
             let source = self.copy_of(set, &member, side.other())?;
             let source = match source.filter(Copy::is_there) {
@@ -251,9 +252,15 @@ impl Engine<'_> {
             let written = result.projection.content != delivered.projection.content;
             self.note_flip(&mut member, moved_on || result == delivered);
             let keeps = moved_on && !written;
+            member.made = (!keeps && !written && result != delivered).then_some(side);
             member.base = Some(if keeps { result } else { delivered });
         }
-        *member.nodes.get_mut(side) = Some(node.clone());
+        let before_node = member.nodes.get_mut(side).replace(node.clone());
+        if member.id == set.root && before_node.as_ref() != Some(node) {
+            self.effects
+                .new_roots
+                .push((row.repository, row.node.clone()));
+        }
         member.restlessness.stale = 0;
         member.transient = None;
         self.note_received(set, side, &member, before.as_ref(), &row);

@@ -57,7 +57,10 @@ impl Engine<'_> {
                 Decision::Conflict { kind, winner } => {
                     self.conflict(&set, &mut member, kind, winner)?;
                 }
-                Decision::Rebase(state) => member.base = Some(state),
+                Decision::Rebase(state) => {
+                    member.base = Some(state);
+                    member.made = None;
+                }
                 Decision::Revive(side) => self.revive(&mut member, side),
                 Decision::Deliver(side) => match self.gate_change(&set, &member, side)? {
                     Gate::Undo => {
@@ -113,6 +116,7 @@ impl Engine<'_> {
     pub(super) fn revive(&mut self, member: &mut Member, side: Side) {
         *member.nodes.get_mut(side) = None;
         member.base = None;
+        member.made = None;
         member.choice = None;
     }
 
@@ -153,6 +157,7 @@ impl Engine<'_> {
             at: self.context.now,
         });
         member.conflict = Some(id);
+        member.made = None;
         match lost {
             Some(state) => member.base = Some(state),
             None => self.revive(member, loser),
@@ -214,6 +219,7 @@ impl Engine<'_> {
             return Ok(());
         };
         member.base = Some(self.state_of(&member, &copy)?);
+        member.made = None;
         member.cloud_copy_deleted = false;
         member.last_synced_at = Some(self.context.now);
         let locks = self

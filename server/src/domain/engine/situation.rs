@@ -116,6 +116,7 @@ impl Engine<'_> {
             comparison: &self.comparison(set),
             choice: member.choice,
             deleting: member.deleting.map(|(side, _)| side),
+            made: member.made,
         }))
     }
 

@@ -33,6 +33,7 @@ struct Case {
     options: Options,
     choice: Option<PeerChoice>,
     deleting: Option<Side>,
+    made: Option<Side>,
 }
 
 fn case(on_premise: Sight, cloud: Sight) -> Case {
@@ -43,6 +44,7 @@ fn case(on_premise: Sight, cloud: Sight) -> Case {
         options: Options::default(),
         choice: None,
         deleting: None,
+        made: None,
     }
 }
 
@@ -54,6 +56,11 @@ impl Case {
 
     fn with(mut self, options: Options) -> Self {
         self.options = options;
+        self
+    }
+
+    fn made_on(mut self, side: Side) -> Self {
+        self.made = Some(side);
         self
     }
 
@@ -74,6 +81,7 @@ impl Case {
             comparison: &Comparison::default(),
             choice: self.choice,
             deleting: self.deleting,
+            made: self.made,
         })
     }
 }
@@ -251,4 +259,20 @@ fn section_7_a_deletion_that_was_asked_for_is_done_first() {
     let mut asked = case(live("a"), live("b"));
     asked.deleting = Some(Side::OnPremise);
     assert_eq!(asked.decision(), remove(Side::OnPremise, true));
+}
+
+#[test]
+fn r_prj_5_what_a_repository_made_of_a_delivery_is_never_a_side_of_a_conflict() {
+    let both = || case(live("edited"), live("by rule"));
+    assert!(matches!(both().decision(), Decision::Conflict { .. }));
+    let given_up = Decision::Rebase(state("by rule"));
+    assert_eq!(both().made_on(Side::Cloud).decision(), given_up);
+    let flows = case(live("base"), live("by rule")).made_on(Side::Cloud);
+    assert_eq!(flows.decision(), Decision::Deliver(Side::OnPremise));
+    let deleted = case(DELETED, live("by rule")).made_on(Side::Cloud);
+    assert!(matches!(deleted.decision(), Decision::Remove { .. }));
+    let moved_out = case(MOVED_OUT, live("by rule")).made_on(Side::Cloud);
+    assert!(matches!(moved_out.decision(), Decision::Remove { .. }));
+    let marked = case(live("by rule"), DELETED).made_on(Side::OnPremise);
+    assert_eq!(marked.decision(), Decision::CloudCopyDeleted);
 }

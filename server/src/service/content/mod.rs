@@ -157,6 +157,10 @@ impl From<ObjectError> for Error {
                 detail: format!("the object of blob {blob} is missing or too short"),
             },
             ObjectError::Closing => Self::Draining,
+            full if full.is_full() => {
+                tracing::error!(error = %full, "the disk of the data directory is full; make room on it");
+                Self::StoreFull
+            }
             away @ (ObjectError::Store(_) | ObjectError::File { .. }) => {
                 let cause = std::error::Error::source(&away).map(ToString::to_string);
                 tracing::error!(error = %away, cause, "the content store cannot be used");

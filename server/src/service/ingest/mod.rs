@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::error::StorageError;
 use super::wakeup::Wakeup;
 use super::{Clock, Error};
 use crate::domain::engine::{Note, Request};
@@ -359,12 +360,21 @@ impl Writer {
                 steps
             }
             Err(error) => {
-                tracing::error!(network = self.network.0, %error, "a change could not be written");
+                let source = std::error::Error::source(&error).map(ToString::to_string);
+                tracing::error!(network = self.network.0, %error, source, "a change could not be written");
                 for job in group {
-                    let _ = job.reply.send(Err(Error::StoreUnavailable));
+                    let _ = job.reply.send(Err(unwritten(&error)));
                 }
                 false
             }
         }
+    }
+}
+
+/// What whoever waits for a change that could not be written is told: it is worth another try.
+fn unwritten(error: &Error) -> Error {
+    match error {
+        Error::Storage(StorageError::Full(_)) => Error::StoreFull,
+        _ => Error::StoreUnavailable,
     }
 }

@@ -42,6 +42,22 @@ pub enum ObjectError {
     Closing,
 }
 
+impl ObjectError {
+    /// True when the disk is full.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        let mut at: Option<&(dyn std::error::Error + 'static)> = Some(self);
+        while let Some(error) = at {
+            let system = error.downcast_ref::<io::Error>();
+            if system.is_some_and(|error| error.kind() == io::ErrorKind::StorageFull) {
+                return true;
+            }
+            at = error.source();
+        }
+        false
+    }
+}
+
 /// A file in the content store, as a listing shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ObjectFile {

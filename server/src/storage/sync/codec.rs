@@ -157,6 +157,8 @@ struct MemberBody {
     answered_on_premise: i64,
     #[prost(int64, tag = "21")]
     answered_on_cloud: i64,
+    #[prost(bool, optional, tag = "22")]
+    made_on_cloud: Option<bool>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -409,6 +411,7 @@ pub fn encode_member(member: &Member) -> Vec<u8> {
         former_on_cloud: former(&member.former.cloud),
         answered_on_premise: member.answered.on_premise,
         answered_on_cloud: member.answered.cloud,
+        made_on_cloud: member.made.map(|side| side == Side::Cloud),
     }
     .encode_to_vec()
 }
@@ -461,6 +464,7 @@ pub fn decode_member(member: &mut Member, state_number: i32, bytes: &[u8]) -> Re
         flips: body.flips,
         flips_since: body.flips_since,
     };
+    member.made = body.made_on_cloud.map(side);
     Ok(())
 }
 
@@ -543,6 +547,7 @@ mod tests {
         });
         member.blocked = Some((Side::Cloud, Obstacle::Name(NodeId("f".into()), "k".into())));
         member.last_synced_at = Some(0);
+        member.made = Some(Side::OnPremise);
         member.restlessness = Restlessness {
             stale: 1,
             flips: 2,

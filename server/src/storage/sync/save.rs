@@ -370,8 +370,14 @@ async fn ask<C: ConnectionTrait>(
     for (repository, root) in &roots {
         scans::ask_in(tx, *repository, root, ScanKind::Demand, false).await?;
     }
+    for (repository, root) in &effects.new_roots {
+        scans::ask_in(tx, *repository, root, ScanKind::First, false).await?;
+    }
     let listed = roots.iter().map(|(repository, _)| *repository);
-    let listed = listed.chain(effects.doubted.iter().map(|(repository, _)| *repository));
+    let made = effects.new_roots.iter().map(|(repository, _)| *repository);
+    let listed = listed
+        .chain(made)
+        .chain(effects.doubted.iter().map(|(repository, _)| *repository));
     Ok(by_repository.into_keys().chain(listed).collect())
 }
 

@@ -66,12 +66,14 @@ impl ExchangeService for Handler {
     ) -> Result<Response<Frames>, Status> {
         let scope = self.coordinator.for_agent(&principal(&request)?)?;
         let mut inbound = request.into_inner();
-        let first =
-            tokio::time::timeout(Duration::from_secs(HELLO_WITHIN_SECONDS), inbound.message())
-                .await
-                .map_err(|_| {
-                    Error::protocol("`hello` came too late; send it before awaiting the call")
-                })??;
+        let first = tokio::time::timeout(
+            Duration::from_secs(HELLO_WITHIN_SECONDS),
+            reader::next(&mut inbound),
+        )
+        .await
+        .map_err(|_| {
+            Error::protocol("`hello` came too late; send it before awaiting the call")
+        })??;
         let hello = hello::hello(&scope, first.and_then(|first| first.frame))?;
         let (welcome, session, wires) = scope.open_session(hello).await?;
 

@@ -12,6 +12,7 @@ use crate::domain::report::Item;
 use crate::domain::session::ResumeKey;
 use crate::service::ingest::{Batch, Pending};
 use crate::service::{AgentScope, Error};
+use crate::transport::convert;
 
 /// A batch on its way: its number, whom and what it tells of, and its answer to come.
 pub(super) struct Answer {
@@ -49,7 +50,7 @@ impl Reader {
     /// # Errors
     /// What the stream is to end with.
     pub(super) async fn run(mut self) -> Result<(), Status> {
-        while let Some(request) = self.inbound.message().await? {
+        while let Some(request) = next(&mut self.inbound).await? {
             match request.frame {
                 Some(Frame::ChangeBatch(batch)) => {
                     if !self.batch(batch).await {
@@ -100,6 +101,17 @@ impl Reader {
         })?;
         Ok(self.scope.confirm_key(key).await?)
     }
+}
+
+/// The next frame; none when the agent half-closes.
+///
+/// # Errors
+/// What a frame that cannot be read breaks.
+pub(super) async fn next(
+    inbound: &mut Streaming<wire::ExchangeRequest>,
+) -> Result<Option<wire::ExchangeRequest>, Error> {
+    let message = inbound.message().await;
+    message.map_err(|status| convert::unreadable(&status))
 }
 
 fn told_of(batch: &Batch) -> (Vec<MemberId>, Vec<NodeId>) {

@@ -77,6 +77,15 @@ pub(super) fn from_io(error: &io::Error) -> Answer {
     }))
 }
 
+/// The answer to every delivery of a group that an error has ended as a whole: a disk without room is told as that,
+/// anything else passes.
+pub(super) fn of_all(error: &io::Error) -> Answer {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => from_io(error),
+        _ => fail(FailureReason::Unreachable, error),
+    }
+}
+
 /// The outcomes, each beside its delivery.
 pub(super) fn outcomes(deliveries: &[Delivery], answers: Vec<Answer>) -> Vec<Outcome> {
     let pairs = deliveries.iter().zip(answers);

@@ -60,17 +60,16 @@ impl Core {
     /// Applies deliveries in order and makes them durable; blocks.
     pub(super) fn apply(&self, items: Vec<Item>) -> Vec<Outcome> {
         let deliveries: Vec<Delivery> = items.iter().map(|item| item.delivery.clone()).collect();
-        let failed = |error: &dyn std::fmt::Display| {
-            let answer = fail(FailureReason::Unreachable, error);
+        let failed = |answer: Answer| {
             let answers = deliveries.iter().map(|_| answer.clone());
             answer::outcomes(&deliveries, answers.collect())
         };
         if let Err(error) = self.ensure_root() {
-            return failed(&error);
+            return failed(fail(FailureReason::Unreachable, &error));
         }
         let mut group = match Group::new(self) {
             Ok(group) => group,
-            Err(error) => return failed(&error),
+            Err(error) => return failed(answer::of_all(&error)),
         };
         let answers = group.run(items);
         drop(group);
@@ -78,7 +77,7 @@ impl Core {
         self.versions.sweep(self);
         match answers {
             Ok(answers) => answer::outcomes(&deliveries, answers),
-            Err(error) => failed(&error),
+            Err(error) => failed(answer::of_all(&error)),
         }
     }
 }

@@ -1,0 +1,133 @@
+//! Bad input over a real socket to a real `tandemd serve`: a clear answer, nothing lost, and the coordinator lives on.
+
+mod batches;
+mod foreign;
+mod frames;
+
+use anyhow::{Context, Result, ensure};
+use tandem_client::agent::memory::{MemoryRepository, Rules};
+use tandem_client::client::Client;
+use tandem_proto::v1alpha::{
+    ChangeBatch, ErrorReason, Hello, Projection, Refusal, Side, SyncSetOptions, batch_result,
+};
+use tandem_tests::agents::{TaskAgent, listing, memory};
+use tandem_tests::coordinator::{AgentToken, Coordinator, ON_PREMISE};
+use tandem_tests::hand_agent::{FOLDER, HandAgent, document, hello, observed};
+use tandem_tests::pair::PATIENCE;
+use tandem_tests::wait::eventually;
+
+pub(crate) const NETWORK: &str = "acme";
+
+/// A coordinator with a set between an on-premise agent led by hand and a correct one on the cloud.
+pub(crate) struct Site {
+    pub(crate) coordinator: Coordinator,
+    pub(crate) token: AgentToken,
+    pub(crate) client: Client,
+    pub(crate) agent: HandAgent,
+    cloud: TaskAgent<MemoryRepository>,
+    reported: Vec<String>,
+}
+
+pub(crate) fn first_hello() -> Hello {
+    hello(NETWORK, ON_PREMISE, Side::OnPremise)
+}
+
+impl Site {
+    pub(crate) async fn start() -> Result<Self> {
+        Self::over(Coordinator::start().await?).await
+    }
+
+    pub(crate) async fn over(coordinator: Coordinator) -> Result<Self> {
+        coordinator.network(NETWORK).await?;
+        let repository = memory(Side::Cloud, Rules::default());
+        let cloud = TaskAgent::start(&coordinator, NETWORK, Side::Cloud, repository).await?;
+        let token = coordinator.agent_token(NETWORK, ON_PREMISE).await?;
+        let client = coordinator.client(&token.secret).await?;
+        let mut agent = HandAgent::open(&client, first_hello()).await?;
+        let creating = coordinator.create_set(NETWORK, FOLDER, SyncSetOptions::default());
+        agent.while_answering(creating).await??;
+        agent.scan().await?;
+        let mut site = Self {
+            coordinator,
+            token,
+            client,
+            agent,
+            cloud,
+            reported: Vec::new(),
+        };
+        site.works().await?;
+        Ok(site)
+    }
+
+    /// Sends a batch that must be refused, and answers how.
+    pub(crate) async fn refused(&mut self, batch: ChangeBatch) -> Result<Refusal> {
+        let number = batch.number;
+        let result = self.agent.report(batch).await?;
+        ensure!(result.number == number, "{result:?}");
+        match result.answer {
+            Some(batch_result::Answer::Refused(refusal)) => Ok(refusal),
+            other => anyhow::bail!("not refused: {other:?}"),
+        }
+    }
+
+    /// What the cloud made of a document.
+    pub(crate) fn on_cloud(&self, name: &str) -> Projection {
+        let mut found = listing(&self.cloud.repository, FOLDER);
+        found.remove(name).unwrap_or_default()
+    }
+
+    /// Waits until the cloud's copy of a document is so.
+    pub(crate) async fn until_on_cloud(
+        &self,
+        name: &str,
+        holds: impl Fn(&Projection) -> bool,
+    ) -> Result<()> {
+        let what = format!("{name} is so on the cloud");
+        let done = eventually(PATIENCE, &what, || holds(&self.on_cloud(name))).await;
+        let story = self.coordinator.story(NETWORK).await?;
+        done.context(story)
+    }
+
+    /// These were reported beside, and belong on the other side too.
+    pub(crate) fn also_has(&mut self, names: &[&str]) {
+        self.reported
+            .extend(names.iter().map(|name| (*name).to_owned()));
+    }
+
+    /// Opens the agent's next session.
+    pub(crate) async fn reopen(&mut self) -> Result<()> {
+        let hello = self.agent.hello_again(first_hello());
+        self.agent = HandAgent::open(&self.client, hello).await?;
+        Ok(())
+    }
+
+    /// The coordinator lives, a correct batch under the next number is accepted, and all that was ever accepted is on
+    /// the other side, and nothing else.
+    pub(crate) async fn works(&mut self) -> Result<()> {
+        self.coordinator.lives()?;
+        let name = format!("{}.txt", self.reported.len());
+        let batch = self
+            .agent
+            .batch(vec![observed(document(&name, &name, &name))]);
+        let result = self.agent.report(batch).await?;
+        let accepted = matches!(result.answer, Some(batch_result::Answer::Accepted(_)));
+        ensure!(accepted, "a correct batch was refused: {result:?}");
+        self.reported.push(name);
+        self.reported.sort();
+        let cloud = &self.cloud.repository;
+        let arrived = eventually(PATIENCE, "everything is on the cloud", || {
+            let found: Vec<String> = listing(cloud, FOLDER).into_keys().collect();
+            found == self.reported
+        });
+        let arrived = arrived.await;
+        let story = self.coordinator.story(NETWORK).await?;
+        arrived.context(story)
+    }
+}
+
+/// The refusal is machine-readable and tells people what to mend.
+pub(crate) fn assert_says(refusal: &Refusal, reason: ErrorReason, field: &str, rule: &str) {
+    assert_eq!(refusal.reason(), reason, "{refusal:?}");
+    assert_eq!(refusal.field, field, "{refusal:?}");
+    assert!(refusal.message.contains(rule), "{refusal:?}");
+}

@@ -1,0 +1,130 @@
+//! What is synced of a node, and what is not (R-PRJ-1, R-PRJ-2).
+
+use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, Result};
+use rustix::fs::{XattrFlags, getxattr, setxattr};
+use tandem_proto::v1alpha::{Observation, Property, PropertyValue, observation, property_value};
+use tandem_tests::hand_agent::{document, observed};
+use tandem_tests::pair::{PATIENCE, Pair, write};
+use tandem_tests::wait::poll;
+
+use crate::bad_input::{NETWORK, Site};
+
+const CUSTOM: &str = "user.acme.colour";
+
+fn set_time(path: &Path, time: SystemTime) -> Result<()> {
+    Ok(File::options().write(true).open(path)?.set_modified(time)?)
+}
+
+fn modified(path: &Path) -> Result<SystemTime> {
+    Ok(fs::metadata(path)?.modified()?)
+}
+
+#[tokio::test]
+async fn r_prj_2_times_modes_and_custom_attributes_stay_on_their_side() -> Result<()> {
+    let began = SystemTime::now() - Duration::from_secs(1);
+    let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+    let mut pair = Pair::new()?;
+    let (left, right) = (pair.contracts(), pair.mirror());
+    let (here, there) = (left.join("a.txt"), right.join("a.txt"));
+    write(&here, "content")?;
+    setxattr(&here, CUSTOM, b"red", XattrFlags::empty())?;
+    fs::set_permissions(&here, fs::Permissions::from_mode(0o750))?;
+    set_time(&here, long_ago)?;
+    pair.start_in_sync(&[]).await?;
+    assert!(
+        modified(&there)? >= began,
+        "the receiver stamps its own time"
+    );
+    assert_eq!(modified(&here)?, long_ago, "and leaves the sender's alone");
+    assert!(getxattr(&there, CUSTOM, &mut [0_u8; 8]).is_err());
+    assert_eq!(fs::metadata(&there)?.permissions().mode() & 0o111, 0);
+
+    // None of these is a change; the marker comes after them, and is one.
+    let stamped = modified(&there)?;
+    set_time(&here, SystemTime::now())?;
+    setxattr(&here, CUSTOM, b"blue", XattrFlags::empty())?;
+    fs::set_permissions(&here, fs::Permissions::from_mode(0o700))?;
+    write(&left.join("marker.txt"), "marker")?;
+    pair.same().await?;
+    assert_eq!(modified(&there)?, stamped);
+    let journal = pair.tandem(&["journal", "list"]).await?;
+    let told = journal.as_array().context("no journal")?.iter();
+    let kinds: Vec<&str> = told
+        .filter(|entry| entry["node_name"] == "a.txt")
+        .filter_map(|entry| entry["kind"].as_str())
+        .collect();
+    assert_eq!(kinds, ["ENTERED", "APPLIED"], "{journal}");
+    pair.stop().await
+}
+
+fn property(name: &str, text: &str) -> Property {
+    let kind = property_value::Kind::Text(text.to_owned());
+    Property {
+        name: name.to_owned(),
+        value: Some(PropertyValue { kind: Some(kind) }),
+    }
+}
+
+/// A document with properties of which only the title is on the list.
+fn documented(title: &str, others: &str) -> Observation {
+    let mut seen = document("a", "a.txt", "content");
+    if let Some(observation::State::Present(projection)) = &mut seen.state {
+        projection.properties = [
+            "cm:creator",
+            "cm:created",
+            "cm:modifier",
+            "cm:modified",
+            "cm:versionLabel",
+            "cm:taggable",
+            "cm:categories",
+            "acme:invoiceNumber",
+        ]
+        .map(|name| property(name, others))
+        .to_vec();
+        projection.properties.push(property("cm:title", title));
+    }
+    seen
+}
+
+/// How many entries of the journal tell of `a.txt`.
+async fn entries_of(site: &Site) -> Result<usize> {
+    let journal = site.coordinator.journal(NETWORK).await?;
+    let named = journal.iter().filter(|entry| entry.node_name == "a.txt");
+    Ok(named.count())
+}
+
+#[tokio::test]
+async fn r_prj_2_properties_that_are_not_on_the_list_are_never_delivered_and_never_a_change()
+-> Result<()> {
+    let mut site = Site::start().await?;
+    site.agent
+        .tell(vec![observed(documented("a title", "secret"))])
+        .await?;
+    site.also_has(&["a.txt"]);
+    site.works().await?;
+    let title = [property("cm:title", "a title")];
+    assert_eq!(site.on_cloud("a.txt").properties, title);
+
+    // That it entered, and that it was applied.
+    let told = poll(PATIENCE, "the document is synced", async || {
+        entries_of(&site).await.ok().filter(|told| *told == 2)
+    });
+    told.await?;
+    site.agent
+        .tell(vec![observed(documented("a title", "another secret"))])
+        .await?;
+    site.works().await?;
+    assert_eq!(entries_of(&site).await?, 2, "nothing was changed");
+    site.agent
+        .tell(vec![observed(documented("another title", "secret"))])
+        .await?;
+    site.works().await?;
+    let title = [property("cm:title", "another title")];
+    site.until_on_cloud("a.txt", |found| found.properties == title)
+        .await
+}
