@@ -129,6 +129,10 @@ pub const COMMANDS_WAITING_MAX: usize = 64;
 pub const INGEST_QUEUE_MAX: usize = 64;
 /// Items that one group of batches takes; more make the 99th percentile of waiting worse.
 pub const INGEST_GROUP_ITEMS_MAX: usize = 2_000;
+/// Items from which on a group waits for more of them.
+pub const INGEST_GATHER_ITEMS_MIN: usize = 100;
+/// Milliseconds that such a group waits at most.
+pub const INGEST_GATHER_MILLISECONDS: u64 = 10;
 /// Nodes that one step of a walk takes.
 pub const WALK_STEP_NODES_MAX: usize = 500;
 /// Times that the engine may ask for more rows in one transaction.

@@ -436,41 +436,64 @@ impl Slot<'_> {
     /// about order.
     #[must_use]
     pub fn append(self, items: Vec<ChangeItem>, scan: Option<ScanState>) -> Receipt {
-        let (payload, bytes) = strip::encode(&items);
-        let id = new_id();
-        let batch_id = id.clone();
+        self.append_all(vec![items], scan)
+    }
+
+    /// Puts several batches in line, which become durable together; those without items are left out.
+    #[must_use]
+    pub fn append_all(self, batches: Vec<Vec<ChangeItem>>, scan: Option<ScanState>) -> Receipt {
+        let batches = batches.into_iter().filter(|items| !items.is_empty());
+        let batches: Vec<Encoded> = batches.map(Encoded::new).collect();
         let shared = self.shared;
         let work = move |rows: &Rows| {
             if let Some(scan) = &scan {
                 rows.store_scan(scan)?;
             }
-            if items.is_empty() {
-                return Ok(None);
-            }
-            let number = rows.append(&batch_id, &payload)?;
-            Ok(Some((number, items)))
+            let numbered = batches.into_iter().map(|batch| batch.store(rows));
+            numbered.collect::<Result<Vec<Pending>, Error>>()
         };
         let (confirm, receipt) = oneshot::channel();
-        self.permit.send(writer::job(
-            Durability::Now,
-            work,
-            move |result: Result<_, Error>| {
-                let done = result.map(|appended| {
-                    if let Some((number, items)) = appended {
-                        let batch = Pending {
-                            number,
-                            id,
-                            items: Arc::new(items),
-                            bytes,
-                        };
-                        shared.update(|memory| memory.insert(batch));
-                    }
-                });
-                // Whoever asked may have gone.
-                let _ = confirm.send(done);
-            },
-        ));
+        let then = move |stored: Result<Vec<Pending>, Error>| {
+            let done = stored.map(|pending| {
+                if !pending.is_empty() {
+                    shared.update(|memory| pending.into_iter().for_each(|one| memory.insert(one)));
+                }
+            });
+            // Whoever asked may have gone.
+            let _ = confirm.send(done);
+        };
+        self.permit.send(writer::job(Durability::Now, work, then));
         Receipt(receipt)
+    }
+}
+
+/// A batch as it is stored.
+struct Encoded {
+    id: Bytes,
+    items: Vec<ChangeItem>,
+    payload: Bytes,
+    bytes: usize,
+}
+
+impl Encoded {
+    fn new(items: Vec<ChangeItem>) -> Self {
+        let (payload, bytes) = strip::encode(&items);
+        Self {
+            id: new_id(),
+            items,
+            payload,
+            bytes,
+        }
+    }
+
+    fn store(self, rows: &Rows) -> Result<Pending, Error> {
+        let number = rows.append(&self.id, &self.payload)?;
+        Ok(Pending {
+            number,
+            id: self.id,
+            items: Arc::new(self.items),
+            bytes: self.bytes,
+        })
     }
 }
 

@@ -1,13 +1,16 @@
 //! Fetches the content of deliveries, one group ahead of what is being applied.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use tandem_proto::v1alpha::{
     ContentRef, Delivery, Failed, FailureReason, Outcome, delivery::Action, outcome::Answer,
 };
-use tokio::sync::mpsc;
+use tokio::{
+    sync::mpsc,
+    time::{Instant, timeout_at},
+};
 
 use super::{
     conversation::Conversation,
@@ -23,6 +26,11 @@ use crate::{
 const GROUP_DELIVERIES_MAX: usize = 1000;
 /// Content bytes of a group that are held in memory.
 const GROUP_BYTES_MAX: i64 = 8 * 1024 * 1024;
+
+/// From so many deliveries on, more are likely to follow at once.
+const MANY: usize = 32;
+/// How long a group of many waits for more: applying it costs a few flushes, however large it is.
+const GATHER: Duration = Duration::from_millis(15);
 
 /// Deliveries to be applied together, in order.
 #[derive(Debug, Default)]
@@ -60,12 +68,26 @@ pub(super) async fn run<R: Repository>(
         let Ok(place) = groups.reserve().await else {
             return Ok(());
         };
-        while waiting.len() < GROUP_DELIVERIES_MAX
-            && let Ok(more) = deliveries.try_recv()
-        {
-            waiting.extend(more);
-        }
+        gather(&mut waiting, &mut deliveries).await;
         place.send(conversation.fetch(take_group(&mut waiting)).await);
+    }
+}
+
+/// Takes what has come, and of many what comes soon.
+async fn gather(waiting: &mut VecDeque<Delivery>, deliveries: &mut mpsc::Receiver<Vec<Delivery>>) {
+    let deadline = Instant::now() + GATHER;
+    while waiting.len() < GROUP_DELIVERIES_MAX {
+        let next = match deliveries.try_recv() {
+            Ok(more) => Some(more),
+            Err(_) if waiting.len() < MANY => None,
+            Err(_) => timeout_at(deadline, deliveries.recv())
+                .await
+                .unwrap_or(None),
+        };
+        match next {
+            Some(more) => waiting.extend(more),
+            None => return,
+        }
     }
 }
 

@@ -255,22 +255,12 @@ impl<R: Repository> Conversation<R> {
             .into_iter()
             .flat_map(|page| split(page, &self.limits))
             .collect();
-        let mut parts = pack(pages, &self.limits, page_weight);
-        let last = parts.pop().unwrap_or_default();
-        let mut receipts = Vec::new();
-        for part in parts {
-            receipts.push(self.put_pages_in_line(part, None, None, since).await?);
-        }
-        receipts.push(
-            self.put_pages_in_line(last, step.outcome, Some(state), since)
-                .await?,
-        );
-        for receipt in receipts {
-            let Some(receipt) = receipt else {
-                return Ok(false);
-            };
-            receipt.wait().await?;
-        }
+        let parts = pack(pages, &self.limits, page_weight);
+        let receipt = self.put_in_line(parts, step.outcome, state, since).await?;
+        let Some(receipt) = receipt else {
+            return Ok(false);
+        };
+        receipt.wait().await?;
         self.core
             .note(|progress| progress.scanned += noted.len() as u64);
         if !noted.is_empty() {
@@ -280,39 +270,41 @@ impl<R: Repository> Conversation<R> {
     }
 
     /// Nothing when a delivery touched what the pages list.
-    async fn put_pages_in_line(
+    async fn put_in_line(
         &self,
-        pages: Vec<ScanPage>,
+        parts: Vec<Vec<ScanPage>>,
         outcome: Option<ScanOutcome>,
-        state: Option<ScanState>,
+        state: ScanState,
         since: Moment,
     ) -> Result<Option<Receipt>, Error> {
         let core = &self.core;
         core.outbox.room().await;
         let mut ends = core.applying.ends();
         let slot = core.outbox.slot().await?;
-        let touched = {
+        {
             let still = core.applying.still();
-            let touched = pages
-                .iter()
-                .flat_map(|page| &page.children)
-                .any(|child| still.touched(child, since));
-            if !touched {
-                let scan_end = state
-                    .iter()
-                    .zip(outcome)
-                    .map(|(state, outcome)| end(&state.scan_id, outcome));
-                let items: Vec<ChangeItem> = pages.into_iter().map(item).chain(scan_end).collect();
-                return Ok(Some(slot.append(items, state)));
+            let mut children = parts.iter().flatten().flat_map(|page| &page.children);
+            if !children.any(|child| still.touched(child, since)) {
+                let scan_end = outcome.map(|outcome| end(&state.scan_id, outcome));
+                let batches = batches(parts, scan_end);
+                return Ok(Some(slot.append_all(batches, Some(state))));
             }
-            touched
-        };
-        if touched {
-            // Outcomes in between may be of other nodes: then the next reading finds the same, and waits again.
-            let _ = timeout(TOUCHED_DELAY, ends.changed()).await;
         }
+        // Outcomes in between may be of other nodes: then the next reading finds the same, and waits again.
+        let _ = timeout(TOUCHED_DELAY, ends.changed()).await;
         Ok(None)
     }
+}
+
+/// The end of the scan goes with the last pages, or alone.
+fn batches(parts: Vec<Vec<ScanPage>>, scan_end: Option<ChangeItem>) -> Vec<Vec<ChangeItem>> {
+    let pages = |part: Vec<ScanPage>| part.into_iter().map(item).collect();
+    let mut batches: Vec<Vec<ChangeItem>> = parts.into_iter().map(pages).collect();
+    match batches.last_mut() {
+        Some(last) => last.extend(scan_end),
+        None => batches.push(scan_end.into_iter().collect()),
+    }
+    batches
 }
 
 fn end(scan_id: &Bytes, outcome: ScanOutcome) -> ChangeItem {

@@ -129,8 +129,8 @@ impl Core {
         }
     }
 
-    /// Writes to the index what differs from it. The id of a node of which nothing was told yet is flushed, because it is
-    /// going to be told; the rest a crash of the machine may undo, then it is found and told again.
+    /// Writes to the index what differs from it. New ids are flushed, because they are going to be told; the rest a crash
+    /// of the machine may undo, then it is found and told again.
     pub(super) fn save(&self, state: &mut State) -> io::Result<()> {
         if state.tree.is_saved() {
             return Ok(());
@@ -144,16 +144,16 @@ impl Core {
         state: &mut State,
         more: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<()> + Send + 'static,
     ) -> io::Result<()> {
+        let new = state.tree.take_new();
         let (written, forgotten) = state.tree.take_unsaved();
-        let heard = written.iter().all(|node| node.reported.is_some());
         let save = move |transaction: &Transaction<'_>| {
             index::save(transaction, &written, &forgotten)?;
             more(transaction)
         };
-        if heard {
-            self.index.run_unflushed(save)
-        } else {
+        if new {
             self.index.run(save)
+        } else {
+            self.index.run_unflushed(save)
         }
     }
 

@@ -12,7 +12,7 @@ use std::{
 use super::{disk::Disk, os, reading, versions::Versions};
 
 /// Up to so many files are flushed one by one.
-const SINGLES_MAX: usize = 8;
+const SINGLES_MAX: usize = 4;
 /// A flush of the file system that takes longer is given up for single ones: somebody else writes very much.
 const PATIENCE: Duration = Duration::from_secs(10);
 

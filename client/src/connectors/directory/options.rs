@@ -28,7 +28,7 @@ impl Options {
         Self {
             root: root.into(),
             state: state.into(),
-            settle: Duration::from_millis(25),
+            settle: Duration::from_millis(20),
             versions_keep: Duration::from_secs(30 * 24 * 60 * 60),
             late_writes: Duration::from_secs(10 * 60),
         }

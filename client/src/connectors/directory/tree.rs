@@ -28,6 +28,8 @@ pub(super) struct Tree {
     due_at: HashMap<Uuid, u64>,
     due_next: u64,
     unsaved: HashSet<Uuid>,
+    /// Ids that the index on disk does not hold yet.
+    new: HashSet<Uuid>,
     /// The watched folders, and whether what is below their subfolders counts too.
     watched: HashMap<Uuid, bool>,
 }
@@ -44,6 +46,7 @@ impl Tree {
             tree.insert(node);
         }
         tree.unsaved.clear();
+        tree.new.clear();
         tree
     }
 
@@ -65,6 +68,9 @@ impl Tree {
     /// Adds a node, or puts another state in its place.
     pub(super) fn insert(&mut self, node: Node) {
         let id = node.id;
+        if !self.nodes.contains_key(&id) {
+            self.new.insert(id);
+        }
         self.unlink(&id);
         self.unsaved.insert(id);
         if node.due {
@@ -98,6 +104,7 @@ impl Tree {
         self.unlink(id);
         self.pop_due(id);
         self.unsaved.insert(*id);
+        self.new.remove(id);
         self.children.remove(id);
         self.nodes.remove(id)
     }
@@ -292,6 +299,16 @@ impl Tree {
     /// What is due, longest first.
     pub(super) fn due(&self) -> impl Iterator<Item = Uuid> {
         self.due.values().copied()
+    }
+
+    /// The index on disk holds this id already.
+    pub(super) fn is_known(&mut self, id: &Uuid) {
+        self.new.remove(id);
+    }
+
+    /// Takes note that everything new is going to be saved; true when something is.
+    pub(super) fn take_new(&mut self) -> bool {
+        !mem::take(&mut self.new).is_empty()
     }
 
     /// Whether nothing differs from the index on disk.

@@ -11,9 +11,11 @@ mod work;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -22,7 +24,9 @@ use super::wakeup::Wakeup;
 use super::{Clock, Error};
 use crate::domain::engine::{Note, Request};
 use crate::domain::ids::{BatchId, Digest, NetworkId, RepositoryId, SyncSetId};
-use crate::domain::limits::{INGEST_GROUP_ITEMS_MAX, INGEST_QUEUE_MAX};
+use crate::domain::limits::{
+    INGEST_GATHER_ITEMS_MIN, INGEST_GATHER_MILLISECONDS, INGEST_GROUP_ITEMS_MAX, INGEST_QUEUE_MAX,
+};
 use crate::domain::report::Item;
 use crate::storage::Store;
 use crate::storage::sync::walks::SetJobKind;
@@ -319,7 +323,22 @@ impl Writer {
         };
         let mut group = vec![first];
         self.fill(&mut group);
+        self.gather(&mut group).await;
         group
+    }
+
+    /// Where many items come, more follow soon; together they cost a commit once.
+    async fn gather(&mut self, group: &mut Vec<Job>) {
+        let items = |group: &[Job]| group.iter().map(Job::items).sum::<usize>();
+        let deadline = Instant::now() + Duration::from_millis(INGEST_GATHER_MILLISECONDS);
+        while (INGEST_GATHER_ITEMS_MIN..INGEST_GROUP_ITEMS_MAX).contains(&items(group))
+            && !group.last().is_some_and(Job::creates_set)
+        {
+            match timeout_at(deadline, self.jobs.recv()).await {
+                Ok(Some(job)) => group.push(job),
+                Ok(None) | Err(_) => return,
+            }
+        }
     }
 
     /// What waits now.
