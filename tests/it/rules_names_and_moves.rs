@@ -1,6 +1,7 @@
 //! Names that are taken, and nodes that move (R-REC-9, R-REC-10, R-MOV).
 
 use tandem_server::domain::copy::CopyState;
+use tandem_server::domain::engine::Request;
 use tandem_server::domain::failure::Reason;
 use tandem_server::domain::projection::Side::{Cloud, OnPremise};
 use tandem_server::domain::sync_set::Options;
@@ -168,6 +169,21 @@ fn r_mem_4_what_was_unlinked_stays_so_until_it_is_moved_out_and_in() {
     lab.relocate(OnPremise, "/outside/a", "");
     lab.converge();
     assert_eq!(lab.tree(Cloud), ["a", "a/x.txt", "a/y.txt"]);
+}
+
+#[test]
+fn r_mem_4_request_sync_on_the_folder_brings_back_what_was_unlinked_in_it() {
+    let mut lab = lab_with(&["p", "p/a", "p/a/x.txt"]);
+    lab.relocate(Cloud, "p/a", "/outside");
+    lab.converge();
+    lab.write(OnPremise, "p/a/x.txt");
+    lab.converge();
+    assert_eq!(lab.tree(Cloud), ["p"]);
+    let folder = lab.member(OnPremise, "p").unwrap().id;
+    lab.request(Request::Sync(folder, "somebody".to_owned()));
+    lab.converge();
+    assert_eq!(lab.tree(Cloud), ["p", "p/a", "p/a/x.txt"]);
+    assert_eq!(lab.tree(OnPremise), lab.tree(Cloud));
 }
 
 #[test]

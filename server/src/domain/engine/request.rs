@@ -4,7 +4,7 @@ use super::super::copy::{Copy, CopyState};
 use super::super::ids::{MemberId, SyncSetId};
 use super::super::journal::{Entry, JournalKind};
 use super::super::member::{Member, MemberState, PeerChoice, Restlessness};
-use super::super::projection::{ContentRef, Side};
+use super::super::projection::{ContentRef, NodeKind, Side};
 use super::super::reconcile::Decision;
 use super::super::sync_set::SyncSet;
 use super::super::view::Miss;
@@ -155,6 +155,32 @@ impl Engine<'_> {
         })?;
         if there == [true, false] {
             self.make_folders_anew(&set, &member)?;
+        }
+        self.bring_back_left(&set, &member)
+    }
+
+    /// R-MEM-4: what is left in a folder enters again, as it is found when the synced folder is listed.
+    fn bring_back_left(&mut self, set: &SyncSet, folder: &Member) -> Result<(), Miss> {
+        if folder.kind != NodeKind::Folder {
+            return Ok(());
+        }
+        for side in Side::BOTH {
+            let Some(node) = folder.nodes.get(side).clone() else {
+                continue;
+            };
+            let repository = *set.repositories.get(side);
+            let mut any = false;
+            for child in self.view.children(&(repository, node))? {
+                let key = (repository, child);
+                let copy = self.view.copy(&key)?;
+                if copy.is_some_and(|copy| copy.state == CopyState::Left) {
+                    self.view.remove_copy(&key);
+                    any = true;
+                }
+            }
+            if any {
+                self.list_again(set, side)?;
+            }
         }
         Ok(())
     }
