@@ -4,6 +4,7 @@ use std::fs;
 
 use anyhow::Result;
 use serde_json::json;
+use tandem_tests::generate;
 use tandem_tests::pair::{Pair, write};
 use tandem_tests::tree::Tree;
 
@@ -49,6 +50,21 @@ async fn once_ends_when_both_sides_are_the_same_and_goes_on_where_it_stopped() -
     assert_eq!(second.code, Some(0), "{second:?}");
     Tree::assert_same(&pair.contracts(), &pair.mirror());
     assert!(pair.contracts().join("new folder").is_dir());
+    Ok(())
+}
+
+/// Reading this much takes longer than both agents have to be quiet.
+const LARGE_BYTES: usize = 128 * 1024 * 1024;
+
+#[tokio::test]
+async fn once_does_not_end_while_a_large_change_is_still_being_read() -> Result<()> {
+    let pair = Pair::new()?;
+    write(&pair.contracts().join("large"), "small yet")?;
+    assert_eq!(pair.once(&[]).await?.code, Some(0));
+    generate::large_file(&pair.contracts().join("large"), 1, LARGE_BYTES)?;
+    let second = pair.once(&[]).await?;
+    assert_eq!(second.code, Some(0), "{second:?}");
+    Tree::assert_same(&pair.contracts(), &pair.mirror());
     Ok(())
 }
 

@@ -121,6 +121,12 @@ pub trait Repository: Send + Sync + 'static {
     /// Content of at most [`INLINE_BYTES_MAX`] rides inline.
     async fn changes(&self, max: usize) -> Result<Vec<Observation>, Error>;
 
+    /// True when no change is known that still has to be read, or to come to rest, before it is offered; changes that cannot
+    /// be read do not count. For whoever wants to end when all is told. A repository that cannot tell says true.
+    fn is_at_rest(&self) -> bool {
+        true
+    }
+
     /// These states are noted durably for the coordinator; they are not offered again.
     async fn reported(&self, seen: &[Seen]) -> Result<(), Error>;
 

@@ -43,7 +43,7 @@ impl Follow<'_> {
         let mut settled = false;
         loop {
             let set = self.look().await?;
-            quiet.note(self.sides.progress());
+            quiet.note(self.sides.progress(), self.sides.are_at_rest());
             show.progress(&set, settled);
             let done = is_done(&set);
             if quiet.lasts() && (done || set.held_deletions > 0) {
@@ -159,14 +159,14 @@ impl Quiet {
         }
     }
 
-    fn note(&mut self, now: [Progress; 2]) {
+    fn note(&mut self, now: [Progress; 2], at_rest: bool) {
         let busy = now.iter().any(|side| {
             side.link != Link::Connected
                 || side.batches_waiting > 0
                 || side.deliveries_waiting > 0
                 || side.scans_running > 0
         });
-        if busy || now != self.seen {
+        if busy || !at_rest || now != self.seen {
             self.since = Instant::now();
             self.seen = now;
         }

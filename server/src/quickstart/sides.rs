@@ -1,11 +1,13 @@
 //! The two agents.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use tandem_client::agent::repository::Repository;
 use tandem_client::agent::runtime::{Link, Options, Progress};
 use tandem_client::client::Endpoint;
-use tandem_client::connectors::directory;
+use tandem_client::connectors::directory::{self, Directory};
 use tandem_client::error::Error;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -26,6 +28,7 @@ pub(super) struct Sides {
 
 #[derive(Debug)]
 struct Running {
+    directory: Arc<Directory>,
     progress: watch::Receiver<Progress>,
     task: JoinHandle<Result<(), Error>>,
 }
@@ -63,6 +66,13 @@ impl Sides {
         [0, 1].map(|side: usize| self.agents[side].progress.borrow().clone())
     }
 
+    /// Nothing that changed in either directory waits to be told; in one whose root is gone there is nothing to tell.
+    pub(super) fn are_at_rest(&self) -> bool {
+        self.agents
+            .iter()
+            .all(|agent| agent.directory.is_at_rest() || agent.progress.borrow().root_gone)
+    }
+
     /// Waits until either makes progress.
     pub(super) async fn changed(&self) {
         let [on_premise, cloud] = &self.agents;
@@ -97,7 +107,11 @@ async fn start(
     let agent = directory::beside(options, client, who)
         .await
         .with_context(|| format!("cannot keep {}", home.directory(side).display()))?;
-    let progress = agent.progress();
+    let (directory, progress) = (agent.repository(), agent.progress());
     let task = tokio::spawn(agent.run(stop.clone()));
-    Ok(Running { progress, task })
+    Ok(Running {
+        directory,
+        progress,
+        task,
+    })
 }

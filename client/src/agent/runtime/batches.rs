@@ -138,6 +138,7 @@ impl<R: Repository> Core<R> {
         for receipt in receipts {
             receipt.wait().await?;
         }
+        self.note(|progress| progress.batches_waiting = self.outbox.len() as u64);
         if !reported.noted.is_empty() {
             self.repository.reported(&reported.noted).await?;
         }

@@ -125,6 +125,12 @@ impl<R: Repository> Agent<R> {
         self.core.progress.subscribe()
     }
 
+    /// The repository that it is beside.
+    #[must_use]
+    pub fn repository(&self) -> Arc<R> {
+        Arc::clone(&self.core.repository)
+    }
+
     /// Runs until told to stop; opens a new session whenever one ends.
     ///
     /// Fails only with what no retry can mend, such as a revoked token.

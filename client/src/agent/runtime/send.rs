@@ -119,8 +119,8 @@ impl<R: Repository> Sending<R> {
         for (batch, notes) in &accepted {
             self.conversation.note_accepted(batch, notes);
         }
-        let waiting = core.outbox.len() as u64;
-        core.note(|progress| progress.batches_waiting = waiting);
+        // Counted under the lock of the progress, so that the last to tell has counted last.
+        core.note(|progress| progress.batches_waiting = core.outbox.len() as u64);
         Ok(())
     }
 

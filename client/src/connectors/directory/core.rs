@@ -78,6 +78,8 @@ pub(super) struct Core {
     pub(super) faults: Faults,
     /// The root was away; what is remembered of it has to be checked when it is back.
     pub(super) lost: AtomicBool,
+    /// Nothing that changed waits to be offered, but for files that cannot be read.
+    pub(super) at_rest: AtomicBool,
     pub(super) state: Mutex<State>,
     // Last, so that everything else is done with it when its thread is joined.
     pub(super) index: Index,

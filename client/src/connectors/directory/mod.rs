@@ -152,6 +152,10 @@ impl Repository for Directory {
         }
     }
 
+    fn is_at_rest(&self) -> bool {
+        self.core.at_rest.load(std::sync::atomic::Ordering::SeqCst)
+    }
+
     async fn reported(&self, seen: &[Seen]) -> Result<(), Error> {
         let seen = seen.to_vec();
         self.blocking(move |core| core.reported(&seen)).await

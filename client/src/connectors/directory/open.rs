@@ -62,6 +62,7 @@ impl Core {
             versions,
             faults: Faults::default(),
             lost: AtomicBool::new(false),
+            at_rest: AtomicBool::new(false),
             state: Mutex::new(State {
                 tree,
                 resting: HashMap::new(),

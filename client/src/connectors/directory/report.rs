@@ -2,7 +2,8 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    time::Instant,
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
 };
 
 use tandem_proto::v1alpha::{AbsenceKind, Observation, WatchRoot, observation::State};
@@ -17,6 +18,9 @@ use super::{
 };
 use crate::agent::repository::{Error, Seen};
 
+/// What waits for longer is not settling any more: it cannot be read, and is tried again.
+const SOON: Duration = Duration::from_secs(1);
+
 /// What `changes` does next.
 #[derive(Debug)]
 pub(super) enum Next {
@@ -29,7 +33,6 @@ pub(super) enum Next {
 impl Core {
     /// Makes sure that the root is there; when it was away, everything is looked at again.
     pub(super) fn ensure_root(&self) -> Result<(), Error> {
-        use std::sync::atomic::Ordering;
         if let Err(error) = self.disk.check() {
             self.lost.store(true, Ordering::SeqCst);
             return Err(error);
@@ -43,6 +46,16 @@ impl Core {
 
     /// Looks at what happened, and offers at most `max` of what is due (R-AGT-5).
     pub(super) fn next_changes(&self, max: usize) -> Result<Next, Error> {
+        self.at_rest.store(false, Ordering::SeqCst);
+        let next = self.look_for_changes(max)?;
+        if let Next::Wait(until) = &next {
+            let later = until.is_none_or(|until| until > Instant::now() + SOON);
+            self.at_rest.store(later, Ordering::SeqCst);
+        }
+        Ok(next)
+    }
+
+    fn look_for_changes(&self, max: usize) -> Result<Next, Error> {
         self.ensure_root()?;
         let quiet_at = self.catch_up(false)?;
         loop {
