@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use bytes::Bytes;
+use tandem_proto::v1alpha::exchange_request::Frame;
 use tandem_proto::v1alpha::{
     Absence, ChangeBatch, ChangeItem, ContentRef, ErrorReason, MemberState, NodeKind, Observation,
     Outcome, Projection, Property, PropertyValue, ScanEnd, ScanPage, change_item, observation,
@@ -11,7 +12,7 @@ use tandem_tests::hand_agent::{document, folder, item, observed};
 use tandem_tests::pair::PATIENCE;
 use tandem_tests::wait::poll;
 
-use super::{NETWORK, Site, assert_says};
+use super::{NETWORK, Site, assert_says, refusal_of};
 
 /// A batch in line that breaks one rule, the field that is to be named, and a word of the rule.
 type Case = (ChangeBatch, &'static str, &'static str);
@@ -363,6 +364,22 @@ async fn r_agt_3_a_batch_that_puts_a_folder_into_itself_is_refused_whole() -> Re
     let ring = site.agent.batch(vec![inside("a", "b")]);
     let refusal = site.refused(ring).await?;
     assert_says(&refusal, ErrorReason::FolderCycle, "", "inside itself");
+    // So many that what is sent right behind it is decided together with it.
+    let mut items: Vec<ChangeItem> = (0..120)
+        .map(|number| inside(&format!("n{number}"), "contracts"))
+        .collect();
+    items.push(inside("a", "b"));
+    let ring = site.agent.batch(items);
+    let mut behind = site.agent.batch(vec![inside("c", "contracts")]);
+    behind.number += 1;
+    let expected = ring.number;
+    site.agent.send(Frame::ChangeBatch(ring)).await?;
+    site.agent.send(Frame::ChangeBatch(behind)).await?;
+    let refusal = refusal_of(site.agent.result().await?)?;
+    assert_says(&refusal, ErrorReason::FolderCycle, "", "inside itself");
+    let refusal = refusal_of(site.agent.result().await?)?;
+    assert_eq!(refusal.reason(), ErrorReason::BatchGap);
+    assert_eq!(refusal.expected_number, expected);
     let gone = |node: &str| {
         let absent = Absence {
             kind: 1,

@@ -8,7 +8,8 @@ use anyhow::{Context, Result, ensure};
 use tandem_client::agent::memory::{MemoryRepository, Rules};
 use tandem_client::client::Client;
 use tandem_proto::v1alpha::{
-    ChangeBatch, ErrorReason, Hello, Projection, Refusal, Side, SyncSetOptions, batch_result,
+    BatchResult, ChangeBatch, ErrorReason, Hello, Projection, Refusal, Side, SyncSetOptions,
+    batch_result,
 };
 use tandem_tests::agents::{TaskAgent, listing, memory};
 use tandem_tests::coordinator::{AgentToken, Coordinator, ON_PREMISE};
@@ -17,6 +18,14 @@ use tandem_tests::pair::PATIENCE;
 use tandem_tests::wait::eventually;
 
 pub(crate) const NETWORK: &str = "acme";
+
+/// Why a batch was refused, which it must be.
+pub(crate) fn refusal_of(result: BatchResult) -> Result<Refusal> {
+    match result.answer {
+        Some(batch_result::Answer::Refused(refusal)) => Ok(refusal),
+        other => anyhow::bail!("not refused: {other:?}"),
+    }
+}
 
 /// A coordinator with a set between an on-premise agent led by hand and a correct one on the cloud.
 pub(crate) struct Site {
@@ -64,10 +73,7 @@ impl Site {
         let number = batch.number;
         let result = self.agent.report(batch).await?;
         ensure!(result.number == number, "{result:?}");
-        match result.answer {
-            Some(batch_result::Answer::Refused(refusal)) => Ok(refusal),
-            other => anyhow::bail!("not refused: {other:?}"),
-        }
+        refusal_of(result)
     }
 
     /// What the cloud made of a document.

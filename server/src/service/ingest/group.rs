@@ -59,7 +59,7 @@ impl Writer {
     async fn write_in(&self, tx: &Tx, changes: &[Arc<Change>], now: i64) -> Result<Written, Error> {
         journal::lock_in(&**tx, self.network).await?;
         let mut plans = self.plan(tx, changes, now).await?;
-        let worked = self.decide(tx, &mut plans, now).await?;
+        let worked = self.decide(tx, &mut plans, changes, now).await?;
         self.clear_seen(tx, &plans, changes).await?;
         let mut finish = Finish {
             wake: save(&**tx, self.network, &worked.loaded, &worked.effects, now).await?,
@@ -92,7 +92,13 @@ impl Writer {
     }
 
     /// Runs the engine; a batch that it refuses is left out, and the rest is run again.
-    async fn decide(&self, tx: &Tx, plans: &mut [Plan], now: i64) -> Result<Worked, Error> {
+    async fn decide(
+        &self,
+        tx: &Tx,
+        plans: &mut [Plan],
+        changes: &[Arc<Change>],
+        now: i64,
+    ) -> Result<Worked, Error> {
         loop {
             let (places, inputs): (Vec<usize>, Vec<Input>) = plans
                 .iter()
@@ -110,7 +116,9 @@ impl Writer {
                 let refused = Error::FolderCycle {
                     node: node.to_string(),
                 };
-                plans[places[*index]] = Plan::Answered(Err(refused));
+                let place = places[*index];
+                plans[place] = Plan::Answered(Err(refused));
+                refuse_behind(plans, changes, place);
             }
         }
     }
@@ -342,6 +350,24 @@ impl Writer {
             }
         }
         Ok(())
+    }
+}
+
+/// R-AGT-3: what comes behind a refused batch is a gap, or the refused one would count as accepted with it.
+fn refuse_behind(plans: &mut [Plan], changes: &[Arc<Change>], place: usize) {
+    let Some(refused) = changes[place].batch() else {
+        return;
+    };
+    let behind = plans.iter_mut().zip(changes).skip(place + 1);
+    for (plan, change) in behind {
+        let same = change
+            .batch()
+            .is_some_and(|batch| batch.repository == refused.repository);
+        if same && matches!(plan, Plan::Run(_)) {
+            *plan = Plan::Answered(Err(Error::BatchGap {
+                expected_number: refused.number,
+            }));
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! What has many rows is done in small steps between the groups (ARCHITECTURE, invariant 12).
 
+use std::time::Duration;
+
 use super::Writer;
 use super::work::work;
 use crate::domain::engine::{Input, Request, WalkProgress};
@@ -11,6 +13,9 @@ use crate::storage::sync::generations::{self, Settled};
 use crate::storage::sync::save::{Wake, save};
 use crate::storage::sync::walks::{self, SetJob, SetJobKind, WalkRow};
 use crate::storage::sync::{journal, sets};
+
+/// A step that failed is tried again after this time; what failed it holds up changes too.
+const STEP_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 impl Writer {
     /// Does one step of whatever is left; says whether more is.
@@ -30,8 +35,8 @@ impl Writer {
             Err(error) => {
                 let error: Error = error;
                 tracing::error!(network = self.network.0, %error, "a step failed");
-                // Tried again after the next change, not at once.
-                false
+                let _ = tokio::time::timeout(STEP_AGAIN_AFTER, self.parts.stop.cancelled()).await;
+                true
             }
         }
     }

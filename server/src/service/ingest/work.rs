@@ -36,8 +36,8 @@ pub(super) async fn work(
     let rescanning = generations::rescanning_in(&**tx, network).await?;
     let context = Context { now, rescanning };
     load::load(&**tx, &mut loaded, foreseen(inputs)).await?;
-    let names = foreseen_names(&loaded, inputs);
-    load::load(&**tx, &mut loaded, names).await?;
+    let newcomers = foreseen_of_newcomers(&loaded, inputs);
+    load::load(&**tx, &mut loaded, newcomers).await?;
     for _ in 0..ENGINE_ROUNDS_MAX {
         let effects = engine::run(&loaded, &context, inputs, &mut Uuid::now_v7);
         if effects.changes.needs.is_empty() {
@@ -95,8 +95,6 @@ fn foresee(needs: &mut BTreeSet<Need>, repository: RepositoryId, item: &Item) {
         }
     };
     item.observations().for_each(&mut node);
-    let new_folders = item.observations().filter(|seen| is_folder(seen));
-    needs.extend(new_folders.map(|seen| Need::Children((repository, seen.node.clone()))));
     match item {
         Item::Outcome { member, .. } | Item::CauseChanged(member) => {
             needs.insert(Need::Member(*member));
@@ -109,15 +107,21 @@ fn is_folder(observation: &Observation) -> bool {
     matches!(&observation.seen, Seen::Present(presence) if presence.projection.kind == NodeKind::Folder)
 }
 
-/// Who has the names on the other side that new nodes are going to get there.
-fn foreseen_names(loaded: &Loaded, inputs: &[Input]) -> BTreeSet<Need> {
+/// Who has the names on the other side that new nodes are going to get there, and what is known below new folders.
+fn foreseen_of_newcomers(loaded: &Loaded, inputs: &[Input]) -> BTreeSet<Need> {
     let mut needs = BTreeSet::new();
     for input in inputs {
         let Input::Batch(repository, items) = input else {
             continue;
         };
-        let seen = items.iter().flat_map(Item::observations);
-        needs.extend(seen.filter_map(|seen| foreseen_name(loaded, *repository, seen)));
+        let seen: Vec<&Observation> = items.iter().flat_map(Item::observations).collect();
+        let folders = seen.iter().filter(|seen| is_folder(seen));
+        let new = folders
+            .map(|seen| (*repository, seen.node.clone()))
+            .filter(|key| matches!(loaded.copies.get(key), Some(None)));
+        needs.extend(new.map(Need::Children));
+        let names = seen.into_iter();
+        needs.extend(names.filter_map(|seen| foreseen_name(loaded, *repository, seen)));
     }
     needs
 }
