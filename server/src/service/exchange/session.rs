@@ -58,8 +58,10 @@ pub struct Session {
     passed_over: bool,
     /// When reading last began from the start.
     began_at: i64,
-    /// When work that waits for its time is due.
+    /// When work that waits for its time is due, or older entries are to be read again.
     next_due_at: Option<Instant>,
+    /// A bell rang, and the older entries were not read since.
+    rung: bool,
     /// Roots, and nodes to look at, may have changed.
     watch_anew: bool,
     roots: Option<Vec<Root>>,
@@ -96,6 +98,7 @@ impl Session {
             passed_over: false,
             began_at: 0,
             next_due_at: None,
+            rung: false,
             watch_anew: true,
             roots: None,
             observing: BTreeSet::new(),
@@ -140,6 +143,7 @@ impl Session {
         self.after = After::default();
         self.exhausted = false;
         self.passed_over = false;
+        self.rung = false;
         self.began_at = self.scope.coordinator.clock.now();
     }
 
@@ -148,8 +152,10 @@ impl Session {
         let now = self.scope.coordinator.clock.now();
         if self.in_flight.is_empty() || now - self.began_at >= DUE_FROM_START_MICROSECONDS {
             self.begin_anew();
+            return;
         }
         self.exhausted = false;
+        self.rung = true;
     }
 
     /// Waits until there may be something to send.
@@ -171,7 +177,10 @@ impl Session {
                 }
                 self.watch_anew = true;
             }
-            () = tokio::time::sleep_until(self.next_due_at.unwrap_or(idle)) => self.begin_anew(),
+            () = tokio::time::sleep_until(self.next_due_at.unwrap_or(idle)) => {
+                self.next_due_at = None;
+                self.begin_anew();
+            }
         }
     }
 
@@ -180,16 +189,20 @@ impl Session {
     }
 
     /// When work that waits for its time is due.
-    async fn next_due_at(&self) -> Result<Option<Instant>, Error> {
+    async fn next_due_at(&mut self, now: i64) -> Result<Option<Instant>, Error> {
+        let from_start = Duration::from_micros(DUE_FROM_START_MICROSECONDS.unsigned_abs());
+        // What a bell told of may lie among the older entries, which were not read again.
+        let again = (std::mem::take(&mut self.rung) && !self.in_flight.is_empty())
+            .then(|| Instant::now() + from_start);
         let coordinator = &self.scope.coordinator;
-        let now = coordinator.clock.now();
         let next = coordinator
             .store
             .next_due_at(self.scope.repository, now)
             .await?;
-        Ok(next.map(|next| {
+        let next = next.map(|next| {
             Instant::now() + Duration::from_micros(u64::try_from(next - now).unwrap_or(0))
-        }))
+        });
+        Ok(next.into_iter().chain(again).min())
     }
 
     /// What can be sent now; empty when nothing can.
@@ -256,7 +269,7 @@ impl Session {
             .await?;
         let frames = self.frames(found, &due);
         if self.exhausted {
-            self.next_due_at = self.next_due_at().await?;
+            self.next_due_at = self.next_due_at(now).await?;
         }
         Ok(frames)
     }

@@ -18,7 +18,8 @@ use crate::transport::convert;
 pub(super) struct Answer {
     pub(super) number: i64,
     pub(super) members: Vec<MemberId>,
-    pub(super) nodes: Vec<NodeId>,
+    /// The nodes that were observed, each with the index of its item.
+    pub(super) nodes: Vec<(usize, NodeId)>,
     pub(super) pending: Result<Pending, Error>,
 }
 
@@ -114,13 +115,14 @@ pub(super) async fn next(
     message.map_err(|status| convert::unreadable(&status))
 }
 
-fn told_of(batch: &Batch) -> (Vec<MemberId>, Vec<NodeId>) {
+fn told_of(batch: &Batch) -> (Vec<MemberId>, Vec<(usize, NodeId)>) {
     let members = batch.items.iter().filter_map(|item| match item {
         Item::Outcome { member, .. } => Some(*member),
         _ => None,
     });
-    let nodes = batch.items.iter().filter_map(|item| match item {
-        Item::Observed(observation) => Some(observation.node.clone()),
+    let items = batch.items.iter().enumerate();
+    let nodes = items.filter_map(|(index, item)| match item {
+        Item::Observed(observation) => Some((index, observation.node.clone())),
         _ => None,
     });
     (members.collect(), nodes.collect())

@@ -1,5 +1,7 @@
 //! Writes the frames to an agent.
 
+use std::collections::BTreeSet;
+
 use futures::StreamExt;
 use futures::stream::FuturesOrdered;
 use tandem_proto::v1alpha as wire;
@@ -34,7 +36,7 @@ pub(super) struct Writer {
 struct Answered {
     number: i64,
     members: Vec<MemberId>,
-    nodes: Vec<NodeId>,
+    nodes: Vec<(usize, NodeId)>,
     result: Result<Accepted, Error>,
 }
 
@@ -144,11 +146,20 @@ impl Writer {
     async fn answer(&mut self, done: Answered) -> Result<(), End> {
         if let Ok(accepted) = &done.result {
             self.session.answered(done.members);
-            if accepted.notes.iter().any(|note| note.unknown_parent) {
-                self.session.looked_at_again(&done.nodes);
-            } else {
-                self.session.observed(&done.nodes);
-            }
+            let unknown: BTreeSet<usize> = accepted
+                .notes
+                .iter()
+                .filter(|note| note.unknown_parent)
+                .map(|note| note.item)
+                .collect();
+            let (again, seen): (Vec<_>, Vec<_>) = done
+                .nodes
+                .iter()
+                .partition(|(index, _)| unknown.contains(index));
+            self.session
+                .observed(seen.into_iter().map(|(_, node)| node));
+            self.session
+                .looked_at_again(again.into_iter().map(|(_, node)| node));
         }
         let result = encode::batch_result(done.number, done.result);
         self.send(Frame::BatchResult(result)).await
