@@ -27,6 +27,8 @@ use crate::{
 const STEP_NODES: usize = 1000;
 /// Steps that are read ahead.
 const AHEAD_MAX: usize = 1;
+/// How long after a scan that came to nothing the next one begins.
+const FAILED_PAUSE: Duration = Duration::from_secs(1);
 /// How long a step waits for a delivery that is being applied to what it lists.
 const TOUCHED_DELAY: Duration = Duration::from_millis(50);
 
@@ -207,6 +209,8 @@ impl<R: Repository> Conversation<R> {
             .outbox
             .append(vec![end(&root.scan_id, outcome)], Some(state))
             .await?;
+        // The coordinator asks again at once, and what was in the way is hardly gone yet.
+        tokio::time::sleep(FAILED_PAUSE).await;
         Ok(Taken::Done)
     }
 

@@ -137,26 +137,33 @@ impl Core {
         if state.tree.is_saved() {
             return Ok(());
         }
-        self.save_with(state, |_| Ok(()))
+        self.save_with(state, false, |_| Ok(()))
     }
 
-    /// As [`Core::save`], with more in the same transaction that may be undone.
+    /// As [`Core::save`], with more in the same transaction that may be undone too, unless all is to be flushed.
     pub(super) fn save_with(
         &self,
         state: &mut State,
+        flush: bool,
         more: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<()> + Send + 'static,
     ) -> io::Result<()> {
         let new = state.tree.take_new();
         let (written, forgotten) = state.tree.take_unsaved();
+        let ids = written.iter().map(|node| node.id);
+        let ids: Vec<Uuid> = ids.chain(forgotten.iter().copied()).collect();
         let save = move |transaction: &Transaction<'_>| {
             index::save(transaction, &written, &forgotten)?;
             more(transaction)
         };
-        if new {
+        let saved = if flush || !new.is_empty() {
             self.index.run(save)
         } else {
             self.index.run_unflushed(save)
+        };
+        if saved.is_err() {
+            state.tree.is_not_saved(ids, new);
         }
+        saved
     }
 
     /// Looks at what happened; true when there was something to look at.

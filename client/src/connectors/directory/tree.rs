@@ -306,9 +306,15 @@ impl Tree {
         self.new.remove(id);
     }
 
-    /// Takes note that everything new is going to be saved; true when something is.
-    pub(super) fn take_new(&mut self) -> bool {
-        !mem::take(&mut self.new).is_empty()
+    /// The ids that the index on disk does not hold yet, to be saved with all that is unsaved.
+    pub(super) fn take_new(&mut self) -> HashSet<Uuid> {
+        mem::take(&mut self.new)
+    }
+
+    /// What was taken to be saved could not be.
+    pub(super) fn is_not_saved(&mut self, unsaved: Vec<Uuid>, new: HashSet<Uuid>) {
+        self.unsaved.extend(unsaved);
+        self.new.extend(new);
     }
 
     /// Whether nothing differs from the index on disk.

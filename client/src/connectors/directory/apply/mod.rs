@@ -52,6 +52,8 @@ struct Group<'a> {
     flush: Flush,
     versions: Vec<Version>,
     intents: Vec<Intent>,
+    /// Copies are locked: the modes that they had before are known to the index alone.
+    locks: bool,
     /// Nodes that this group makes, by member; they may be named as parents.
     made: HashMap<[u8; 16], Uuid>,
 }
@@ -90,6 +92,7 @@ impl<'a> Group<'a> {
             flush: Flush::default(),
             versions: Vec::new(),
             intents: Vec::new(),
+            locks: false,
             made: HashMap::new(),
         })
     }
@@ -124,6 +127,7 @@ impl<'a> Group<'a> {
             .filter_map(|staged| staged.intent.clone())
             .collect();
         self.intents.clone_from(&intents);
+        self.locks = staged.iter().any(|staged| asks_for_lock(&staged.delivery));
         if !nodes.is_empty() || !intents.is_empty() {
             self.core.index.run(move |transaction| {
                 index::save(transaction, &nodes, &[])?;
@@ -183,7 +187,8 @@ impl<'a> Group<'a> {
         let mut state = self.core.state();
         let versions = std::mem::take(&mut self.versions);
         let intents = std::mem::take(&mut self.intents);
-        self.core.save_with(&mut state, move |transaction| {
+        let flush = self.locks;
+        self.core.save_with(&mut state, flush, move |transaction| {
             for version in &versions {
                 versions::insert(transaction, version)?;
             }
@@ -331,6 +336,14 @@ impl Core {
     fn rest(&self) {
         let sleep = tokio::time::sleep(self.options.settle());
         tokio::runtime::Handle::current().block_on(sleep);
+    }
+}
+
+fn asks_for_lock(delivery: &Delivery) -> bool {
+    match &delivery.action {
+        Some(Action::Create(create)) => create.locked,
+        Some(Action::Update(update)) => update.locked,
+        Some(Action::Delete(_) | Action::Release(_)) | None => false,
     }
 }
 
