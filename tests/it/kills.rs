@@ -94,7 +94,7 @@ async fn killed_at_random(seed: u64) -> Result<()> {
             assert_whole(&pair.cloud())?;
         }
     }
-    pair.start(&[])?;
+    pair.start_in_sync(&[]).await?;
     pair.same().await?;
     // A work folder comes and goes as long as it lives.
     pair.stop().await?;

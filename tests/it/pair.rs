@@ -53,6 +53,24 @@ async fn once_ends_when_both_sides_are_the_same_and_goes_on_where_it_stopped() -
     Ok(())
 }
 
+#[tokio::test]
+async fn once_ends_with_code_2_when_what_is_left_waits_for_what_failed() -> Result<()> {
+    let pair = Pair::new()?;
+    write(&pair.contracts().join("a.txt"), "a")?;
+    assert_eq!(pair.once(&[]).await?.code, Some(0));
+    // Two folders of one name clash, and what is in them waits for them.
+    write(&pair.contracts().join("docs/ours.txt"), "ours")?;
+    write(&pair.mirror().join("docs/theirs.txt"), "theirs")?;
+    let clash = pair.once(&[]).await?;
+    assert_eq!(clash.code, Some(2), "{clash:?}");
+    fs::rename(pair.mirror().join("docs"), pair.mirror().join("theirs"))?;
+    let healed = pair.once(&[]).await?;
+    assert_eq!(healed.code, Some(0), "{healed:?}");
+    assert!(pair.mirror().join("docs/ours.txt").exists());
+    assert!(pair.contracts().join("theirs/theirs.txt").exists());
+    Ok(())
+}
+
 /// Reading this much takes longer than both agents have to be quiet.
 const LARGE_BYTES: usize = 128 * 1024 * 1024;
 

@@ -22,6 +22,8 @@ const QUIET: Duration = Duration::from_millis(60);
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// How often is looked while there is work; each look costs the coordinator a little.
 const LOOK_AT_WORK: Duration = Duration::from_millis(25);
+/// How long nothing moves until members that wait for failed ones count as being as far as they come.
+const STUCK: Duration = Duration::from_secs(3);
 /// The code for "some members failed".
 const SOME_FAILED: u8 = 2;
 
@@ -43,9 +45,9 @@ impl Follow<'_> {
         let mut settled = false;
         loop {
             let set = self.look().await?;
-            quiet.note(self.sides.progress(), self.sides.are_at_rest());
+            quiet.note(self.sides.progress(), self.sides.are_at_rest(), &set);
             show.progress(&set, settled);
-            let done = is_done(&set);
+            let done = is_done(&set) || quiet.is_stuck(&set);
             if quiet.lasts() && (done || set.held_deletions > 0) {
                 if entries.is_none() && !once {
                     // What happens from here on is shown; what happened just before shows in the next look.
@@ -148,6 +150,7 @@ fn is_done(set: &wire::SyncSet) -> bool {
 /// Since when both agents have nothing to say.
 struct Quiet {
     seen: [Progress; 2],
+    counters: wire::SyncSetCounters,
     since: Instant,
 }
 
@@ -155,21 +158,30 @@ impl Quiet {
     fn new(seen: [Progress; 2]) -> Self {
         Self {
             seen,
+            counters: wire::SyncSetCounters::default(),
             since: Instant::now(),
         }
     }
 
-    fn note(&mut self, now: [Progress; 2], at_rest: bool) {
+    fn note(&mut self, now: [Progress; 2], at_rest: bool, set: &wire::SyncSet) {
+        let counters = set.counters.unwrap_or_default();
         let busy = now.iter().any(|side| {
             side.link != Link::Connected
                 || side.batches_waiting > 0
                 || side.deliveries_waiting > 0
                 || side.scans_running > 0
         });
-        if busy || !at_rest || now != self.seen {
+        if busy || !at_rest || now != self.seen || counters != self.counters {
             self.since = Instant::now();
             self.seen = now;
+            self.counters = counters;
         }
+    }
+
+    /// Some members failed, others wait for those, and nothing moves any more: this is as far as it comes.
+    fn is_stuck(&self, set: &wire::SyncSet) -> bool {
+        let failed = set.counters.unwrap_or_default().failed > 0;
+        failed && !set.scanning && self.since.elapsed() >= STUCK
     }
 
     fn lasts(&self) -> bool {
