@@ -136,7 +136,7 @@ async fn r_rec_9_a_name_clash_fails_both_overwrites_nothing_and_heals_by_a_renam
 
 #[tokio::test]
 async fn r_mem_1_what_is_skipped_is_listed_with_its_reason_and_is_no_failure() -> Result<()> {
-    let pair = Pair::new()?;
+    let mut pair = Pair::new()?;
     let left = pair.contracts();
     write(&left.join("sub/a.txt"), "one")?;
     std::os::unix::fs::symlink("a.txt", left.join("sub/link"))?;
@@ -168,7 +168,18 @@ async fn r_mem_1_what_is_skipped_is_listed_with_its_reason_and_is_no_failure() -
         table.contains("contracts/sub/link") && table.contains(special),
         "{table}"
     );
-    Ok(())
+    pair.start_in_sync(&[]).await?;
+    let sets = pair.tandem(&["set", "list"]).await?;
+    let set = sets[0]["name"].as_str().unwrap();
+    let listed = pair.tandem(&["member", "skipped", set]).await?;
+    let items = listed.as_array().unwrap();
+    assert_eq!(items.len(), 2, "{listed}");
+    assert!(
+        items
+            .iter()
+            .any(|item| item["path"] == "contracts/sub/link")
+    );
+    pair.stop().await
 }
 
 #[tokio::test]

@@ -2,8 +2,9 @@
 
 use clap::{Args, Subcommand};
 use tandem_proto::v1alpha::{
-    DeleteMemberRequest, FailureReason, GetMemberRequest, ListMembersRequest, MemberState,
-    PeerChoice, RequestSyncRequest, Side, WatchMembersRequest,
+    DeleteMemberRequest, FailureReason, GetMemberRequest, ListMembersRequest,
+    ListSkippedNodesRequest, MemberState, PeerChoice, RequestSyncRequest, Side,
+    WatchMembersRequest,
 };
 
 use super::{
@@ -16,6 +17,7 @@ use super::{
         Done,
         member::MemberView,
         member_step::{Requested, Step},
+        skipped::SkippedView,
     },
 };
 
@@ -39,6 +41,13 @@ pub(crate) enum Verb {
     Watch {
         /// Sync set: uid or name
         set: String,
+    },
+    /// List what lies in the folders of a sync set and is no member, and why
+    Skipped {
+        /// Sync set: uid or name
+        set: String,
+        #[command(flatten)]
+        limit: Limit,
     },
     /// Delete a member's copy on one side, and say what becomes of the other
     Delete {
@@ -76,6 +85,7 @@ pub(crate) async fn run(context: &mut Context, verb: Verb) -> Result<(), Error> 
         Verb::Show { member } => show(context, &member).await,
         Verb::RequestSync { targets } => request_sync(context, &targets).await,
         Verb::Watch { set } => watch(context, &set).await,
+        Verb::Skipped { set, limit } => skipped(context, &set, limit).await,
         Verb::Delete { member, side, peer } => delete(context, &member, side, peer).await,
     }
 }
@@ -150,6 +160,23 @@ async fn watch(context: &mut Context, set: &str) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+async fn skipped(context: &mut Context, set: &str, limit: Limit) -> Result<(), Error> {
+    let parent = context.names.set(set)?;
+    let mut client = context.client.members();
+    let listed =
+        paging::collect::<_, SkippedView>(limit, String::new(), async |page_size, page_token| {
+            let request = ListSkippedNodesRequest {
+                parent: parent.clone(),
+                page_size,
+                page_token,
+            };
+            let answer = client.list_skipped_nodes(request).await?.into_inner();
+            Ok((answer.nodes, answer.next_page_token))
+        })
+        .await?;
+    context.output.show(&listed)
 }
 
 async fn delete(

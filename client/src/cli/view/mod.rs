@@ -15,6 +15,7 @@ pub(crate) mod network;
 pub(crate) mod repository;
 pub(crate) mod set;
 mod set_options;
+pub(crate) mod skipped;
 pub(crate) mod text;
 pub(crate) mod time;
 pub(crate) mod token;
