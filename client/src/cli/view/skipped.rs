@@ -66,7 +66,7 @@ mod tests {
             more: false,
         };
         let human = listed.human();
-        for word in ["contracts/link", "cloud", "a link is never followed", "n1"] {
+        for word in ["contracts/link", "CLOUD", "a link is never followed", "n1"] {
             assert!(human.contains(word), "{word} in {human}");
         }
     }
