@@ -65,7 +65,7 @@ impl Follow<'_> {
                 settled = false;
             }
             let wait = match quiet.left() {
-                Some(left) if done => left,
+                Some(left) if done => left.min(LOOK_AT_WORK),
                 _ if settled => LOOK_AGAIN,
                 _ => LOOK_AT_WORK,
             };
