@@ -15,16 +15,6 @@ use tandem_tests::sim::lab::Lab;
 use tandem_tests::sim::random::Random;
 use tandem_tests::sim::repository::content_ref;
 
-fn lab_with(options: Options, paths: &[&str]) -> Lab {
-    let mut lab = Lab::new(options);
-    for path in paths {
-        lab.make(OnPremise, path);
-    }
-    lab.converge();
-    assert_eq!(lab.tree(OnPremise), lab.tree(Cloud));
-    lab
-}
-
 fn follows() -> Options {
     Options {
         delete_on_premise: true,
@@ -38,7 +28,7 @@ fn by() -> String {
 
 #[test]
 fn r_con_1_the_clouds_change_wins_and_the_losers_bytes_are_archived() {
-    let mut lab = lab_with(Options::default(), &["x.txt"]);
+    let mut lab = Lab::holding(Options::default(), &["x.txt"]);
     let lost = lab.write(OnPremise, "x.txt");
     let won = lab.write(Cloud, "x.txt");
     lab.converge();
@@ -49,7 +39,7 @@ fn r_con_1_the_clouds_change_wins_and_the_losers_bytes_are_archived() {
 
 #[test]
 fn r_rec_2_a_change_on_the_cloud_beats_a_deletion_on_premise() {
-    let mut lab = lab_with(Options::default(), &["x.txt"]);
+    let mut lab = Lab::holding(Options::default(), &["x.txt"]);
     lab.delete(OnPremise, "x.txt");
     let won = lab.write(Cloud, "x.txt");
     lab.converge();
@@ -60,7 +50,7 @@ fn r_rec_2_a_change_on_the_cloud_beats_a_deletion_on_premise() {
 
 #[test]
 fn r_rec_3_a_deletion_on_the_cloud_beats_a_change_on_premise() {
-    let mut lab = lab_with(follows(), &["x.txt"]);
+    let mut lab = Lab::holding(follows(), &["x.txt"]);
     lab.delete(Cloud, "x.txt");
     let lost = lab.write(OnPremise, "x.txt");
     lab.converge();
@@ -71,7 +61,7 @@ fn r_rec_3_a_deletion_on_the_cloud_beats_a_change_on_premise() {
 
 #[test]
 fn r_del_2_a_new_child_keeps_its_deleted_folders_and_they_are_restored() {
-    let mut lab = lab_with(Options::default(), &["a", "a/b", "a/old.txt"]);
+    let mut lab = Lab::holding(Options::default(), &["a", "a/b", "a/old.txt"]);
     lab.make(Cloud, "a/b/new.txt");
     lab.delete(OnPremise, "a");
     lab.converge();
@@ -134,7 +124,7 @@ fn r_del_3_refused_deletions_are_restored() {
 
 /// Three documents on both sides, then the on-premise ones are deleted while the agent does not look.
 fn lab_with_emptied_root(options: Options) -> Lab {
-    let mut lab = lab_with(options, &["a.txt", "b.txt", "f", "f/c.txt"]);
+    let mut lab = Lab::holding(options, &["a.txt", "b.txt", "f", "f/c.txt"]);
     lab.away(OnPremise);
     for path in ["a.txt", "b.txt", "f"] {
         lab.delete(OnPremise, path);
@@ -194,7 +184,7 @@ fn r_del_3_an_emptied_root_is_filled_again_when_its_hold_is_refused() {
 
 #[test]
 fn r_del_3_a_root_that_is_gone_is_held_whole_and_made_again_when_it_is_refused() {
-    let mut lab = lab_with(Options::default(), &["a.txt", "f", "f/c.txt"]);
+    let mut lab = Lab::holding(Options::default(), &["a.txt", "f", "f/c.txt"]);
     lab.away(OnPremise);
     lab.delete(OnPremise, "");
     restart_agent(&mut lab);
@@ -209,7 +199,7 @@ fn r_del_3_a_root_that_is_gone_is_held_whole_and_made_again_when_it_is_refused()
 
 #[test]
 fn r_del_3_what_is_seen_again_is_released_by_itself_piece_by_piece() {
-    let mut lab = lab_with(Options::default(), &["a.txt", "b.txt"]);
+    let mut lab = Lab::holding(Options::default(), &["a.txt", "b.txt"]);
     let mounted = lab.repository(OnPremise).clone();
     lab.away(OnPremise);
     let nodes = ["a.txt", "b.txt"].map(|path| lab.find(OnPremise, path).unwrap());
@@ -232,7 +222,7 @@ fn r_del_3_what_is_seen_again_is_released_by_itself_piece_by_piece() {
 
 #[test]
 fn r_del_3_a_small_root_that_was_seen_to_be_emptied_is_not_held() {
-    let mut lab = lab_with(Options::default(), &["a.txt", "b.txt"]);
+    let mut lab = Lab::holding(Options::default(), &["a.txt", "b.txt"]);
     lab.delete(OnPremise, "a.txt");
     lab.delete(OnPremise, "b.txt");
     lab.converge();
@@ -253,7 +243,7 @@ fn r_del_3_a_page_that_lists_an_empty_root_holds_what_its_suspects_turn_out_to_b
         })
     };
     for (folder, held) in [("", true), ("f", false)] {
-        let mut lab = lab_with(Options::default(), &["a.txt", "f", "f/c.txt"]);
+        let mut lab = Lab::holding(Options::default(), &["a.txt", "f", "f/c.txt"]);
         let missing = ["a.txt", "f/c.txt"].map(|path| lab.find(OnPremise, path).unwrap());
         let gone = missing.map(|node| {
             Item::Observed(Observation {
@@ -278,7 +268,7 @@ fn r_del_3_a_page_that_lists_an_empty_root_holds_what_its_suspects_turn_out_to_b
 
 #[test]
 fn r_del_1_a_deleted_cloud_copy_is_marked_then_fails_then_is_made_anew_on_request() {
-    let mut lab = lab_with(Options::default(), &["x.txt"]);
+    let mut lab = Lab::holding(Options::default(), &["x.txt"]);
     lab.delete(Cloud, "x.txt");
     lab.converge();
     let member = lab.member(OnPremise, "x.txt").unwrap();
@@ -295,7 +285,7 @@ fn r_del_1_a_deleted_cloud_copy_is_marked_then_fails_then_is_made_anew_on_reques
 
 #[test]
 fn deleted_on_cloud_is_what_a_new_child_of_a_deleted_cloud_folder_says_until_request_sync() {
-    let mut lab = lab_with(Options::default(), &["a"]);
+    let mut lab = Lab::holding(Options::default(), &["a"]);
     lab.delete(Cloud, "a");
     lab.converge();
     lab.make(OnPremise, "a/new.txt");
@@ -310,7 +300,7 @@ fn deleted_on_cloud_is_what_a_new_child_of_a_deleted_cloud_folder_says_until_req
 
 #[test]
 fn r_del_4_a_deletion_that_both_sides_know_never_comes_back() {
-    let mut lab = lab_with(Options::default(), &["x.txt"]);
+    let mut lab = Lab::holding(Options::default(), &["x.txt"]);
     lab.delete(OnPremise, "x.txt");
     lab.converge();
     for side in [OnPremise, Cloud] {
@@ -323,7 +313,7 @@ fn r_del_4_a_deletion_that_both_sides_know_never_comes_back() {
 
 #[test]
 fn r_prj_5_two_quick_edits_through_a_rule_that_adds_a_title_are_no_conflict() {
-    let mut lab = lab_with(Options::default(), &[]);
+    let mut lab = Lab::holding(Options::default(), &[]);
     lab.world.places.cloud.repository.adds_title = true;
     lab.make(OnPremise, "x.txt");
     lab.settle();
@@ -345,7 +335,7 @@ fn r_prj_5_two_quick_edits_through_a_rule_that_adds_a_title_are_no_conflict() {
 
 /// A document of which the cloud's rule made something that on-premise has not seen yet.
 fn lab_with_a_title_on_its_way() -> Lab {
-    let mut lab = lab_with(Options::default(), &[]);
+    let mut lab = Lab::holding(Options::default(), &[]);
     lab.world.places.cloud.repository.adds_title = true;
     lab.away(Cloud);
     lab.make(OnPremise, "x.txt");
@@ -393,7 +383,7 @@ fn r_prj_5_a_users_edit_of_what_a_rule_made_is_a_side_of_a_conflict_again() {
 
 #[test]
 fn r_prj_5_a_copy_that_is_stale_again_and_again_fails_as_a_loop_until_request_sync() {
-    let mut lab = lab_with(Options::default(), &["x.txt"]);
+    let mut lab = Lab::holding(Options::default(), &["x.txt"]);
     lab.away(Cloud);
     lab.write(OnPremise, "x.txt");
     lab.settle();
@@ -423,7 +413,7 @@ fn r_prj_5_a_copy_that_is_stale_again_and_again_fails_as_a_loop_until_request_sy
 
 #[test]
 fn r_agt_6_a_create_that_was_observed_before_its_outcome_is_one_member_and_no_conflict() {
-    let mut lab = lab_with(Options::default(), &[]);
+    let mut lab = Lab::holding(Options::default(), &[]);
     lab.world.places.cloud.repository.adds_title = true;
     lab.away(Cloud);
     lab.make(OnPremise, "x.txt");
@@ -457,7 +447,7 @@ fn r_lck_1_a_forced_change_of_a_locked_copy_is_put_back() {
         lock_on_premise_copy: true,
         ..Options::default()
     };
-    let mut lab = lab_with(locks, &["x.txt"]);
+    let mut lab = Lab::holding(locks, &["x.txt"]);
     let node = lab.find(OnPremise, "x.txt").unwrap();
     assert!(lab.repository(OnPremise).nodes[&node].locked);
     let before = lab.content(Cloud, "x.txt");
@@ -470,7 +460,7 @@ fn r_lck_1_a_forced_change_of_a_locked_copy_is_put_back() {
 
 #[test]
 fn r_con_5_a_restored_loser_is_an_ordinary_change_on_both_sides() {
-    let mut lab = lab_with(Options::default(), &["x.txt"]);
+    let mut lab = Lab::holding(Options::default(), &["x.txt"]);
     let lost = lab.write(OnPremise, "x.txt");
     lab.write(Cloud, "x.txt");
     lab.converge();
@@ -488,7 +478,7 @@ fn r_uns_1_an_ended_set_leaves_both_copies_and_releases_the_locks() {
         lock_on_premise_copy: true,
         ..Options::default()
     };
-    let mut lab = lab_with(locks, &["a", "a/x.txt"]);
+    let mut lab = Lab::holding(locks, &["a", "a/x.txt"]);
     let node = lab.find(OnPremise, "a/x.txt").unwrap();
     lab.request(Request::EndSet(lab.set, by()));
     lab.settle();
@@ -500,7 +490,7 @@ fn r_uns_1_an_ended_set_leaves_both_copies_and_releases_the_locks() {
 #[test]
 fn r_del_2_what_is_made_in_a_folder_that_was_just_moved_out_is_kept() {
     for seed in 0..60 {
-        let mut lab = lab_with(follows(), &["a"]);
+        let mut lab = Lab::holding(follows(), &["a"]);
         lab.world.random = Random::new(seed);
         lab.world.places.on_premise.agent.tells_move_out = seed % 2 == 0;
         lab.away(OnPremise);
@@ -517,7 +507,7 @@ fn r_del_2_what_is_made_in_a_folder_that_was_just_moved_out_is_kept() {
 #[test]
 fn r_con_4_a_node_that_comes_back_while_its_peer_is_removed_is_no_conflict() {
     for seed in 0..80 {
-        let mut lab = lab_with(follows(), &["a", "b", "a/x.txt"]);
+        let mut lab = Lab::holding(follows(), &["a", "b", "a/x.txt"]);
         lab.world.random = Random::new(seed);
         lab.world.places.cloud.agent.tells_move_out = false;
         lab.relocate(Cloud, "a/x.txt", "/outside");

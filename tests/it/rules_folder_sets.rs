@@ -13,16 +13,6 @@ use tandem_server::domain::sync_set::Options;
 use tandem_tests::sim::coordinator::repository_id;
 use tandem_tests::sim::lab::Lab;
 
-fn lab_with(options: Options, paths: &[&str]) -> Lab {
-    let mut lab = Lab::new(options);
-    for path in paths {
-        lab.make(OnPremise, path);
-    }
-    lab.converge();
-    assert_eq!(lab.tree(OnPremise), lab.tree(Cloud));
-    lab
-}
-
 fn keeps_cloud() -> Options {
     Options {
         allow_delete_on_cloud: false,
@@ -56,7 +46,7 @@ fn r_mem_1_links_and_the_like_are_skipped_until_they_are_ordinary() {
         (NodeTrait::SmartFolder, SkipReason::SmartFolder),
         (NodeTrait::Special, SkipReason::Special),
     ] {
-        let mut lab = lab_with(Options::default(), &[]);
+        let mut lab = Lab::holding(Options::default(), &[]);
         lab.make(OnPremise, "x.txt");
         becomes(&mut lab, OnPremise, "x.txt", node_trait);
         lab.converge();
@@ -71,7 +61,7 @@ fn r_mem_1_links_and_the_like_are_skipped_until_they_are_ordinary() {
 
 #[test]
 fn r_mem_1_a_record_is_a_failed_member_and_goes_nowhere_whoever_changes_it() {
-    let mut lab = lab_with(Options::default(), &["old.txt"]);
+    let mut lab = Lab::holding(Options::default(), &["old.txt"]);
     lab.make(OnPremise, "new.txt");
     for path in ["new.txt", "old.txt"] {
         becomes(&mut lab, OnPremise, path, NodeTrait::Record);
@@ -104,7 +94,7 @@ fn r_mem_1_a_record_is_a_failed_member_and_goes_nowhere_whoever_changes_it() {
 
 #[test]
 fn r_mem_1_a_record_that_is_deleted_ends_its_membership() {
-    let mut lab = lab_with(Options::default(), &["x.txt"]);
+    let mut lab = Lab::holding(Options::default(), &["x.txt"]);
     becomes(&mut lab, OnPremise, "x.txt", NodeTrait::Record);
     lab.converge();
     lab.delete(OnPremise, "x.txt");
@@ -114,7 +104,7 @@ fn r_mem_1_a_record_that_is_deleted_ends_its_membership() {
 
 #[test]
 fn r_mem_2_a_folder_that_is_moved_in_brings_its_content() {
-    let mut lab = lab_with(Options::default(), &[]);
+    let mut lab = Lab::holding(Options::default(), &[]);
     for path in ["/outside/a", "/outside/a/b", "/outside/a/b/x.txt"] {
         lab.make(OnPremise, path);
     }
@@ -127,7 +117,7 @@ fn r_mem_2_a_folder_that_is_moved_in_brings_its_content() {
 
 #[test]
 fn r_mem_3_renames_of_the_synced_folder_are_mirrored_and_r_mov_1_moves_of_it_are_not() {
-    let mut lab = lab_with(Options::default(), &["x.txt"]);
+    let mut lab = Lab::holding(Options::default(), &["x.txt"]);
     let cloud = lab.root(Cloud);
     let before = lab.repository(Cloud).nodes[&cloud].clone();
     lab.rename(OnPremise, "", "renamed");
@@ -147,7 +137,7 @@ fn r_mem_3_renames_of_the_synced_folder_are_mirrored_and_r_mov_1_moves_of_it_are
 
 #[test]
 fn r_rec_4_what_both_sides_deleted_ends_without_a_conflict() {
-    let mut lab = lab_with(Options::default(), &["x.txt"]);
+    let mut lab = Lab::holding(Options::default(), &["x.txt"]);
     lab.delete(OnPremise, "x.txt");
     lab.delete(Cloud, "x.txt");
     lab.converge();
@@ -158,7 +148,7 @@ fn r_rec_4_what_both_sides_deleted_ends_without_a_conflict() {
 #[test]
 fn r_rec_11_moved_out_here_and_changed_there_ends_the_membership_and_both_copies_stay() {
     for (mover, changer) in [(OnPremise, Cloud), (Cloud, OnPremise)] {
-        let mut lab = lab_with(Options::default(), &["x.txt"]);
+        let mut lab = Lab::holding(Options::default(), &["x.txt"]);
         lab.relocate(mover, "x.txt", "/outside");
         let written = lab.write(changer, "x.txt");
         lab.converge();
@@ -171,7 +161,7 @@ fn r_rec_11_moved_out_here_and_changed_there_ends_the_membership_and_both_copies
 
 #[test]
 fn r_rec_7_a_child_whose_folder_failed_waits_and_does_not_fail() {
-    let mut lab = lab_with(Options::default(), &[]);
+    let mut lab = Lab::holding(Options::default(), &[]);
     lab.make(OnPremise, "a");
     lab.make(OnPremise, "a/x.txt");
     lab.make(Cloud, "a");
@@ -187,7 +177,7 @@ fn r_rec_7_a_child_whose_folder_failed_waits_and_does_not_fail() {
 
 #[test]
 fn r_rec_8_a_failed_member_delays_no_other_and_r_err_2_its_failure_goes_with_its_cause() {
-    let mut lab = lab_with(Options::default(), &[]);
+    let mut lab = Lab::holding(Options::default(), &[]);
     lab.make(OnPremise, "a.txt");
     lab.make(Cloud, "a.txt");
     lab.make(OnPremise, "b.txt");
@@ -210,7 +200,7 @@ fn r_rec_8_a_failed_member_delays_no_other_and_r_err_2_its_failure_goes_with_its
 
 #[test]
 fn target_node_already_synced_is_what_a_member_of_another_set_in_the_way_says() {
-    let mut lab = lab_with(Options::default(), &[]);
+    let mut lab = Lab::holding(Options::default(), &[]);
     let second = lab.second_set(Options::default());
     lab.relocate(OnPremise, second, "/outside");
     lab.rename(OnPremise, "/outside/second", "root");
@@ -251,7 +241,7 @@ fn r_rec_10_of_two_newcomers_to_one_name_the_first_in_the_journal_gets_it() {
 
 #[test]
 fn r_err_1_a_repository_that_is_away_is_a_passing_fault_and_heals_by_itself() {
-    let mut lab = lab_with(Options::default(), &["x.txt"]);
+    let mut lab = Lab::holding(Options::default(), &["x.txt"]);
     lab.world.places.cloud.repository.refusals = 1;
     let written = lab.write(OnPremise, "x.txt");
     while lab.member(OnPremise, "x.txt").unwrap().transient.is_none() {
@@ -273,7 +263,7 @@ fn r_err_1_a_repository_that_is_away_is_a_passing_fault_and_heals_by_itself() {
 
 #[test]
 fn a_deletion_on_premise_where_the_cloud_copy_may_not_go_unlinks_it_for_good() {
-    let mut lab = lab_with(keeps_cloud(), &["f", "f/x.txt"]);
+    let mut lab = Lab::holding(keeps_cloud(), &["f", "f/x.txt"]);
     lab.delete(OnPremise, "f");
     lab.converge();
     assert_eq!(lab.tree(Cloud), ["f", "f/x.txt"]);
@@ -285,7 +275,7 @@ fn a_deletion_on_premise_where_the_cloud_copy_may_not_go_unlinks_it_for_good() {
 
 #[test]
 fn a_deletion_on_the_cloud_where_that_is_not_allowed_is_restored() {
-    let mut lab = lab_with(keeps_cloud(), &["f", "f/x.txt"]);
+    let mut lab = Lab::holding(keeps_cloud(), &["f", "f/x.txt"]);
     lab.delete(Cloud, "f");
     lab.converge();
     assert_eq!(lab.tree(Cloud), ["f", "f/x.txt"]);
@@ -298,7 +288,7 @@ fn a_deletion_on_the_cloud_that_is_followed_archives_the_on_premise_copy() {
         delete_on_premise: true,
         ..Options::default()
     };
-    let mut lab = lab_with(follows, &["f", "f/x.txt"]);
+    let mut lab = Lab::holding(follows, &["f", "f/x.txt"]);
     let content = lab.content(OnPremise, "f/x.txt");
     lab.delete(Cloud, "f");
     lab.converge();
@@ -308,7 +298,7 @@ fn a_deletion_on_the_cloud_that_is_followed_archives_the_on_premise_copy() {
 
 #[test]
 fn a_cloud_copy_taken_out_of_the_trash_resumes_its_pairing() {
-    let mut lab = lab_with(Options::default(), &["x.txt"]);
+    let mut lab = Lab::holding(Options::default(), &["x.txt"]);
     let node = lab.find(Cloud, "x.txt").unwrap();
     let trash = lab.repository(Cloud).nodes[&node].clone();
     lab.delete(Cloud, "x.txt");
@@ -327,7 +317,7 @@ fn a_cloud_copy_taken_out_of_the_trash_resumes_its_pairing() {
 
 #[test]
 fn r_del_1_request_sync_makes_the_folders_above_again_up_to_the_root() {
-    let mut lab = lab_with(Options::default(), &["f", "f/g", "f/g/x.txt", "f/y.txt"]);
+    let mut lab = Lab::holding(Options::default(), &["f", "f/g", "f/g/x.txt", "f/y.txt"]);
     lab.delete(Cloud, "f");
     lab.converge();
     sync(&mut lab, "f/g/x.txt");
@@ -338,7 +328,7 @@ fn r_del_1_request_sync_makes_the_folders_above_again_up_to_the_root() {
 
 #[test]
 fn r_del_1_so_does_request_sync_on_a_newcomer_in_a_folder_that_was_deleted_there() {
-    let mut lab = lab_with(Options::default(), &["f", "f/g"]);
+    let mut lab = Lab::holding(Options::default(), &["f", "f/g"]);
     lab.delete(Cloud, "f");
     lab.converge();
     lab.make(OnPremise, "f/g/new.txt");
@@ -352,7 +342,7 @@ fn r_del_1_so_does_request_sync_on_a_newcomer_in_a_folder_that_was_deleted_there
 
 #[test]
 fn r_del_2_a_folder_kept_only_for_what_is_no_member_becomes_left() {
-    let mut lab = lab_with(Options::default(), &["a", "a/x.txt"]);
+    let mut lab = Lab::holding(Options::default(), &["a", "a/x.txt"]);
     lab.make(Cloud, "a/link.txt");
     becomes(&mut lab, Cloud, "a/link.txt", NodeTrait::Link);
     lab.converge();
@@ -366,7 +356,7 @@ fn r_del_2_a_folder_kept_only_for_what_is_no_member_becomes_left() {
 #[test]
 fn r_mov_2_a_moved_folder_is_one_move_however_much_is_in_it() {
     let entries = |children: usize| {
-        let mut lab = lab_with(Options::default(), &["f", "g"]);
+        let mut lab = Lab::holding(Options::default(), &["f", "g"]);
         for child in 0..children {
             lab.make(OnPremise, &format!("f/{child}.txt"));
         }
@@ -384,7 +374,7 @@ fn r_mov_2_a_moved_folder_is_one_move_however_much_is_in_it() {
 
 #[test]
 fn r_mov_4_a_synced_folder_moved_into_another_one_keeps_its_own_set() {
-    let mut lab = lab_with(Options::default(), &[]);
+    let mut lab = Lab::holding(Options::default(), &[]);
     let second = lab.second_set(Options::default());
     lab.make(OnPremise, "/second/x.txt");
     lab.converge();
@@ -400,7 +390,7 @@ fn r_mov_4_a_synced_folder_moved_into_another_one_keeps_its_own_set() {
 
 #[test]
 fn r_cpy_1_a_copy_is_a_new_node_synced_only_inside_a_synced_folder() {
-    let mut lab = lab_with(Options::default(), &["x.txt"]);
+    let mut lab = Lab::holding(Options::default(), &["x.txt"]);
     let content = lab.content(OnPremise, "x.txt");
     for path in ["copy.txt", "/outside/copy.txt"] {
         let copy = lab.make(OnPremise, path);

@@ -11,12 +11,7 @@ use tandem_tests::sim::random::Random;
 use tandem_tests::sim::repository::library;
 
 fn lab_with(paths: &[&str]) -> Lab {
-    let mut lab = Lab::new(Options::default());
-    for path in paths {
-        lab.make(OnPremise, path);
-    }
-    lab.converge();
-    lab
+    Lab::holding(Options::default(), paths)
 }
 
 /// The places around the synced folder, and the synced folder itself.

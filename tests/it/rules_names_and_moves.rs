@@ -9,13 +9,7 @@ use tandem_tests::sim::coordinator::repository_id;
 use tandem_tests::sim::lab::Lab;
 
 fn lab_with(paths: &[&str]) -> Lab {
-    let mut lab = Lab::new(Options::default());
-    for path in paths {
-        lab.make(OnPremise, path);
-    }
-    lab.converge();
-    assert_eq!(lab.tree(OnPremise), lab.tree(Cloud));
-    lab
+    Lab::holding(Options::default(), paths)
 }
 
 #[test]

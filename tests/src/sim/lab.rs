@@ -38,7 +38,22 @@ impl Lab {
         Self::with_names(options, Sides::default())
     }
 
-    /// The same, with rules of names.
+    /// The same, with these made on-premise and synced.
+    ///
+    /// # Panics
+    /// When the sides then differ.
+    #[must_use]
+    pub fn holding(options: Options, paths: &[&str]) -> Self {
+        let mut lab = Self::new(options);
+        for path in paths {
+            lab.make(Side::OnPremise, path);
+        }
+        lab.converge();
+        assert_eq!(lab.tree(Side::OnPremise), lab.tree(Side::Cloud));
+        lab
+    }
+
+    /// An empty one, with rules of names.
     ///
     /// # Panics
     /// The synced folder cannot be made.

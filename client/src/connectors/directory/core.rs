@@ -161,7 +161,7 @@ impl Core {
             self.index.run_unflushed(save)
         };
         if saved.is_err() {
-            state.tree.is_not_saved(ids, new);
+            state.tree.note_unsaved(ids, new);
         }
         saved
     }

@@ -302,7 +302,7 @@ impl Tree {
     }
 
     /// The index on disk holds this id already.
-    pub(super) fn is_known(&mut self, id: &Uuid) {
+    pub(super) fn note_known(&mut self, id: &Uuid) {
         self.new.remove(id);
     }
 
@@ -312,7 +312,7 @@ impl Tree {
     }
 
     /// What was taken to be saved could not be.
-    pub(super) fn is_not_saved(&mut self, unsaved: Vec<Uuid>, new: HashSet<Uuid>) {
+    pub(super) fn note_unsaved(&mut self, unsaved: Vec<Uuid>, new: HashSet<Uuid>) {
         self.unsaved.extend(unsaved);
         self.new.extend(new);
     }

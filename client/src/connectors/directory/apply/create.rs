@@ -97,7 +97,7 @@ impl Group<'_> {
         let observation = node.observation(None);
         let parent = node.parent;
         tree.insert(node);
-        tree.is_known(&id);
+        tree.note_known(&id);
         if let Some(path) = tree.path(&parent) {
             self.flush.path(path);
         }
