@@ -168,6 +168,7 @@ impl Core {
 
     /// Looks at what happened; true when there was something to look at.
     pub(super) fn catch_up(&self, all: bool) -> Result<Option<Instant>, Error> {
+        self.watcher.hear(&self.pending);
         let todo = self.pending.take(self.options.settle(), all);
         let (settled, waiting) = match todo {
             Todo::Wait(next) => return Ok(next),

@@ -4,7 +4,7 @@ use std::{
     io,
     mem::MaybeUninit,
     os::fd::{AsFd, OwnedFd},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
@@ -26,30 +26,50 @@ const EVENTS: WatchFlags = WatchFlags::ATTRIB
 /// The watches and the task that hears them.
 #[derive(Debug)]
 pub(super) struct Watcher {
-    queue: Arc<AsyncFd<OwnedFd>>,
+    queue: Arc<Queue>,
     task: JoinHandle<()>,
+}
+
+/// What the kernel tells, taken by one thread at a time: nobody may go on while another holds events that it has read
+/// and not noted yet.
+#[derive(Debug)]
+struct Queue {
+    events: AsyncFd<OwnedFd>,
+    taking: Mutex<()>,
 }
 
 impl Watcher {
     /// Starts to listen; needs a tokio runtime.
     pub(super) fn start(pending: Arc<Pending>) -> io::Result<Self> {
         let queue = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
-        let queue = Arc::new(register(queue)?);
+        let queue = Arc::new(Queue {
+            events: register(queue)?,
+            taking: Mutex::new(()),
+        });
         let task = tokio::spawn(listen(Arc::clone(&queue), pending));
         Ok(Self { queue, task })
+    }
+
+    /// Notes whatever the kernel has to tell by now, so that of a rename never one half is looked at alone.
+    pub(super) fn hear(&self, pending: &Pending) {
+        self.queue.hear(pending);
     }
 
     /// Watches an open folder for writes to what is in it, and nothing else.
     pub(super) fn watch_writes(&self, folder: impl AsFd) -> io::Result<i32> {
         let writes = WatchFlags::MODIFY | WatchFlags::CLOSE_WRITE | WatchFlags::ONLYDIR;
         let path = os::path_of(folder);
-        Ok(inotify::add_watch(self.queue.get_ref(), path, writes)?)
+        Ok(inotify::add_watch(
+            self.queue.events.get_ref(),
+            path,
+            writes,
+        )?)
     }
 
     /// Watches an open folder; the same folder has the same number however often it is watched.
     pub(super) fn watch(&self, folder: impl AsFd) -> io::Result<i32> {
         let path = os::path_of(folder);
-        match inotify::add_watch(self.queue.get_ref(), path, EVENTS) {
+        match inotify::add_watch(self.queue.events.get_ref(), path, EVENTS) {
             Ok(watch) => Ok(watch),
             Err(rustix::io::Errno::NOSPC) => Err(io::Error::other(
                 "too many folders to watch; raise fs.inotify.max_user_watches",
@@ -73,21 +93,28 @@ fn register(queue: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     AsyncFd::new(queue)
 }
 
-async fn listen(queue: Arc<AsyncFd<OwnedFd>>, pending: Arc<Pending>) {
+async fn listen(queue: Arc<Queue>, pending: Arc<Pending>) {
     loop {
-        let mut ready = match queue.readable().await {
+        let mut ready = match queue.events.readable().await {
             Ok(ready) => ready,
             Err(error) => {
                 tracing::error!(%error, "the watcher has stopped");
                 return;
             }
         };
-        if let Err(error) = drain(queue.get_ref(), &pending) {
+        queue.hear(&pending);
+        ready.clear_ready();
+        pending.wake.notify_one();
+    }
+}
+
+impl Queue {
+    fn hear(&self, pending: &Pending) {
+        let _taking = self.taking.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(error) = drain(self.events.get_ref(), pending) {
             tracing::error!(%error, "events of the watcher could not be read");
             pending.walk();
         }
-        ready.clear_ready();
-        pending.wake.notify_one();
     }
 }
 
