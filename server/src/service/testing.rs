@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::command::{Command, Handle, NodeInfo, Reply, command_queue};
 use super::create_set::NewSet;
+use super::exchange::{Declared, Hello, Session};
 use super::ingest::{Accepted, Batch};
 use super::nodes::NodeChoice;
 use super::sync_sets::SetView;
@@ -18,9 +19,10 @@ use super::{Clock, Coordinator, Principal, UserScope};
 use crate::domain::access::{Role, Side};
 use crate::domain::copy::Absence;
 use crate::domain::delivery::{Action, Delivery, FolderRef};
-use crate::domain::ids::{BatchId, Digest, MemberId, NodeId, TokenId};
+use crate::domain::ids::{BatchId, Digest, Generation, MemberId, NodeId, SyncSetId, TokenId};
 use crate::domain::projection::{ContentRef, NodeKind, Projection, Properties, Sides};
 use crate::domain::report::{Answer, Item, NodeTrait, Observation, Presence, Seen};
+use crate::domain::session::Greeting;
 use crate::domain::sync_set::Options;
 use crate::storage::access::{Network, Repository};
 use crate::storage::sync::due::After;
@@ -184,6 +186,43 @@ impl Fixture {
         let ingest = &self.coordinator.ingest;
         let pending = ingest.begin(self.network.id, batch).await.unwrap();
         pending.answer().await.unwrap()
+    }
+
+    /// How many members a set has.
+    pub(crate) async fn members_of(&self, set: SyncSetId) -> usize {
+        let members = self.alice().await;
+        let members = members.members(set, None, super::members::Filter::default(), 1_000);
+        members.await.unwrap().len()
+    }
+
+    /// A session of the agent of a side, which takes more than there is.
+    pub(crate) async fn session(&self, side: Side) -> Session {
+        let repository = self.repository(side);
+        let agent = Principal::Agent {
+            network: self.network.id,
+            network_name: self.network.name.clone(),
+            repository: repository.id,
+            repository_name: repository.name.clone(),
+            side,
+            token: TokenId(Uuid::now_v7()),
+        };
+        let hello = Hello {
+            greeting: Greeting {
+                installation: "installation".to_owned(),
+                index: "index".to_owned(),
+                generation: Generation(0),
+                key: None,
+                batch_number: 0,
+                batch_id: None,
+                protocol_min: 1,
+                protocol_max: 1,
+            },
+            declared: Declared::default(),
+            deliveries_max: 1_000,
+            bytes_max: i64::MAX,
+        };
+        let scope = self.coordinator.for_agent(&agent).unwrap();
+        scope.enter(1, &hello).0
     }
 
     /// Applies what is due on a side, until nothing is.

@@ -143,6 +143,16 @@ pub(crate) mod testing {
             store.migrate().await.unwrap();
             Self { store, directory }
         }
+
+        /// Changes the schema, such as by a trigger that refuses what a test wants to fail.
+        pub(crate) async fn change_schema(&self, sql: &'static str) {
+            use sea_orm::ConnectionTrait;
+            let done = self.store.write(move |tx| async move {
+                tx.execute_unprepared(sql).await?;
+                Ok::<_, super::Error>(())
+            });
+            done.await.unwrap();
+        }
     }
 }
 

@@ -24,7 +24,9 @@ use super::{
     commands, fetch,
     observe::{self, Again},
     progress::Link,
-    report, room, scan, send,
+    report, room,
+    scan::{self, FailedScans},
+    send,
     upload::Known,
 };
 use crate::{
@@ -65,6 +67,7 @@ pub(super) struct Conversation<R> {
     pub(super) again: Again,
     pub(super) known: Known,
     pub(super) roots: watch::Sender<Option<Vec<WatchRoot>>>,
+    pub(super) failed_scans: FailedScans,
     in_progress: Mutex<HashSet<DeliveryKey>>,
 }
 
@@ -192,6 +195,7 @@ async fn converse<R: Repository>(
         again: Again::default(),
         known: Known::default(),
         roots: watch::Sender::new(None),
+        failed_scans: FailedScans::default(),
         in_progress: Mutex::default(),
     });
     let (routes, mut stages) = start(&conversation);

@@ -1,13 +1,20 @@
 //! Lists roots, streaming and resumable (R-AGT-5): the next step is read while the present one is uploaded and noted.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use prost::Message;
 use tandem_proto::v1alpha::{
     ChangeItem, ScanEnd, ScanOutcome, ScanPage, WatchRoot, change_item::Item,
 };
-use tokio::{sync::mpsc, time::timeout};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, timeout},
+};
 
 use super::{
     applying::Moment,
@@ -28,7 +35,7 @@ const STEP_NODES: usize = 1000;
 /// Steps that are read ahead.
 const AHEAD_MAX: usize = 1;
 /// How long after a scan that came to nothing the next one begins.
-const FAILED_PAUSE: Duration = Duration::from_secs(1);
+pub(super) const FAILED_PAUSE: Duration = Duration::from_secs(1);
 /// How long a step waits for a delivery that is being applied to what it lists.
 const TOUCHED_DELAY: Duration = Duration::from_millis(50);
 
@@ -81,6 +88,29 @@ async fn scan_all<R: Repository>(
     Ok(())
 }
 
+/// When scans of roots came to nothing. The coordinator asks again at once, and what was in the way is hardly gone yet;
+/// its new list ends the old one's scans, so the pause is not theirs.
+#[derive(Debug, Default)]
+pub(super) struct FailedScans(Mutex<HashMap<String, Instant>>);
+
+impl FailedScans {
+    fn note(&self, root: &str) {
+        let mut failed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        failed.insert(root.to_owned(), Instant::now());
+    }
+
+    async fn pause(&self, root: &str) {
+        if let Some(failed_at) = self.failed_at(root) {
+            tokio::time::sleep_until(failed_at + FAILED_PAUSE).await;
+        }
+    }
+
+    fn failed_at(&self, root: &str) -> Option<Instant> {
+        let failed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        failed.get(root).copied()
+    }
+}
+
 /// A step as it was read.
 struct Read {
     from: Vec<u8>,
@@ -96,6 +126,7 @@ async fn scan<R: Repository>(
     if position.is_empty() {
         conversation.again.look([root.node_id.clone()]);
     }
+    conversation.failed_scans.pause(&root.node_id).await;
     let mut backoff = Backoff::new();
     loop {
         let (steps, mut ahead) = mpsc::channel(AHEAD_MAX);
@@ -209,8 +240,7 @@ impl<R: Repository> Conversation<R> {
             .outbox
             .append(vec![end(&root.scan_id, outcome)], Some(state))
             .await?;
-        // The coordinator asks again at once, and what was in the way is hardly gone yet.
-        tokio::time::sleep(FAILED_PAUSE).await;
+        self.failed_scans.note(&root.node_id);
         Ok(Taken::Done)
     }
 

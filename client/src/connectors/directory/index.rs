@@ -40,6 +40,9 @@ type Job = Box<dyn FnOnce(&mut Connection) + Send>;
 pub(super) struct Index {
     jobs: Option<mpsc::SyncSender<Job>>,
     thread: Option<thread::JoinHandle<()>>,
+    /// Transactions that were flushed.
+    #[cfg(test)]
+    pub(super) flushed: std::sync::atomic::AtomicUsize,
 }
 
 impl Index {
@@ -53,6 +56,8 @@ impl Index {
         Ok(Self {
             jobs: Some(jobs),
             thread: Some(thread),
+            #[cfg(test)]
+            flushed: std::sync::atomic::AtomicUsize::new(0),
         })
     }
 
@@ -61,6 +66,9 @@ impl Index {
         &self,
         work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
     ) -> io::Result<T> {
+        #[cfg(test)]
+        self.flushed
+            .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         self.run_with("FULL", work)
     }
 

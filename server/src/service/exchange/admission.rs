@@ -79,7 +79,7 @@ impl AgentScope {
         Ok((welcome, session, wires))
     }
 
-    fn enter(&self, epoch: i64, hello: &Hello) -> (Session, Wires) {
+    pub(in crate::service) fn enter(&self, epoch: i64, hello: &Hello) -> (Session, Wires) {
         let (commands, asked) = command_queue();
         let (pings, pinged) = tokio::sync::mpsc::channel(1);
         let superseded = tokio_util::sync::CancellationToken::new();

@@ -4,4 +4,6 @@ mod conflicts;
 mod creating;
 mod journal;
 mod members;
+mod sessions;
 mod sets;
+mod steps;

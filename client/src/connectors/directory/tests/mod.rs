@@ -2,6 +2,7 @@
 
 mod applying;
 mod crashes;
+mod durability;
 mod identity;
 mod reports;
 mod scans;

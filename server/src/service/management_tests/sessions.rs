@@ -1,0 +1,57 @@
+//! What a session is sent while something is on its way to its agent already.
+
+use std::time::Duration;
+
+use crate::domain::access::{Role, Side};
+use crate::domain::sync_set::{Gate, Options};
+use crate::service::exchange::{Outgoing, Session};
+use crate::service::sync_sets::HoldDecision;
+use crate::service::testing::{Fixture, absent, present};
+
+/// Long enough for a machine under load; nothing waits so long when all is well.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Waits until so many deliveries are handed to a session.
+async fn delivered(session: &mut Session, count: usize) {
+    let handed = async {
+        let mut handed = 0;
+        while handed < count {
+            session.wait().await;
+            let outgoing = session.next().await.unwrap();
+            handed += outgoing.iter().map(deliveries).sum::<usize>();
+        }
+        assert_eq!(handed, count);
+    };
+    tokio::time::timeout(PATIENCE, handed).await.unwrap();
+}
+
+fn deliveries(outgoing: &Outgoing) -> usize {
+    match outgoing {
+        Outgoing::Deliver(ready) => ready.len(),
+        Outgoing::Watch(_) | Outgoing::Observe(_) => 0,
+    }
+}
+
+#[tokio::test]
+async fn r_agt_7_older_work_that_is_let_go_does_not_wait_for_what_is_on_its_way() {
+    let fixture = Fixture::new().await;
+    let names: Vec<String> = (0..24).map(|at| format!("d{at:02}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let set = fixture.synced(Options::default(), &names).await.set.id;
+    let gone = names[..20].iter().map(|name| absent(name)).collect();
+    fixture.report(Side::OnPremise, gone).await;
+    let alice = fixture.user("alice", Role::User).await;
+    let held = alice.sync_set(set).await.unwrap();
+    assert_eq!(held.set.guard.gate, Gate::Held);
+
+    let mut session = fixture.session(Side::Cloud).await;
+    let new = present("new", "docs", "1", Some("new".to_owned()));
+    fixture.report(Side::OnPremise, vec![new]).await;
+    delivered(&mut session, 1).await;
+    // Its outcome does not come. What is let go now stands before it in the order of what is due.
+    alice
+        .resolve_hold(set, HoldDecision::Confirm)
+        .await
+        .unwrap();
+    delivered(&mut session, 20).await;
+}
