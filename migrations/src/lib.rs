@@ -14,6 +14,7 @@ mod m20261123_000003_sync;
 mod m20261125_000004_due_later;
 mod m20261125_000005_generations;
 mod m20261125_000006_guard;
+mod m20261125_000007_outside;
 
 /// Every migration, oldest first.
 #[derive(Debug)]
@@ -29,6 +30,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261125_000004_due_later::Migration),
             Box::new(m20261125_000005_generations::Migration),
             Box::new(m20261125_000006_guard::Migration),
+            Box::new(m20261125_000007_outside::Migration),
         ]
     }
 }

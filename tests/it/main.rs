@@ -14,6 +14,7 @@ mod editors;
 mod floors;
 mod full_disk;
 mod kills;
+mod libraries;
 mod mass_deletion;
 mod moves_and_copies;
 mod pair;

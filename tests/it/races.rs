@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
-use tandem_client::agent::memory::{MemoryRepository, ROOT, Rules};
+use tandem_client::agent::memory::{ROOT, Rules};
 use tandem_client::agent::repository::{
     Content, Description, Error, Repository, ScanStep, Seen, Work,
 };
@@ -20,84 +20,9 @@ use tandem_proto::v1alpha::{
 use tandem_tests::agents::{TaskAgent, listing, memory};
 use tandem_tests::coordinator::{CLOUD, Coordinator};
 use tandem_tests::hand_agent::{HandAgent, hello, item, observed};
+use tandem_tests::memory_pair::{FOLDER, MemoryPair, NETWORK};
 use tandem_tests::pair::PATIENCE;
 use tandem_tests::wait::{eventually, poll};
-
-const NETWORK: &str = "acme";
-const FOLDER: &str = "contracts";
-
-type MemoryAgent = TaskAgent<MemoryRepository>;
-
-/// Two repositories in memory, each with an agent, and a set over the folder `contracts`.
-struct Pair {
-    coordinator: Coordinator,
-    on_premise: MemoryAgent,
-    cloud: MemoryAgent,
-    /// The synced folder on-premise.
-    folder: String,
-}
-
-impl Pair {
-    async fn start(cloud_rules: Rules) -> Result<Self> {
-        let coordinator = Coordinator::start().await?;
-        coordinator.network(NETWORK).await?;
-        let (left, right) = (
-            memory(Side::OnPremise, Rules::default()),
-            memory(Side::Cloud, cloud_rules),
-        );
-        let folder = left.with(|tree| tree.create_folder(ROOT, FOLDER))?;
-        let on_premise = TaskAgent::start(&coordinator, NETWORK, Side::OnPremise, left).await?;
-        let cloud = TaskAgent::start(&coordinator, NETWORK, Side::Cloud, right).await?;
-        let options = SyncSetOptions::default();
-        coordinator.create_set(NETWORK, FOLDER, options).await?;
-        let pair = Self {
-            coordinator,
-            on_premise,
-            cloud,
-            folder,
-        };
-        pair.same().await?;
-        Ok(pair)
-    }
-
-    fn left(&self) -> &MemoryRepository {
-        &self.on_premise.repository
-    }
-
-    fn right(&self) -> &MemoryRepository {
-        &self.cloud.repository
-    }
-
-    async fn until(&self, what: &str, condition: impl FnMut() -> bool) -> Result<()> {
-        let done = eventually(PATIENCE, what, condition).await;
-        let story = self.coordinator.story(NETWORK).await?;
-        done.context(story)
-    }
-
-    /// Waits until both sides are the same and no member is under way.
-    async fn same(&self) -> Result<()> {
-        let same = poll(PATIENCE, "both sides are the same", async || {
-            let equal = listing(self.left(), FOLDER) == listing(self.right(), FOLDER);
-            let there = self.right().with(|tree| tree.find(FOLDER)).is_some();
-            let members = self.coordinator.members(NETWORK).await.ok()?;
-            let done = |state| state == MemberState::Synced;
-            let done = members.iter().all(|member| done(member.state()));
-            (equal && there && done).then_some(())
-        });
-        let same = same.await;
-        let story = self.coordinator.story(NETWORK).await?;
-        same.context(story)
-    }
-
-    async fn assert_no_conflict(&self) -> Result<()> {
-        let journal = self.coordinator.journal(NETWORK).await?;
-        let conflicts = journal
-            .iter()
-            .filter(|entry| entry.kind() == JournalKind::Conflict);
-        assert_eq!(conflicts.count(), 0, "{journal:?}");
-        Ok(())
-    }
-}
 
 fn title(projection: &Projection) -> Option<&str> {
     let title = projection
@@ -116,7 +41,7 @@ async fn r_prj_5_two_quick_edits_through_a_rule_that_adds_a_title_are_no_conflic
         titles: true,
         ..Rules::default()
     };
-    let pair = Pair::start(rules).await?;
+    let pair = MemoryPair::start(rules).await?;
     let (left, right, folder) = (pair.left(), pair.right(), &pair.folder);
     let node = left.with(|tree| tree.create_document(folder, "a.txt", "first"))?;
     pair.same().await?;
@@ -151,7 +76,7 @@ async fn r_prj_5_two_quick_edits_through_a_rule_that_adds_a_title_are_no_conflic
 
 #[tokio::test]
 async fn r_rec_8_members_that_fail_delay_no_other_over_a_real_connection() -> Result<()> {
-    let pair = Pair::start(Rules::default()).await?;
+    let pair = MemoryPair::start(Rules::default()).await?;
     let refused = [
         ("refused.txt", FailureReason::RuleFailed),
         ("away.txt", FailureReason::Unreachable),

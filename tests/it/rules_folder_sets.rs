@@ -25,13 +25,6 @@ fn sync(lab: &mut Lab, path: &str) {
     lab.request(Request::Sync(member, "somebody".to_owned()));
 }
 
-fn becomes(lab: &mut Lab, side: Side, path: &str, node_trait: NodeTrait) {
-    let node = lab.find(side, path).unwrap();
-    let repository = &mut lab.world.places.get_mut(side).repository;
-    repository.change(&node, |node| node.node_trait = node_trait);
-    lab.world.notice(side, vec![node]);
-}
-
 fn copy_state(lab: &Lab, side: Side, path: &str) -> Option<CopyState> {
     let key = (repository_id(side), lab.find(side, path)?);
     let copy = lab.world.coordinator.store.copies.get(&key);
@@ -48,12 +41,12 @@ fn r_mem_1_links_and_the_like_are_skipped_until_they_are_ordinary() {
     ] {
         let mut lab = Lab::holding(Options::default(), &[]);
         lab.make(OnPremise, "x.txt");
-        becomes(&mut lab, OnPremise, "x.txt", node_trait);
+        lab.becomes(OnPremise, "x.txt", node_trait);
         lab.converge();
         let state = copy_state(&lab, OnPremise, "x.txt");
         assert_eq!(state, Some(CopyState::Skipped(reason)));
         assert!(lab.tree(Cloud).is_empty());
-        becomes(&mut lab, OnPremise, "x.txt", NodeTrait::Ordinary);
+        lab.becomes(OnPremise, "x.txt", NodeTrait::Ordinary);
         lab.converge();
         assert_eq!(lab.tree(Cloud), ["x.txt"]);
     }
@@ -64,7 +57,7 @@ fn r_mem_1_a_record_is_a_failed_member_and_goes_nowhere_whoever_changes_it() {
     let mut lab = Lab::holding(Options::default(), &["old.txt"]);
     lab.make(OnPremise, "new.txt");
     for path in ["new.txt", "old.txt"] {
-        becomes(&mut lab, OnPremise, path, NodeTrait::Record);
+        lab.becomes(OnPremise, path, NodeTrait::Record);
     }
     lab.converge();
     let before = lab.content(Cloud, "old.txt");
@@ -82,7 +75,7 @@ fn r_mem_1_a_record_is_a_failed_member_and_goes_nowhere_whoever_changes_it() {
     lab.converge();
     assert_eq!(lab.content(OnPremise, "old.txt"), record);
     for path in ["new.txt", "old.txt"] {
-        becomes(&mut lab, OnPremise, path, NodeTrait::Ordinary);
+        lab.becomes(OnPremise, path, NodeTrait::Ordinary);
     }
     lab.converge();
     assert_eq!(lab.tree(Cloud), ["new.txt", "old.txt"]);
@@ -95,7 +88,7 @@ fn r_mem_1_a_record_is_a_failed_member_and_goes_nowhere_whoever_changes_it() {
 #[test]
 fn r_mem_1_a_record_that_is_deleted_ends_its_membership() {
     let mut lab = Lab::holding(Options::default(), &["x.txt"]);
-    becomes(&mut lab, OnPremise, "x.txt", NodeTrait::Record);
+    lab.becomes(OnPremise, "x.txt", NodeTrait::Record);
     lab.converge();
     lab.delete(OnPremise, "x.txt");
     lab.converge();
@@ -344,7 +337,7 @@ fn r_del_1_so_does_request_sync_on_a_newcomer_in_a_folder_that_was_deleted_there
 fn r_del_2_a_folder_kept_only_for_what_is_no_member_becomes_left() {
     let mut lab = Lab::holding(Options::default(), &["a", "a/x.txt"]);
     lab.make(Cloud, "a/link.txt");
-    becomes(&mut lab, Cloud, "a/link.txt", NodeTrait::Link);
+    lab.becomes(Cloud, "a/link.txt", NodeTrait::Link);
     lab.converge();
     lab.delete(OnPremise, "a");
     lab.converge();

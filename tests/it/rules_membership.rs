@@ -1,6 +1,8 @@
 //! What the synced folder is called on the other side, and where it lies there (R-MEM-3).
 
+use tandem_server::domain::failure::Reason;
 use tandem_server::domain::projection::Side::{Cloud, OnPremise};
+use tandem_server::domain::report::NodeTrait;
 use tandem_server::domain::sync_set::Options;
 use tandem_tests::sim::lab::Lab;
 
@@ -41,4 +43,74 @@ fn r_mem_3_moves_of_the_pushed_folder_are_not_mirrored_and_updates_keep_flowing(
         assert_eq!(lab.content(other, "x.txt"), written, "{side:?}");
         assert_eq!(lab.tree(side), ["x.txt", "y.txt"], "{side:?}");
     }
+}
+
+#[test]
+fn r_mov_1_a_synced_folder_outside_every_library_fails_with_all_below_it_until_it_is_back() {
+    for side in [OnPremise, Cloud] {
+        let other = side.other();
+        let mut lab = Lab::holding(Options::default(), &["x.txt", "gone.txt"]);
+        lab.becomes(side, "", NodeTrait::OutsideLibrary);
+        lab.settle();
+        assert_eq!(
+            lab.failure(side, ""),
+            Some(Reason::UnsupportedNode),
+            "{side:?}"
+        );
+        let before = lab.content(other, "x.txt");
+        let written = lab.write(side, "x.txt");
+        lab.make(other, "y.txt");
+        lab.rename(side, "", "renamed");
+        lab.delete(OnPremise, "gone.txt");
+        lab.settle();
+        assert_eq!(
+            lab.content(other, "x.txt"),
+            before,
+            "{side:?}: nothing is delivered"
+        );
+        assert_eq!(lab.find(side, "y.txt"), None, "{side:?}");
+        assert!(lab.find(Cloud, "gone.txt").is_some(), "{side:?}");
+        lab.becomes(side, "", NodeTrait::Ordinary);
+        lab.converge();
+        assert_eq!(lab.failure(side, ""), None, "{side:?}");
+        assert_eq!(lab.content(other, "x.txt"), written, "{side:?}");
+        assert_eq!(lab.tree(side), ["x.txt", "y.txt"], "{side:?}");
+        assert_eq!(
+            lab.repository(other).nodes[&lab.root(other)].name,
+            "renamed"
+        );
+    }
+}
+
+#[test]
+fn r_mov_1_back_on_one_side_only_is_not_back() {
+    for first in [OnPremise, Cloud] {
+        let mut lab = Lab::holding(Options::default(), &["x.txt"]);
+        for side in [OnPremise, Cloud] {
+            lab.becomes(side, "", NodeTrait::OutsideLibrary);
+        }
+        lab.settle();
+        lab.becomes(first, "", NodeTrait::Ordinary);
+        lab.write(OnPremise, "x.txt");
+        lab.settle();
+        assert_eq!(lab.failure(OnPremise, ""), Some(Reason::UnsupportedNode));
+        assert_ne!(lab.content(Cloud, "x.txt"), lab.content(OnPremise, "x.txt"));
+        lab.becomes(first.other(), "", NodeTrait::Ordinary);
+        lab.converge();
+        assert_eq!(lab.failure(OnPremise, ""), None);
+    }
+}
+
+#[test]
+fn r_mov_1_a_synced_folder_that_is_deleted_outside_lies_nowhere_and_holds_nothing_back() {
+    let mut lab = Lab::holding(Options::default(), &["x.txt"]);
+    lab.becomes(OnPremise, "", NodeTrait::OutsideLibrary);
+    lab.settle();
+    lab.delete(OnPremise, "");
+    lab.settle();
+    let held = lab.sync_set().map(|set| set.outside);
+    assert!(
+        held.is_none_or(|outside| !outside.on_premise),
+        "a folder that is gone lies nowhere"
+    );
 }

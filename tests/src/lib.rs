@@ -7,6 +7,7 @@ pub mod change;
 pub mod coordinator;
 pub mod generate;
 pub mod hand_agent;
+pub mod memory_pair;
 pub mod pair;
 pub mod process;
 pub mod program;

@@ -71,6 +71,28 @@ pub enum CopyState {
     Skipped(SkipReason),
 }
 
+/// Why a member that is there is not synced although its membership holds: it fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(i32)]
+pub enum Unfit {
+    /// It is a record (R-MEM-1).
+    Record = 1,
+    /// A DIRECT member that lies outside every site library (R-MOV-1).
+    OutsideLibrary = 2,
+    /// It is larger than the limits (R-AGT-3).
+    TooLarge = 3,
+}
+
+impl Unfit {
+    /// The reason of a stored number.
+    #[must_use]
+    pub fn from_number(number: i32) -> Option<Self> {
+        [Self::Record, Self::OutsideLibrary, Self::TooLarge]
+            .into_iter()
+            .find(|unfit| *unfit as i32 == number)
+    }
+}
+
 /// A node of a repository as it was last observed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Copy {
@@ -92,6 +114,8 @@ pub struct Copy {
     pub projection: Arc<Projection>,
     /// The agent keeps it read-only.
     pub locked: bool,
+    /// What keeps it from being synced, if anything does.
+    pub unfit: Option<Unfit>,
     /// Who changed it last, where the repository tells.
     pub actor: String,
     /// Marks of states that it had before, newest last (R-AGT-4).

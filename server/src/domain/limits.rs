@@ -100,6 +100,10 @@ pub const NODE_ID_BYTES_MAX: usize = 255;
 pub const REVISION_BYTES_MAX: usize = 128;
 /// Bytes of one property value.
 pub const PROPERTY_BYTES_MAX: usize = 64 * 1024;
+/// Texts of one property value.
+pub const PROPERTY_TEXTS_MAX: usize = 1_000;
+/// Bytes of all property values of a node.
+pub const PROPERTIES_BYTES_MAX: usize = 256 * 1024;
 /// Bytes of an agent's cursor.
 pub const CURSOR_BYTES_MAX: usize = 1024;
 /// Rows that one transaction may touch.
@@ -111,6 +115,8 @@ pub const PAGE_SIZE_MAX: usize = 1_000;
 
 const _: () = assert!(TOKEN_CACHE_SECONDS_MAX + (REVOCATION_INTERVAL_SECONDS as i64) < 60);
 const _: () = assert!(BATCH_BYTES_MAX < MESSAGE_BYTES_MAX);
+// A node at its limits fits into a batch, also when an outcome tells of it twice.
+const _: () = assert!(2 * (PROPERTIES_BYTES_MAX + INLINE_BYTES_MAX) < BATCH_BYTES_MAX);
 const _: () = assert!(DELIVERIES_FRAME_BYTES_MAX < MESSAGE_BYTES_MAX);
 const _: () = assert!(INLINE_BYTES_MAX <= CONTENT_IN_DATABASE_BYTES_MAX);
 const _: () = assert!(BATCH_ITEMS_MAX <= TRANSACTION_ROWS_MAX);

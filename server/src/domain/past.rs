@@ -101,6 +101,7 @@ mod tests {
             }),
             locked: false,
             actor: String::new(),
+            unfit: None,
             past: Vec::new(),
         }
     }

@@ -24,6 +24,10 @@ pub enum NodeTrait {
     Record,
     /// A socket, a device or the like.
     Special,
+    /// It lies outside every site library (R-MOV-1).
+    OutsideLibrary,
+    /// It is larger than the limits; content and properties are not told (R-AGT-3).
+    TooLarge,
 }
 
 /// A node that is there.

@@ -99,6 +99,9 @@ pub struct SyncSet {
     pub owner: String,
     /// It was ended; nothing of it is delivered any more.
     pub ending: bool,
+    /// The sides on which its synced folder lies outside every site library: nothing of it is delivered until it is back
+    /// (R-MOV-1).
+    pub outside: Sides<bool>,
     /// Its counts.
     pub counters: Counters,
     /// Its guard.

@@ -246,6 +246,7 @@ impl UserScope {
             }),
             locked: false,
             actor: String::new(),
+            unfit: None,
             past: Vec::new(),
         };
         let set = SyncSet {
@@ -261,6 +262,7 @@ impl UserScope {
             options,
             owner,
             ending: false,
+            outside: Sides::default(),
             counters: Counters::default(),
             guard: Guard::default(),
         };
@@ -299,5 +301,7 @@ fn trait_name(node_trait: NodeTrait) -> Option<&'static str> {
         NodeTrait::Link => Some("LINK"),
         NodeTrait::Record => Some("RECORD"),
         NodeTrait::Special => Some("SPECIAL"),
+        // `in_library` tells it of a node that is asked for; a large one fails as a member.
+        NodeTrait::OutsideLibrary | NodeTrait::TooLarge => None,
     }
 }

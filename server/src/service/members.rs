@@ -391,6 +391,10 @@ fn hold(set: &SyncSet, member: &Member) -> Option<ShownHold> {
     if removal && set.guard.gate == Gate::Held {
         return Some(ShownHold::MassDelete);
     }
+    let outside = *set.outside.get(Side::OnPremise) || *set.outside.get(Side::Cloud);
+    if outside && member.hold.is_none() {
+        return Some(ShownHold::Own(Hold::Parent));
+    }
     member.hold.map(ShownHold::Own)
 }
 

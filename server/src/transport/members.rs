@@ -161,6 +161,8 @@ pub(super) fn wire_info(info: NodeInfo) -> wire::NodeInfo {
         NodeTrait::Link => wire::NodeTrait::Link,
         NodeTrait::Record => wire::NodeTrait::Record,
         NodeTrait::Special => wire::NodeTrait::Special,
+        NodeTrait::OutsideLibrary => wire::NodeTrait::OutsideLibrary,
+        NodeTrait::TooLarge => wire::NodeTrait::TooLarge,
     };
     let kind: NodeKind = info.kind;
     wire::NodeInfo {

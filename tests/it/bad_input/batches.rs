@@ -4,9 +4,9 @@ use anyhow::Result;
 use bytes::Bytes;
 use tandem_proto::v1alpha::exchange_request::Frame;
 use tandem_proto::v1alpha::{
-    Absence, ChangeBatch, ChangeItem, ContentRef, ErrorReason, MemberState, NodeKind, Observation,
-    Outcome, Projection, Property, PropertyValue, ScanEnd, ScanPage, change_item, observation,
-    property_value,
+    Absence, ChangeBatch, ChangeItem, ContentRef, ErrorReason, FailureReason, ItemNoteKind,
+    MemberState, NodeKind, Observation, Outcome, Projection, Property, PropertyValue, ScanEnd,
+    ScanPage, batch_result, change_item, observation, property_value,
 };
 use tandem_tests::hand_agent::{document, folder, item, observed};
 use tandem_tests::pair::PATIENCE;
@@ -124,10 +124,6 @@ fn wrong_nodes() -> Vec<(ChangeItem, &'static str, &'static str)> {
 fn wrong_values() -> Vec<(ChangeItem, &'static str, &'static str)> {
     let text = || property("cm:title", property_value::Kind::Text("t".to_owned()));
     let nan = property("cm:latitude", property_value::Kind::Number(f64::NAN));
-    let long = property(
-        "cm:title",
-        property_value::Kind::Text("t".repeat(64 * 1024 + 1)),
-    );
     vec![
         (
             bad_content(|content| content.digest = vec![0; 31].into()),
@@ -153,11 +149,6 @@ fn wrong_values() -> Vec<(ChangeItem, &'static str, &'static str)> {
             bad_document(|node| node.properties = vec![nan]),
             "observation.present.properties[cm:latitude]",
             "NaN",
-        ),
-        (
-            bad_document(|node| node.properties = vec![long]),
-            "observation.present.properties[cm:title]",
-            "at most 65536 bytes",
         ),
     ]
 }
@@ -251,13 +242,90 @@ async fn bytes_that_are_not_the_ones_of_their_digest_are_refused() -> Result<()>
     let forged = bad_content(|content| content.inline = Some(Bytes::from_static(b"BAD")));
     let wrong_size = bad_content(|content| content.size += 1);
     for bad in [forged, wrong_size] {
-        let refusal = site.refused(site.agent.batch(vec![bad])).await?;
+        let batch = site.agent.batch(vec![bad.clone()]);
+        let result = site.agent.report(batch).await?;
+        assert_eq!(result.missing_digests, digests(&bad), "which one is wrong");
+        let refusal = refusal_of(result)?;
         assert_says(&refusal, ErrorReason::DigestMismatch, "", "claimed digest");
     }
     let unsent = bad_content(|content| content.inline = None);
     let refusal = site.refused(site.agent.batch(vec![unsent])).await?;
     assert_says(&refusal, ErrorReason::ContentMissing, "", "send it");
     site.works().await
+}
+
+fn digests(item: &ChangeItem) -> Vec<Bytes> {
+    match &item.item {
+        Some(change_item::Item::Observation(Observation {
+            state: Some(observation::State::Present(projection)),
+            ..
+        })) => projection
+            .content
+            .iter()
+            .map(|content| content.digest.clone())
+            .collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// A document with so many bytes in every property.
+fn with_properties(name: &str, bytes: usize) -> ChangeItem {
+    let text = || property_value::Kind::Text("t".repeat(bytes));
+    present(document(name, name, name), |projection| {
+        let names = ["cm:title", "cm:description", "cm:author", "exif:model"];
+        projection.properties = names.map(|name| property(name, text())).to_vec();
+    })
+}
+
+#[tokio::test]
+async fn r_agt_3_a_batch_above_the_announced_bytes_is_refused_and_the_next_one_is_taken()
+-> Result<()> {
+    let mut site = Site::start().await?;
+    let half = 512 * 1024;
+    let two = vec![
+        with_properties("a.txt", half / 4),
+        with_properties("b.txt", half / 4),
+    ];
+    let refusal = site.refused(site.agent.batch(two)).await?;
+    assert_says(&refusal, ErrorReason::InvalidField, "items", "1048576");
+    let one = vec![with_properties("a.txt", half / 2)];
+    let refusal = site.refused(site.agent.batch(one)).await?;
+    assert_says(&refusal, ErrorReason::InvalidField, "items[0]", "too large");
+    site.works().await
+}
+
+#[tokio::test]
+async fn r_agt_3_a_node_too_large_fails_alone_and_heals_when_it_is_smaller() -> Result<()> {
+    let mut site = Site::start().await?;
+    let large = with_properties("large.txt", 65 * 1024);
+    let fine = observed(document("fine.txt", "fine.txt", "in the same batch"));
+    let batch = site.agent.batch(vec![large, fine]);
+    let result = site.agent.report(batch).await?;
+    let Some(batch_result::Answer::Accepted(accepted)) = result.answer else {
+        panic!("not accepted: {result:?}");
+    };
+    let notes: Vec<_> = accepted
+        .notes
+        .iter()
+        .map(|note| (note.item_index, note.kind()))
+        .collect();
+    assert_eq!(notes, [(0, ItemNoteKind::NodeFailed)]);
+    site.also_has(&["fine.txt"]);
+    site.works().await?;
+    let failure = site.failure_of("large.txt").await?;
+    assert_eq!(failure, Some(FailureReason::ContentLimitViolation));
+    let batch = site
+        .agent
+        .batch(vec![with_properties("large.txt", 60 * 1024)]);
+    let result = site.agent.report(batch).await?;
+    assert!(matches!(
+        result.answer,
+        Some(batch_result::Answer::Accepted(_))
+    ));
+    site.also_has(&["large.txt"]);
+    site.works().await?;
+    assert_eq!(site.failure_of("large.txt").await?, None);
+    Ok(())
 }
 
 #[tokio::test]

@@ -8,8 +8,8 @@ use anyhow::{Context, Result, ensure};
 use tandem_client::agent::memory::{MemoryRepository, Rules};
 use tandem_client::client::Client;
 use tandem_proto::v1alpha::{
-    BatchResult, ChangeBatch, ErrorReason, Hello, Projection, Refusal, Side, SyncSetOptions,
-    batch_result,
+    BatchResult, ChangeBatch, ErrorReason, Failure, FailureReason, Hello, Projection, Refusal,
+    Side, SyncSetOptions, batch_result,
 };
 use tandem_tests::agents::{TaskAgent, listing, memory};
 use tandem_tests::coordinator::{AgentToken, Coordinator, ON_PREMISE};
@@ -92,6 +92,17 @@ impl Site {
         let done = eventually(PATIENCE, &what, || holds(&self.on_cloud(name))).await;
         let story = self.coordinator.story(NETWORK).await?;
         done.context(story)
+    }
+
+    /// Why the member of this name failed, if it did.
+    pub(crate) async fn failure_of(&self, name: &str) -> Result<Option<FailureReason>> {
+        let members = self.coordinator.members(NETWORK).await?;
+        let named = members.iter().find(|member| {
+            let copy = member.on_premise.as_ref();
+            copy.is_some_and(|copy| copy.name == name)
+        });
+        let failure = named.and_then(|member| member.failure.as_ref());
+        Ok(failure.map(Failure::reason))
     }
 
     /// These were reported beside, and belong on the other side too.

@@ -237,7 +237,7 @@ impl Agent {
             }
             match note.kind {
                 // What is not synced where it is now is listed again when that changes.
-                NoteKind::NotSynced(_) => {}
+                NoteKind::NotSynced(_) | NoteKind::NodeFailed(_) => {}
                 NoteKind::UnknownParent => {
                     let parent = repository.nodes.get(&node).map(|node| node.parent.clone());
                     for node in parent.into_iter().chain([node]) {

@@ -430,6 +430,8 @@ impl Coordinator {
                 let set = set.filter(|_| self.store.generations.is_empty());
                 due.zip(set).is_some_and(|(due, set)| {
                     let held = due.lane == Lane::Removal && set.guard.gate != Gate::Open;
+                    let outside = set.outside.on_premise || set.outside.cloud;
+                    let held = held || outside && due.lane != Lane::Release;
                     due.side == side && due.not_before <= self.now && !held
                 })
             })

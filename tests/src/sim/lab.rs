@@ -8,6 +8,7 @@ use tandem_server::domain::ids::{NodeId, SyncSetId};
 use tandem_server::domain::member::{Member, MemberState};
 use tandem_server::domain::names::NameRule;
 use tandem_server::domain::projection::{NodeKind, Side, Sides};
+use tandem_server::domain::report::NodeTrait;
 use tandem_server::domain::sync_set::{Options, SyncSet};
 
 use super::coordinator::repository_id;
@@ -214,6 +215,14 @@ impl Lab {
             repository.relocate(&node, &folder, &name),
             "{path} cannot move"
         );
+        self.changed(side, node);
+    }
+
+    /// What is special about a node from now on.
+    pub fn becomes(&mut self, side: Side, path: &str, node_trait: NodeTrait) {
+        let node = self.node(side, path);
+        let repository = &mut self.world.places.get_mut(side).repository;
+        repository.change(&node, |node| node.node_trait = node_trait);
         self.changed(side, node);
     }
 

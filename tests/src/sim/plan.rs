@@ -8,7 +8,7 @@ use super::disaster::Disaster;
 use super::random::Random;
 
 /// Kinds of actions that users have.
-const ACTIONS: usize = 12;
+const ACTIONS: usize = 13;
 
 /// The plan of one run.
 #[derive(Debug, Clone)]

@@ -325,6 +325,7 @@ impl Storm {
         self.plan.agent_crash_percent = 0;
         for side in Side::BOTH {
             self.world.places.get_mut(side).repository.refusals = 0;
+            self.world.make_fit(side);
         }
         for _ in 0..HOURS {
             self.settle()?;

@@ -45,6 +45,7 @@ impl User<'_> {
             8 => self.replace(&node),
             9 => self.turn_inside_out(&node),
             10 => self.copy(&node),
+            11 => self.make_unfit(&node),
             _ => self.rotate(&node),
         }
     }
@@ -145,6 +146,22 @@ impl User<'_> {
         let removed = self.repository.remove(node);
         let ids = removed.into_iter().map(|(id, _)| id).collect();
         Some((format!("deletes {node} {path}"), ids))
+    }
+
+    /// A document becomes a record, a synced folder leaves every library; or the reverse.
+    fn make_unfit(&mut self, node: &NodeId) -> Option<(String, Vec<NodeId>)> {
+        let node = match self.random.chance(50) {
+            true => self.random.pick(self.roots)?.clone(),
+            false => node.clone(),
+        };
+        let now = match (self.get(&node)?.node_trait, self.roots.contains(&node)) {
+            (NodeTrait::Ordinary, true) => NodeTrait::OutsideLibrary,
+            (NodeTrait::Ordinary, false) => NodeTrait::Record,
+            (NodeTrait::Record | NodeTrait::OutsideLibrary, _) => NodeTrait::Ordinary,
+            _ => return None,
+        };
+        self.repository.change(&node, |node| node.node_trait = now);
+        Some((format!("makes {node} {now:?}"), vec![node]))
     }
 
     fn siblings(&self, node: &NodeId) -> Option<Vec<NodeId>> {

@@ -6,6 +6,7 @@ use tandem_server::domain::ids::{MemberId, NetworkId, NodeId, SyncSetId};
 use tandem_server::domain::member::Member;
 use tandem_server::domain::names::NameRule;
 use tandem_server::domain::projection::{NodeKind, Side, Sides};
+use tandem_server::domain::report::NodeTrait;
 use tandem_server::domain::sync_set::{Counters, Guard, Options, SyncSet};
 
 use super::agent::Agent;
@@ -14,7 +15,7 @@ use super::disaster::Backups;
 use super::ledger::Ledger;
 use super::link::Link;
 use super::random::Random;
-use super::repository::{Repository, library};
+use super::repository::{Node, Repository, library};
 
 /// One side of the world.
 #[derive(Debug, Clone)]
@@ -151,6 +152,7 @@ impl World {
             projection: presence.projection,
             locked: false,
             actor: String::new(),
+            unfit: None,
             past: Vec::new(),
         };
         let set_row = SyncSet {
@@ -166,6 +168,7 @@ impl World {
             options,
             owner: "owner".to_owned(),
             ending: false,
+            outside: Sides::default(),
             counters: Counters::default(),
             guard: Guard::default(),
         };
@@ -221,5 +224,22 @@ impl World {
         for node in nodes {
             self.places.get_mut(side).agent.notice(node);
         }
+    }
+
+    /// Nothing on a side is a record any more, or lies outside every library.
+    pub fn make_fit(&mut self, side: Side) {
+        let repository = &mut self.places.get_mut(side).repository;
+        let unfit = |node: &Node| {
+            matches!(
+                node.node_trait,
+                NodeTrait::Record | NodeTrait::OutsideLibrary
+            )
+        };
+        let nodes = repository.nodes.iter().filter(|(_, node)| unfit(node));
+        let nodes: Vec<NodeId> = nodes.map(|(id, _)| id.clone()).collect();
+        for node in &nodes {
+            repository.change(node, |node| node.node_trait = NodeTrait::Ordinary);
+        }
+        self.notice(side, nodes);
     }
 }

@@ -6,7 +6,7 @@
 pub use self::{
     faults::Faults,
     repository::MemoryRepository,
-    tree::{MemoryTree, ROOT, Refused, Rules},
+    tree::{MemoryTree, PRIVATE, ROOT, Refused, Rules},
 };
 
 mod apply;

@@ -329,7 +329,7 @@ impl MemoryTree {
             name: node.name.clone(),
             path: self.path(node_id),
             library_root: node_id == ROOT,
-            in_library: true,
+            in_library: self.is_in_library(node_id),
             writable: !node.locked,
             ..NodeInfo::default()
         };

@@ -17,6 +17,8 @@ use crate::agent::repository::INLINE_BYTES_MAX;
 pub const ROOT: &str = "root";
 /// Its name.
 const LIBRARY: &str = "library";
+/// The id of a folder beside it, such as a user's own: nothing in it can be synced (SPEC §1).
+pub const PRIVATE: &str = "private";
 /// Bytes of a name.
 const NAME_BYTES_MAX: usize = 255;
 
@@ -155,7 +157,10 @@ impl MemoryTree {
             faults: Faults::default(),
             rules,
             prefix: prefix.to_owned(),
-            nodes: BTreeMap::from([(ROOT.to_owned(), Node::folder("", LIBRARY))]),
+            nodes: BTreeMap::from([
+                (ROOT.to_owned(), Node::folder("", LIBRARY)),
+                (PRIVATE.to_owned(), Node::folder("", PRIVATE)),
+            ]),
             trash: BTreeMap::new(),
             versions: Vec::new(),
             roots: Vec::new(),
@@ -310,8 +315,20 @@ impl MemoryTree {
             actor: node.actor.clone(),
             ..Observation::default()
         };
-        observation.set_node_trait(node.special);
+        observation.set_node_trait(self.node_trait(node_id, node));
         observation
+    }
+
+    /// What is special about a node, its place included (R-MOV-1).
+    fn node_trait(&self, node_id: &str, node: &Node) -> NodeTrait {
+        match node.special {
+            NodeTrait::Unspecified if !self.is_in_library(node_id) => NodeTrait::OutsideLibrary,
+            special => special,
+        }
+    }
+
+    pub(super) fn is_in_library(&self, node_id: &str) -> bool {
+        self.is_below(node_id, ROOT)
     }
 
     // What follows also serves deliveries.

@@ -13,6 +13,7 @@ use super::{
     batches::{Limits, content_of, pack, seen},
     conversation::Conversation,
     fetch,
+    fit::fit,
 };
 use crate::{
     agent::repository::{Repository, Seen},
@@ -86,7 +87,7 @@ impl<R: Repository> Core<R> {
     /// Makes outcomes durable, in order.
     pub(super) async fn report_outcomes(
         &self,
-        outcomes: Vec<Outcome>,
+        mut outcomes: Vec<Outcome>,
         limits: &Limits,
     ) -> Result<(), Error> {
         let rule = self
@@ -99,6 +100,10 @@ impl<R: Repository> Core<R> {
             .iter()
             .filter_map(|outcome| told_ref(outcome).map(seen))
             .collect();
+        outcomes
+            .iter_mut()
+            .filter_map(told_by)
+            .for_each(|told| fit(told, limits));
         let mut receipts = Vec::new();
         for part in pack(outcomes, limits, |outcome| (1, outcome.encoded_len() + 16)) {
             let mended = part

@@ -32,6 +32,7 @@ mod commands;
 mod conversation;
 mod download;
 mod fetch;
+mod fit;
 mod large;
 mod observe;
 mod progress;

@@ -19,20 +19,31 @@ use crate::{
     error::Error,
 };
 
+/// How often nodes are read again for one batch because their bytes are not what they say.
+const READINGS_MAX: u32 = 2;
+
 impl<R: Repository> Conversation<R> {
-    /// Makes the batch acceptable, or fails with what only a new session can mend.
+    /// Makes the batch acceptable, or fails with what only a new session can mend; `times` counts the refusals in a row.
     pub(super) async fn mend(
         &self,
         batch: &Pending,
         refusal: &Refusal,
         missing: &[Bytes],
+        times: u32,
     ) -> Result<(), Error> {
         tracing::info!(batch = batch.number, reason = ?refusal.reason(), message = %refusal.message, "a batch was refused");
         let items = batch.items.to_vec();
         let items = match refusal.reason() {
             ErrorReason::ContentMissing => self.with_missing(items, batch.number, missing).await?,
             ErrorReason::InvalidField => without_invalid(items, refusal)?,
-            ErrorReason::FolderCycle => self.observed_afresh(items, batch.number).await?,
+            ErrorReason::FolderCycle => {
+                let nodes = nodes_in(&items, |_| true);
+                self.replaced(items, batch.number, &nodes).await?
+            }
+            ErrorReason::DigestMismatch if !missing.is_empty() => {
+                self.with_true_content(items, batch.number, missing, times)
+                    .await?
+            }
             reason => {
                 let text = format!("batch {} was refused: {}", batch.number, refusal.message);
                 return Err(Error::with_reason(
@@ -82,17 +93,30 @@ impl<R: Repository> Conversation<R> {
         digest.is_some_and(|digest| self.known.has(digest))
     }
 
-    async fn observed_afresh(
+    /// Content that changed while it was read was told wrong: its nodes are read again. Nodes that still tell it wrong
+    /// are left out until they change, so that the others get across.
+    async fn with_true_content(
         &self,
         items: Vec<ChangeItem>,
         number: i64,
+        wrong: &[Bytes],
+        times: u32,
     ) -> Result<Vec<ChangeItem>, Error> {
-        let nodes = items
-            .iter()
-            .flat_map(observations_in)
-            .map(|seen| seen.node_id.clone())
-            .collect();
-        self.replaced(items, number, &nodes).await
+        let nodes = nodes_in(&items, |seen| {
+            content_of(seen).is_some_and(|content| wrong.contains(&content.digest))
+        });
+        if times <= READINGS_MAX {
+            return self.replaced(items, number, &nodes).await;
+        }
+        tracing::error!(
+            ?nodes,
+            "the repository tells other bytes than it hands out; these nodes are left out"
+        );
+        Ok(items
+            .into_iter()
+            .flat_map(|item| replace(item, &nodes, &HashMap::new()))
+            .map(|item| unanswerable(item, &nodes))
+            .collect())
     }
 
     /// Puts fresh observations in the place of these nodes' old ones.
@@ -164,6 +188,29 @@ fn passing(reason: ErrorReason) -> ErrorReason {
         ErrorReason::RollbackSuspected => ErrorReason::RollbackSuspected,
         _ => ErrorReason::BatchGap,
     }
+}
+
+/// The nodes of observations that are meant.
+fn nodes_in(items: &[ChangeItem], meant: impl Fn(&Observation) -> bool) -> HashSet<String> {
+    let seen = items.iter().flat_map(observations_in);
+    seen.filter(|seen| meant(seen))
+        .map(|seen| seen.node_id.clone())
+        .collect()
+}
+
+/// An outcome that tells of one of these nodes becomes a failure, so that it is answered.
+fn unanswerable(mut item: ChangeItem, nodes: &HashSet<String>) -> ChangeItem {
+    if let Some(Item::Outcome(outcome)) = &mut item.item
+        && told_by(outcome).is_some_and(|told| nodes.contains(&told.node_id))
+    {
+        let mut failed = Failed {
+            message: "the repository tells other bytes than it hands out".to_owned(),
+            ..Failed::default()
+        };
+        failed.set_reason(FailureReason::ContentUnavailable);
+        outcome.answer = Some(Answer::Failed(failed));
+    }
+    item
 }
 
 fn is_outcome(item: &ChangeItem) -> bool {

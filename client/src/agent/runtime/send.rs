@@ -142,7 +142,10 @@ impl<R: Repository> Sending<R> {
             ));
         }
         self.take_gaps().await?;
-        self.conversation.mend(&batch, &refusal, &missing).await?;
+        let times = self.mended.1;
+        self.conversation
+            .mend(&batch, &refusal, &missing, times)
+            .await?;
         self.next = batch.number;
         Ok(())
     }

@@ -13,7 +13,7 @@ use tandem_proto::v1alpha::{
 };
 use tokio::io::AsyncReadExt;
 
-use super::{batches::pack, conversation::Conversation, large};
+use super::{batches::pack, conversation::Conversation, fit::fit, large};
 use crate::{
     agent::repository::{Content, Repository},
     error::Error,
@@ -82,6 +82,7 @@ impl<R: Repository> Conversation<R> {
     ) -> Result<HashSet<String>, Error> {
         let mut wanted = Vec::new();
         for observation in observations {
+            fit(observation, &self.limits);
             if let Some(State::Present(present)) = &mut observation.state
                 && let Some(content) = &mut present.content
                 && !self.rides_inline(content)
@@ -96,7 +97,7 @@ impl<R: Repository> Conversation<R> {
         self.send_missing(wanted).await
     }
 
-    /// True when nothing is to be sent for it: it is inline, or larger than the coordinator takes at all.
+    /// True when nothing is to be sent for it: the bytes are inline.
     fn rides_inline(&self, content: &mut ContentRef) -> bool {
         if content
             .inline
@@ -109,7 +110,7 @@ impl<R: Repository> Conversation<R> {
             let sent = bytes.len() as u64;
             self.core.note(|progress| progress.bytes_up += sent);
         }
-        content.inline.is_some() || content.size > self.limits.content_bytes_max
+        content.inline.is_some()
     }
 
     /// Asks which contents are missing and sends those; answers the nodes that no longer have them.

@@ -75,6 +75,7 @@ impl Engine<'_> {
             projection: source.projection.clone(),
             locked: false,
             actor: String::new(),
+            unfit: None,
             past: Vec::new(),
         });
     }

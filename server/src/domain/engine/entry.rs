@@ -114,6 +114,7 @@ impl Engine<'_> {
                 projection: presence.projection.clone(),
                 locked: presence.locked,
                 actor: presence.actor.clone(),
+                unfit: None,
                 past: Vec::new(),
             });
         }
@@ -295,8 +296,7 @@ impl Engine<'_> {
             },
         });
         self.put_copy_and_wake(known.as_ref(), row, set)?;
-        self.view.put_member(set, member.clone());
-        self.note_record(member, set, side, presence);
+        self.view.put_member(set, member);
         self.touch(id);
         Ok(true)
     }

@@ -9,10 +9,11 @@ use super::super::ids::{NodeId, RepositoryId};
 use super::super::journal::{Entry, JournalKind};
 use super::super::member::Member;
 use super::super::projection::{NodeKind, Side};
-use super::super::report::{NodeTrait, Presence};
+use super::super::report::Presence;
 use super::super::sync_set::SyncSet;
 use super::super::view::{CopyKey, Miss};
 use super::Engine;
+use super::unfit::trait_of;
 
 impl Engine<'_> {
     /// Whether the roots of a repository are being listed anew.
@@ -233,7 +234,7 @@ fn presence_of(copy: Copy) -> Presence {
         revision: copy.revision,
         projection: copy.projection,
         mark: None,
-        node_trait: NodeTrait::Ordinary,
+        node_trait: trait_of(copy.unfit),
         locked: copy.locked,
         actor: copy.actor,
     }

@@ -14,10 +14,10 @@ mod guard;
 mod late;
 mod observe;
 mod outcome;
-mod record;
 mod request;
 mod settle;
 mod situation;
+mod unfit;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -102,6 +102,8 @@ pub enum NoteKind {
     UnknownParent,
     /// It is not synced, for this reason.
     NotSynced(&'static str),
+    /// It is a member that fails, for this reason (R-AGT-3).
+    NodeFailed(&'static str),
 }
 
 /// A batch that is refused whole.

@@ -8,6 +8,7 @@ use super::super::projection::{NodeKind, Side};
 use super::super::report::{NodeTrait, Observation, Presence, Seen};
 use super::super::sync_set::SyncSet;
 use super::super::view::Miss;
+use super::unfit::{describe_unfit, unfit};
 use super::{Engine, NoteKind, VersionChange};
 
 /// Where an observed node lies, seen from the sets.
@@ -49,10 +50,14 @@ impl Engine<'_> {
                 }
                 self.absent(&key, known, *absence, *choice)
             }
-            Seen::Present(presence) => match known {
-                Some(copy) if copy.member.is_some() => self.seen_again(copy, presence, at),
-                other => self.seen_new(&key, other, presence, at),
-            },
+            Seen::Present(presence) => {
+                let changed = match known {
+                    Some(copy) if copy.member.is_some() => self.seen_again(copy, presence, at),
+                    other => self.seen_new(&key, other, presence, at),
+                }?;
+                self.note_unfit(&key, presence, at)?;
+                Ok(changed)
+            }
         }
     }
 
@@ -95,8 +100,10 @@ impl Engine<'_> {
             NodeTrait::SmartFolder => Some(SkipReason::SmartFolder),
             NodeTrait::Link => Some(SkipReason::Link),
             NodeTrait::Special => Some(SkipReason::Special),
-            NodeTrait::Ordinary | NodeTrait::Record => (kind == NodeKind::Folder
-                && !set.options.include_subfolders)
+            NodeTrait::Ordinary
+            | NodeTrait::Record
+            | NodeTrait::OutsideLibrary
+            | NodeTrait::TooLarge => (kind == NodeKind::Folder && !set.options.include_subfolders)
                 .then_some(SkipReason::Subfolder),
         }
     }
@@ -167,7 +174,6 @@ impl Engine<'_> {
             self.note(at, NoteKind::NotSynced(reason.text()));
             return self.moved_out(copy, &member);
         }
-        let member = self.note_record(member, &set, side, presence);
         self.update(copy, member, &set, presence)
     }
 
@@ -183,7 +189,8 @@ impl Engine<'_> {
         let side = self.view.side(copy.repository).unwrap_or(Side::OnPremise);
         let same = copy.state == CopyState::Live
             && copy.parent == presence.parent
-            && copy.projection == presence.projection;
+            && copy.projection == presence.projection
+            && copy.unfit == unfit(presence.node_trait);
         let mut now = self.row(copy.repository, &copy.node, set, side, presence);
         now.member = copy.member;
         if same && copy.locked == now.locked && copy.revision == now.revision {
@@ -261,6 +268,7 @@ impl Engine<'_> {
             projection: presence.projection.clone(),
             locked: presence.locked,
             actor: presence.actor.clone(),
+            unfit: unfit(presence.node_trait),
             past: Vec::new(),
         }
     }
@@ -288,6 +296,7 @@ impl Engine<'_> {
         if let Some(before) = before {
             now.follows(before);
         }
+        self.note_outside(&now, set);
         let side = self.view.side(now.repository).unwrap_or(Side::OnPremise);
         let left = before.filter(|before| {
             before.is_there()
@@ -365,5 +374,6 @@ fn describe_change(before: &Copy, now: &Copy) -> String {
     if old.properties != new.properties {
         parts.push("properties changed".to_owned());
     }
+    parts.extend(describe_unfit(before.unfit, now.unfit));
     parts.join(", ")
 }

@@ -9,7 +9,6 @@ use super::super::reconcile::Decision;
 use super::super::sync_set::SyncSet;
 use super::super::view::Miss;
 use super::Engine;
-use super::record::is_record;
 
 /// Something that a person asked for, checked already.
 #[derive(Debug, Clone)]
@@ -143,15 +142,12 @@ impl Engine<'_> {
             }
         }
         let made_anew = made_anew && there[0];
-        let record = Side::BOTH.iter().any(|side| is_record(&member, *side));
         self.with_member(id, JournalKind::SyncRequested, actor, |member| {
             if made_anew {
                 make_anew(member);
             }
             member.restlessness = Restlessness::default();
-            if !record {
-                member.state = MemberState::Pending;
-            }
+            member.state = MemberState::Pending;
         })?;
         if there == [true, false] {
             self.make_folders_anew(&set, &member)?;

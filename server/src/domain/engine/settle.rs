@@ -43,7 +43,7 @@ impl Engine<'_> {
             self.uncount_removal(&set, &member);
             return self.end_or_release(&set, member);
         }
-        if self.rests_as_record(&set, &member)? {
+        if self.rests_unfit(&set, &member)? {
             return Ok(());
         }
         if Self::is_restless(&member) {
@@ -428,7 +428,7 @@ impl Engine<'_> {
         Ok(())
     }
 
-    fn put_settled(&mut self, set: &SyncSet, member: Member) {
+    pub(super) fn put_settled(&mut self, set: &SyncSet, member: Member) {
         self.put_waiting(set, member, Side::OnPremise, None);
     }
 }

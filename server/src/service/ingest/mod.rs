@@ -66,6 +66,9 @@ pub struct StoredNote {
     pub child: usize,
     /// The parents are to be reported first.
     pub unknown_parent: bool,
+    /// The node is a member that fails because of what the item says.
+    #[serde(default)]
+    pub failed: bool,
     /// Why it is not synced.
     pub reason: String,
 }
@@ -75,12 +78,13 @@ impl From<&Note> for StoredNote {
         use crate::domain::engine::NoteKind;
         let reason = match note.kind {
             NoteKind::UnknownParent => "the parent is not known; report the parents first",
-            NoteKind::NotSynced(reason) => reason,
+            NoteKind::NotSynced(reason) | NoteKind::NodeFailed(reason) => reason,
         };
         Self {
             item: note.item,
             child: note.child,
             unknown_parent: note.kind == NoteKind::UnknownParent,
+            failed: matches!(note.kind, NoteKind::NodeFailed(_)),
             reason: reason.to_owned(),
         }
     }

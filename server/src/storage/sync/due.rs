@@ -48,8 +48,8 @@ pub async fn delivered_in<C: ConnectionTrait>(
 impl Store {
     /// Members that are due in a repository now, in order, behind one of them.
     ///
-    /// Removals that the guard of their set holds are left out (R-DEL-3), and all of sets a side of which is listed
-    /// anew, because it may not be true any more (R-AGT-4).
+    /// Removals that the guard of their set holds are left out (R-DEL-3), all of sets whose synced folder lies outside
+    /// every library (R-MOV-1), and of those a side of which is listed anew, because it may not be true any more (R-AGT-4).
     ///
     /// # Errors
     /// Whatever the database answers.
@@ -63,7 +63,7 @@ impl Store {
         let text = "SELECT d.since, d.member FROM due d JOIN sync_set s ON s.id = d.set_id \
                     WHERE d.repository = ? AND (d.since, d.member) > (?, ?) \
                     AND d.not_before <= ? AND (d.lane <> 2 OR s.gate = 0) \
-                    AND (s.ending = 0 OR d.lane = 5) \
+                    AND (s.ending = 0 AND s.outside = 0 OR d.lane = 5) \
                     AND NOT EXISTS (SELECT 1 FROM generation g WHERE g.repository IN \
                     (s.on_premise_repository, s.cloud_repository)) \
                     ORDER BY d.since, d.member LIMIT ?";

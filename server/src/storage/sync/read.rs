@@ -4,7 +4,7 @@ use sea_orm::QueryResult;
 
 use super::super::Error;
 use super::codec;
-use crate::domain::copy::{Absence, Copy, CopyState, SkipReason};
+use crate::domain::copy::{Absence, Copy, CopyState, SkipReason, Unfit};
 use crate::domain::ids::{MemberId, NetworkId, NodeId, RepositoryId, SyncSetId};
 use crate::domain::member::Member;
 use crate::domain::projection::{NodeKind, Side, Sides};
@@ -12,7 +12,7 @@ use crate::domain::sync_set::{Counters, Gate, Guard, Options, SyncSet};
 
 /// The columns that [`copy`] reads, of a table called `c`.
 pub(super) const COPY: &str = "c.repository, c.node, c.member, c.state, c.parent, c.name_key, \
-                               c.revision, c.locked, c.actor, c.projection, c.past";
+                               c.revision, c.locked, c.actor, c.projection, c.past, c.unfit";
 
 /// Numbers of states: see the migration.
 pub(super) fn state_number(state: CopyState) -> i32 {
@@ -49,6 +49,7 @@ pub(super) fn copy(row: &QueryResult) -> Result<Copy, Error> {
         locked: row.try_get_by_index(7)?,
         actor: row.try_get_by_index(8)?,
         projection: codec::decode_projection(&projection)?,
+        unfit: Unfit::from_number(row.try_get_by_index(11)?),
         past: codec::decode_past(&past),
     })
 }
@@ -90,7 +91,7 @@ pub(super) const SET: &str = "s.id, s.network, s.on_premise_repository, s.cloud_
      s.root, s.target, s.source_folder, s.include_subfolders, s.lock_on_premise_copy, \
      s.allow_delete_on_cloud, s.delete_on_premise, s.max_delete_percent, s.owner, s.ending, \
      s.members, s.pending, s.failed, s.bytes, s.gate, s.deletions, s.guard_since, s.counting, \
-     s.removals, s.emptied";
+     s.removals, s.emptied, s.outside";
 
 pub(super) fn sync_set(row: &QueryResult) -> Result<SyncSet, Error> {
     let id: Vec<u8> = row.try_get_by_index(0)?;
@@ -119,6 +120,7 @@ pub(super) fn sync_set(row: &QueryResult) -> Result<SyncSet, Error> {
         },
         owner: row.try_get_by_index(12)?,
         ending: row.try_get_by_index(13)?,
+        outside: sides(row.try_get_by_index(24)?),
         counters: Counters {
             members: row.try_get_by_index(14)?,
             pending: row.try_get_by_index(15)?,
@@ -134,6 +136,18 @@ pub(super) fn sync_set(row: &QueryResult) -> Result<SyncSet, Error> {
             emptied: emptied.as_deref().and_then(Side::from_name),
         },
     })
+}
+
+/// A set of sides as a number: 1 on-premise, 2 cloud.
+pub(super) fn sides_number(sides: Sides<bool>) -> i32 {
+    i32::from(sides.on_premise) + 2 * i32::from(sides.cloud)
+}
+
+fn sides(number: i32) -> Sides<bool> {
+    Sides {
+        on_premise: number & 1 != 0,
+        cloud: number & 2 != 0,
+    }
 }
 
 fn gate(number: i32) -> Gate {

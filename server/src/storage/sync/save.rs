@@ -20,8 +20,8 @@ use crate::storage::content_index;
 
 const COPIES: Insert = Insert {
     head: "INSERT OR REPLACE INTO copy (repository, node, member, state, parent, name_key, \
-           revision, digest, locked, actor, projection, past) VALUES",
-    columns: 12,
+           revision, digest, locked, actor, projection, past, unfit) VALUES",
+    columns: 13,
     tail: "",
 };
 const MEMBERS: Insert = Insert {
@@ -42,7 +42,7 @@ const BLOCKED: Insert = Insert {
 };
 const SETS: Insert = Insert {
     head: "INSERT OR REPLACE INTO sync_set VALUES",
-    columns: 24,
+    columns: 25,
     tail: "",
 };
 const WALKS: Insert = Insert {
@@ -144,6 +144,7 @@ fn copy_row(copy: &Copy) -> Vec<Value> {
         copy.actor.clone().into(),
         codec::encode_projection(&copy.projection).into(),
         codec::encode_past(&copy.past).into(),
+        copy.unfit.map_or(0, |unfit| unfit as i32).into(),
     ]
 }
 
@@ -292,11 +293,14 @@ fn is_watched_anew(loaded: &Loaded, effects: &Effects, set: &SyncSet) -> bool {
     root_moved || before.is_none_or(|before| before.ending != set.ending)
 }
 
-/// A gate that opens lets work flow that was due before (R-DEL-3).
+/// A gate that opens, or a synced folder that is back in a library, lets work flow that was due before (R-DEL-3,
+/// R-MOV-1).
 fn opened<'a>(loaded: &'a Loaded, effects: &'a Effects) -> impl Iterator<Item = RepositoryId> + 'a {
     let changed = effects.changes.sets.values().filter(|set| {
         let before = loaded.sets.get(&set.id).and_then(Option::as_ref);
-        before.is_none_or(|before| before.guard.gate != set.guard.gate)
+        before.is_none_or(|before| {
+            before.guard.gate != set.guard.gate || before.outside != set.outside
+        })
     });
     changed.flat_map(|set| [set.repositories.on_premise, set.repositories.cloud])
 }
@@ -332,6 +336,7 @@ fn set_row(set: &SyncSet) -> Vec<Value> {
         set.guard.counting.into(),
         set.guard.due.into(),
         set.guard.emptied.map(|side| side.name().to_owned()).into(),
+        read::sides_number(set.outside).into(),
     ]
 }
 

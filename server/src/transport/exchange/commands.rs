@@ -124,6 +124,8 @@ fn node_info(info: wire::NodeInfo) -> NodeInfo {
             Ok(wire::NodeTrait::Link) => NodeTrait::Link,
             Ok(wire::NodeTrait::Record) => NodeTrait::Record,
             Ok(wire::NodeTrait::Special) => NodeTrait::Special,
+            Ok(wire::NodeTrait::OutsideLibrary) => NodeTrait::OutsideLibrary,
+            Ok(wire::NodeTrait::TooLarge) => NodeTrait::TooLarge,
             Ok(wire::NodeTrait::Unspecified) | Err(_) => NodeTrait::Ordinary,
         },
         library_root: info.library_root,

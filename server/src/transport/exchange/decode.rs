@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use prost::Message;
 use tandem_proto::v1alpha as wire;
 
 use crate::domain::allow_list::is_allowed;
@@ -11,8 +12,9 @@ use crate::domain::failure::Reason;
 use crate::domain::ids::RepositoryId;
 use crate::domain::ids::{BatchId, Digest, MemberId, NodeId, ScanId};
 use crate::domain::limits::{
-    BATCH_ITEMS_MAX, CONTENT_BYTES_MAX, CURSOR_BYTES_MAX, INLINE_BYTES_MAX, NODE_ID_BYTES_MAX,
-    PROPERTY_BYTES_MAX, REVISION_BYTES_MAX,
+    BATCH_BYTES_MAX, BATCH_ITEMS_MAX, CONTENT_BYTES_MAX, CURSOR_BYTES_MAX, INLINE_BYTES_MAX,
+    NODE_ID_BYTES_MAX, PROPERTIES_BYTES_MAX, PROPERTY_BYTES_MAX, PROPERTY_TEXTS_MAX,
+    REVISION_BYTES_MAX,
 };
 use crate::domain::member::PeerChoice;
 use crate::domain::names::check_name;
@@ -27,6 +29,8 @@ use crate::service::ingest::Batch;
 /// A decoder that knows where it is, and collects the content that rides inline.
 struct Decoder {
     inline: Vec<(Digest, Bytes)>,
+    /// The node being read exceeds a limit: it fails alone, the batch does not (R-AGT-3).
+    too_large: bool,
 }
 
 type Decoded<T> = Result<T, Error>;
@@ -44,6 +48,7 @@ fn required<T>(value: Option<T>, path: &str, field: &str) -> Decoded<T> {
 /// # Errors
 /// [`Error::InvalidField`] naming the first field that is wrong, [`Error::DigestMismatch`].
 pub(super) fn batch(repository: RepositoryId, batch: wire::ChangeBatch) -> Decoded<Batch> {
+    check_size(&batch)?;
     if batch.items.is_empty() || batch.items.len() > BATCH_ITEMS_MAX {
         return Err(Error::invalid(
             "items",
@@ -61,7 +66,10 @@ pub(super) fn batch(repository: RepositoryId, batch: wire::ChangeBatch) -> Decod
     }
     let id = BatchId::from_bytes(&batch.id)
         .ok_or_else(|| Error::invalid("id", "16 random bytes, kept in the outbox"))?;
-    let mut decoder = Decoder { inline: Vec::new() };
+    let mut decoder = Decoder {
+        inline: Vec::new(),
+        too_large: false,
+    };
     let mut items = Vec::with_capacity(batch.items.len());
     for (index, item) in batch.items.into_iter().enumerate() {
         items.push(decoder.item(item, &format!("items[{index}]"))?);
@@ -75,6 +83,22 @@ pub(super) fn batch(repository: RepositoryId, batch: wire::ChangeBatch) -> Decod
         items,
         inline: decoder.inline,
     })
+}
+
+/// A batch of one item that is too large names it, so that an agent knows what to mend.
+fn check_size(batch: &wire::ChangeBatch) -> Decoded<()> {
+    if batch.encoded_len() <= BATCH_BYTES_MAX {
+        return Ok(());
+    }
+    let (field, remedy) = match batch.items.len() {
+        1 => (
+            "items[0]",
+            "report the node as too large, or list fewer children in a page",
+        ),
+        _ => ("items", "send fewer items in a batch"),
+    };
+    let rule = format!("a batch has at most {BATCH_BYTES_MAX} bytes; {remedy}");
+    Err(Error::invalid(field, rule))
 }
 
 impl Decoder {
@@ -102,13 +126,18 @@ impl Decoder {
             State::Absent(absence) => absent(&absence, path)?,
             State::Present(projection) => {
                 let special = is_special(observation.node_trait);
+                self.too_large = false;
                 let projection = self.projection(projection, &at(path, "present"), special)?;
+                let node_trait = match node_trait(observation.node_trait) {
+                    NodeTrait::Ordinary if self.too_large => NodeTrait::TooLarge,
+                    node_trait => node_trait,
+                };
                 Seen::Present(Presence {
                     parent: parent_id(observation.parent_node_id, path)?,
                     revision: revision(observation.revision, path)?,
                     projection: Arc::new(projection),
                     mark: MemberId::from_bytes(&observation.member_mark),
-                    node_trait: node_trait(observation.node_trait),
+                    node_trait,
                     locked: observation.locked,
                     actor: observation.actor,
                 })
@@ -131,10 +160,11 @@ impl Decoder {
         check_name(&projection.name)
             .map_err(|rule| Error::invalid(at(path, "name"), rule.to_string()))?;
         let content = match projection.content {
-            Some(content) => Some(self.content(content, &at(path, "content"))?),
+            Some(content) => self.content(content, &at(path, "content"))?,
             None => None,
         };
-        if content.is_some() == (kind == NodeKind::Folder) && !special {
+        let properties = self.properties(projection.properties, path)?;
+        if content.is_some() == (kind == NodeKind::Folder) && !special && !self.too_large {
             let rule = "a document has content, a folder has none";
             return Err(Error::invalid(at(path, "content"), rule));
         }
@@ -142,17 +172,20 @@ impl Decoder {
             kind,
             name: projection.name,
             content,
-            properties: properties(projection.properties, path)?,
+            properties,
             node_type: projection.node_type,
         })
     }
 
-    fn content(&mut self, content: wire::ContentRef, path: &str) -> Decoded<ContentRef> {
+    fn content(&mut self, content: wire::ContentRef, path: &str) -> Decoded<Option<ContentRef>> {
         let digest = Digest::from_bytes(&content.digest)
             .ok_or_else(|| Error::invalid(at(path, "digest"), "a SHA-256 digest has 32 bytes"))?;
-        if !(0..=CONTENT_BYTES_MAX).contains(&content.size) {
-            let rule = format!("0 to {CONTENT_BYTES_MAX} bytes");
-            return Err(Error::invalid(at(path, "size"), rule));
+        if content.size < 0 {
+            return Err(Error::invalid(at(path, "size"), "0 or more bytes"));
+        }
+        if content.size > CONTENT_BYTES_MAX {
+            self.too_large = true;
+            return Ok(None);
         }
         if let Some(bytes) = content.inline {
             if bytes.len() > INLINE_BYTES_MAX {
@@ -162,10 +195,46 @@ impl Decoder {
             verify(digest, content.size, &bytes)?;
             self.inline.push((digest, bytes));
         }
-        Ok(ContentRef {
+        Ok(Some(ContentRef {
             digest,
             size: content.size,
-        })
+        }))
+    }
+
+    /// None at all of a node that exceeds a limit.
+    fn properties(&mut self, list: Vec<wire::Property>, path: &str) -> Decoded<Properties> {
+        let mut properties = Properties::new();
+        let mut bytes = 0;
+        for property in list {
+            if !is_allowed(&property.name) {
+                continue;
+            }
+            let field = format!("{path}.properties[{}]", property.name);
+            let value = required(property.value.and_then(|value| value.kind), &field, "value")?;
+            let value = property_value(value, &field)?;
+            let (size, texts) = extent(&value);
+            bytes += size;
+            self.too_large |= size > PROPERTY_BYTES_MAX
+                || texts > PROPERTY_TEXTS_MAX
+                || bytes > PROPERTIES_BYTES_MAX;
+            if properties.insert(property.name, value).is_some() {
+                return Err(Error::invalid(field, "each property once"));
+            }
+        }
+        if self.too_large {
+            properties.clear();
+        }
+        Ok(properties)
+    }
+
+    /// What was delivered was within the limits.
+    fn delivered(&mut self, delivered: wire::Projection, path: &str) -> Decoded<Projection> {
+        self.too_large = false;
+        let delivered = self.projection(delivered, path, false)?;
+        if self.too_large {
+            return Err(Error::invalid(path, "what was delivered, unchanged"));
+        }
+        Ok(delivered)
     }
 
     fn outcome(&mut self, outcome: wire::Outcome, path: &str) -> Decoded<Item> {
@@ -178,7 +247,7 @@ impl Decoder {
                 let delivered = match applied.delivered {
                     Some(delivered) => {
                         let path = at(path, "applied.delivered");
-                        Some(Arc::new(self.projection(delivered, &path, false)?))
+                        Some(Arc::new(self.delivered(delivered, &path)?))
                     }
                     None => None,
                 };
@@ -226,7 +295,11 @@ impl Decoder {
 }
 
 fn is_special(node_trait: i32) -> bool {
-    node_trait != wire::NodeTrait::Unspecified as i32
+    let ordinary = [
+        wire::NodeTrait::Unspecified,
+        wire::NodeTrait::OutsideLibrary,
+    ];
+    !ordinary.iter().any(|one| *one as i32 == node_trait)
 }
 
 fn node_trait(node_trait: i32) -> NodeTrait {
@@ -236,6 +309,8 @@ fn node_trait(node_trait: i32) -> NodeTrait {
         Ok(wire::NodeTrait::Link) => NodeTrait::Link,
         Ok(wire::NodeTrait::Record) => NodeTrait::Record,
         Ok(wire::NodeTrait::Special) => NodeTrait::Special,
+        Ok(wire::NodeTrait::OutsideLibrary) => NodeTrait::OutsideLibrary,
+        Ok(wire::NodeTrait::TooLarge) => NodeTrait::TooLarge,
         Ok(wire::NodeTrait::Unspecified) | Err(_) => NodeTrait::Ordinary,
     }
 }
@@ -338,25 +413,9 @@ fn shortened(mut text: String, bytes_max: usize) -> String {
     text
 }
 
-fn properties(list: Vec<wire::Property>, path: &str) -> Decoded<Properties> {
-    let mut properties = Properties::new();
-    for property in list {
-        if !is_allowed(&property.name) {
-            continue;
-        }
-        let field = format!("{path}.properties[{}]", property.name);
-        let value = required(property.value.and_then(|value| value.kind), &field, "value")?;
-        let value = property_value(value, &field)?;
-        if properties.insert(property.name, value).is_some() {
-            return Err(Error::invalid(field, "each property once"));
-        }
-    }
-    Ok(properties)
-}
-
 fn property_value(value: wire::property_value::Kind, field: &str) -> Decoded<PropertyValue> {
     use wire::property_value::Kind;
-    let value = match value {
+    Ok(match value {
         Kind::Text(text) => PropertyValue::Text(text),
         Kind::Flag(flag) => PropertyValue::Flag(flag),
         Kind::Integer(integer) => PropertyValue::Integer(integer),
@@ -369,131 +428,17 @@ fn property_value(value: wire::property_value::Kind, field: &str) -> Decoded<Pro
         Kind::Number(number) => PropertyValue::Number(number.to_bits()),
         Kind::Timestamp(time) => PropertyValue::Timestamp(time.seconds, time.nanos),
         Kind::TextList(list) => PropertyValue::TextList(list.values),
-    };
-    let bytes = match &value {
-        PropertyValue::Text(text) => text.len(),
-        PropertyValue::TextList(texts) => texts.iter().map(String::len).sum(),
-        _ => 0,
-    };
-    if bytes > PROPERTY_BYTES_MAX {
-        return Err(Error::invalid(
-            field,
-            format!("at most {PROPERTY_BYTES_MAX} bytes"),
-        ));
+    })
+}
+
+/// Bytes and texts of a value.
+fn extent(value: &PropertyValue) -> (usize, usize) {
+    match value {
+        PropertyValue::Text(text) => (text.len(), 1),
+        PropertyValue::TextList(texts) => (texts.iter().map(String::len).sum(), texts.len()),
+        _ => (0, 0),
     }
-    Ok(value)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn observation() -> wire::Observation {
-        let projection = wire::Projection {
-            kind: wire::NodeKind::Folder as i32,
-            name: "a".into(),
-            ..Default::default()
-        };
-        wire::Observation {
-            node_id: "n".into(),
-            state: Some(wire::observation::State::Present(projection)),
-            ..Default::default()
-        }
-    }
-
-    fn decoded(change: impl FnOnce(&mut wire::Observation)) -> Result<Batch, Error> {
-        let mut observation = observation();
-        change(&mut observation);
-        let item = wire::change_item::Item::Observation(observation);
-        let message = wire::ChangeBatch {
-            number: 1,
-            id: vec![0; 16].into(),
-            items: vec![wire::ChangeItem { item: Some(item) }],
-            ..Default::default()
-        };
-        batch(RepositoryId(1), message)
-    }
-
-    fn named(name: &str) -> Result<Batch, Error> {
-        decoded(|observation| {
-            if let Some(wire::observation::State::Present(projection)) = &mut observation.state {
-                projection.name = name.to_owned();
-            }
-        })
-    }
-
-    fn field_of(result: Result<Batch, Error>) -> String {
-        match result {
-            Err(Error::InvalidField { field, .. }) => field,
-            other => panic!("not refused for a field: {other:?}"),
-        }
-    }
-
-    #[test]
-    fn a_good_batch_is_taken() {
-        assert_eq!(decoded(|_| {}).unwrap().items.len(), 1);
-    }
-
-    #[test]
-    fn names_that_leave_their_folder_are_named_by_field() {
-        for name in ["", ".", "..", "a/b", "a\0", &"x".repeat(256)] {
-            assert_eq!(
-                field_of(named(name)),
-                "items[0].observation.present.name",
-                "{name:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn every_malformed_field_is_named() {
-        let long = "x".repeat(256);
-        assert_eq!(
-            field_of(decoded(|observation| observation.node_id.clone_from(&long))),
-            "items[0].observation.node_id"
-        );
-        assert_eq!(
-            field_of(decoded(|observation| observation
-                .revision
-                .clone_from(&long))),
-            "items[0].observation.revision"
-        );
-        assert_eq!(
-            field_of(decoded(|observation| observation.state = None)),
-            "items[0].observation.state"
-        );
-    }
-
-    #[test]
-    fn inline_bytes_must_have_their_digest_and_size() {
-        let with = |content: wire::ContentRef| {
-            decoded(|observation| {
-                if let Some(wire::observation::State::Present(projection)) = &mut observation.state
-                {
-                    projection.kind = wire::NodeKind::Document as i32;
-                    projection.content = Some(content);
-                }
-            })
-        };
-        let content = |inline: &'static [u8], size: i64| wire::ContentRef {
-            digest: crate::service::content::digest_of(b"abc").0.to_vec().into(),
-            size,
-            inline: Some(Bytes::from_static(inline)),
-        };
-        assert!(with(content(b"abc", 3)).is_ok());
-        assert!(matches!(
-            with(content(b"abd", 3)),
-            Err(Error::DigestMismatch { .. })
-        ));
-        assert!(matches!(
-            with(content(b"abc", 4)),
-            Err(Error::DigestMismatch { .. })
-        ));
-        assert!(field_of(with(content(b"abc", -1))).ends_with("content.size"));
-    }
-
-    #[test]
-    fn long_error_texts_are_cut_at_a_character() {
-        assert_eq!(shortened("äää".to_owned(), 3), "ä");
-    }
-}
+mod tests;

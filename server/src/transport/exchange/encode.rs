@@ -139,6 +139,7 @@ pub(super) fn batch_result(number: i64, result: Result<Accepted, Error>) -> wire
         Err(error) => {
             let missing = match &error {
                 Error::ContentMissing { digests } => digests.clone(),
+                Error::DigestMismatch { digest } => vec![*digest],
                 _ => Vec::new(),
             };
             (Answer::Refused(refusal(&error)), missing)
@@ -161,6 +162,8 @@ fn accepted_answer(accepted: Accepted) -> wire::Accepted {
         child_index: number(note.child),
         kind: if note.unknown_parent {
             wire::ItemNoteKind::UnknownParent as i32
+        } else if note.failed {
+            wire::ItemNoteKind::NodeFailed as i32
         } else {
             wire::ItemNoteKind::NotSynced as i32
         },

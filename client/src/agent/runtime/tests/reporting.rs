@@ -1,11 +1,11 @@
 use bytes::Bytes;
 use tandem_proto::v1alpha::{
-    ErrorReason, ItemNote, ItemNoteKind, ObserveNodes, Refusal, ScanOutcome, change_item::Item,
-    command, observation::State,
+    ErrorReason, ItemNote, ItemNoteKind, NodeTrait, ObserveNodes, Refusal, ScanOutcome,
+    change_item::Item, command, observation::State,
 };
 
 use super::fake::{Stage, observations, welcome};
-use crate::agent::runtime::batches::content_of;
+use crate::agent::runtime::{batches::content_of, scan::FAILED_PAUSE};
 
 fn content_missing() -> Refusal {
     Refusal {
@@ -217,4 +217,85 @@ async fn r_del_3_a_missing_root_ends_the_scan_and_says_nothing_of_what_is_missin
     stage.until(|progress| progress.root_gone).await;
     stage.repository.with(|tree| tree.faults.root_gone = false);
     stage.until(|progress| !progress.root_gone).await;
+}
+
+#[tokio::test]
+async fn r_agt_3_bytes_that_are_not_those_of_their_digest_are_read_again_and_then_left_out() {
+    let mut stage = Stage::start().await;
+    let mut talk = stage.session(welcome(1, 0, &Bytes::new())).await;
+    let folder = stage.folder.clone();
+    let (wrong, fine) = stage.repository.with(|tree| {
+        let mut made = |name: &'static str| tree.create_document(&folder, name, name).unwrap();
+        (made("wrong.txt"), made("fine.txt"))
+    });
+    let mismatch = Refusal {
+        reason: ErrorReason::DigestMismatch.into(),
+        ..Refusal::default()
+    };
+    let mut batch = talk.batch().await;
+    let of = |batch: &tandem_proto::v1alpha::ChangeBatch| -> Vec<String> {
+        let seen = observations(&batch.items);
+        seen.iter().map(|seen| seen.node_id.clone()).collect()
+    };
+    for reading in ["first", "second", "third"] {
+        assert_eq!(of(&batch), [wrong.clone(), fine.clone()], "{reading}");
+        let digest = content_of(observations(&batch.items)[0])
+            .unwrap()
+            .digest
+            .clone();
+        talk.refuse(1, mismatch.clone(), &[digest]).await;
+        batch = talk.batch().await;
+        assert_eq!(batch.number, 1);
+    }
+    assert_eq!(of(&batch), [fine], "the other one gets across");
+    talk.accept(1).await;
+    stage.until(|progress| progress.batches_waiting == 0).await;
+    stage
+        .repository
+        .with(|tree| tree.write(&wrong, "changed"))
+        .unwrap();
+    let batch = talk.batch().await;
+    assert_eq!(
+        (batch.number, of(&batch)),
+        (2, vec![wrong]),
+        "once it changes"
+    );
+}
+
+#[tokio::test]
+async fn r_agt_3_a_node_that_no_batch_could_carry_is_reported_without_what_makes_it_large() {
+    let mut stage = Stage::start().await;
+    let mut talk = stage.session(welcome(1, 0, &Bytes::new())).await;
+    let folder = stage.folder.clone();
+    let node = stage.repository.with(|tree| {
+        let node = tree.create_document(&folder, "a.txt", "one").unwrap();
+        let text = "x".repeat(5 * 1024 * 1024);
+        tree.set_property(&node, "cm:title", Some(&text)).unwrap();
+        node
+    });
+    let batch = talk.batch().await;
+    assert!(prost::Message::encoded_len(&batch) < 1024 * 1024);
+    let seen = observations(&batch.items)[0];
+    assert_eq!(
+        (seen.node_id.as_str(), seen.node_trait()),
+        (node.as_str(), NodeTrait::TooLarge)
+    );
+}
+
+#[tokio::test]
+async fn r_agt_5_a_scan_that_came_to_nothing_is_not_begun_again_at_once() {
+    let mut stage = Stage::start().await;
+    stage.repository.with(|tree| tree.faults.root_gone = true);
+    let mut talk = stage.talk().await;
+    talk.welcome(welcome(1, 0, &Bytes::new())).await;
+    let ended = |items: &[tandem_proto::v1alpha::ChangeItem]| {
+        let end = |item: &tandem_proto::v1alpha::ChangeItem| matches!(&item.item, Some(Item::ScanEnd(end)) if end.outcome() == ScanOutcome::RootGone);
+        items.iter().any(end)
+    };
+    talk.watch(&stage.folder, &[8; 16]).await;
+    talk.items_until(ended).await;
+    let first = std::time::Instant::now();
+    talk.watch(&stage.folder, &[9; 16]).await;
+    talk.items_until(ended).await;
+    assert!(first.elapsed() >= FAILED_PAUSE / 2, "{:?}", first.elapsed());
 }

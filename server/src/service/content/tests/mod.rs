@@ -145,7 +145,7 @@ impl Fixture {
         let (set, member) = (SyncSetId(Uuid::now_v7()), MemberId(Uuid::now_v7()));
         let node = member.to_string();
         self.execute(
-            "INSERT INTO sync_set VALUES (?, 1, 1, 2, x'', '', '', 1, 0, 1, 0, 50, '', 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL)",
+            "INSERT INTO sync_set VALUES (?, 1, 1, 2, x'', '', '', 1, 0, 1, 0, 50, '', 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, 0)",
             [set.to_bytes().into()],
         )
         .await;
@@ -159,7 +159,7 @@ impl Fixture {
         )
         .await;
         self.execute(
-            "INSERT INTO copy VALUES (1, ?, ?, 0, '', '', '', ?, 0, '', x'', x'')",
+            "INSERT INTO copy VALUES (1, ?, ?, 0, '', '', '', ?, 0, '', x'', x'', 0)",
             [
                 node.into(),
                 member.to_bytes().into(),
