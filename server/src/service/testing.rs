@@ -21,7 +21,9 @@ use crate::domain::copy::Absence;
 use crate::domain::delivery::{Action, Delivery, FolderRef};
 use crate::domain::ids::{BatchId, Digest, Generation, MemberId, NodeId, SyncSetId, TokenId};
 use crate::domain::projection::{ContentRef, NodeKind, Projection, Properties, Sides};
-use crate::domain::report::{Answer, Item, NodeTrait, Observation, Presence, Seen};
+use crate::domain::report::{
+    Answer, Item, NodeTrait, Observation, Presence, ScanOutcome, ScanPage, Seen,
+};
 use crate::domain::session::Greeting;
 use crate::domain::sync_set::Options;
 use crate::storage::access::{Network, Repository};
@@ -186,6 +188,25 @@ impl Fixture {
         let ingest = &self.coordinator.ingest;
         let pending = ingest.begin(self.network.id, batch).await.unwrap();
         pending.answer().await.unwrap()
+    }
+
+    /// Lists the roots of a side that are to be listed, each with these children and no more.
+    pub(crate) async fn list(&self, side: Side, children: Vec<Observation>) {
+        let repository = self.repository(side).id;
+        let roots = self.coordinator.store.roots(repository).await.unwrap();
+        for root in roots {
+            let Some(scan) = root.scan else { continue };
+            let page = ScanPage {
+                scan,
+                folder: root.node,
+                after: NodeId::default(),
+                through: NodeId::default(),
+                readable: true,
+                children: children.clone(),
+            };
+            let end = Item::ScanEnd(scan, ScanOutcome::Complete);
+            self.batch(side, vec![Item::ScanPage(page), end]).await;
+        }
     }
 
     /// How many members a set has.

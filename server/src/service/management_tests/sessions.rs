@@ -45,6 +45,9 @@ async fn r_agt_7_older_work_that_is_let_go_does_not_wait_for_what_is_on_its_way(
     assert_eq!(held.set.guard.gate, Gate::Held);
 
     let mut session = fixture.session(Side::Cloud).await;
+    // Reading begins at the start here, so it does not again for a while.
+    let nothing = session.next().await.unwrap();
+    assert_eq!(nothing.iter().map(deliveries).sum::<usize>(), 0);
     let new = present("new", "docs", "1", Some("new".to_owned()));
     fixture.report(Side::OnPremise, vec![new]).await;
     delivered(&mut session, 1).await;

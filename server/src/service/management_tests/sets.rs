@@ -6,7 +6,7 @@ use crate::domain::access::{Role, Side};
 use crate::domain::sync_set::{Gate, Options};
 use crate::service::Error;
 use crate::service::sync_sets::{HoldDecision, SetState, SetView};
-use crate::service::testing::{Fixture, absent};
+use crate::service::testing::{Fixture, absent, present};
 use crate::storage::sync::members::Filter;
 
 async fn with_documents(fixture: &Fixture, count: usize) -> SetView {
@@ -84,6 +84,26 @@ async fn r_uns_1_a_set_ends_for_its_owner_only_and_twice_is_once() {
     }
     let refused = alice.unsync_set(set, false).await;
     assert!(matches!(refused, Err(Error::SyncSetNotFound { .. })));
+}
+
+#[tokio::test]
+async fn r_agt_5_a_set_is_under_way_until_what_a_scan_missed_is_looked_at() {
+    let fixture = Fixture::new().await;
+    let set = with_documents(&fixture, 2).await.set.id;
+    let alice = fixture.alice().await;
+    let text = |name: &str| Some(format!("first of {name}"));
+    let left = vec![present("d01", "docs", "1", text("d01"))];
+    fixture.list(Side::OnPremise, left).await;
+    let both = ["d00", "d01"].map(|name| {
+        let node = format!("c:{name}");
+        present(&node, "c:docs", "1", text(name))
+    });
+    fixture.list(Side::Cloud, both.to_vec()).await;
+    let listed = alice.sync_set(set).await.unwrap();
+    assert_eq!((listed.state(), listed.scanning), (SetState::Pending, true));
+    delete(&fixture, 0..1).await;
+    let told = alice.sync_set(set).await.unwrap();
+    assert!(!told.scanning, "it was looked at, and is gone");
 }
 
 #[tokio::test]

@@ -29,7 +29,7 @@ static ONE: LazyLock<String> = LazyLock::new(|| {
 pub struct Facts {
     /// The on-premise node of the synced folder.
     pub node: Option<NodeId>,
-    /// A scan of either side is not complete.
+    /// A scan of either side is not complete, or nodes that one missed are still to be looked at.
     pub scanning: bool,
 }
 
@@ -42,6 +42,8 @@ impl Store {
         let text = "SELECT s.id, m.on_premise_node, EXISTS (SELECT 1 FROM scan x \
                     WHERE (x.repository = s.on_premise_repository AND x.root = m.on_premise_node) \
                     OR (x.repository = s.cloud_repository AND x.root = m.cloud_node)) \
+                    OR EXISTS (SELECT 1 FROM observe o \
+                    WHERE o.repository IN (s.on_premise_repository, s.cloud_repository)) \
                     FROM json_each(?) j CROSS JOIN sync_set s ON s.id = unhex(j.value) \
                     LEFT JOIN member m ON m.id = s.root";
         let ids: Vec<String> = sets.iter().map(|id| id.0.simple().to_string()).collect();
@@ -97,14 +99,15 @@ impl Store {
         row.as_ref().map(read::sync_set).transpose()
     }
 
-    /// True while a scan of either side of a set is not complete.
+    /// True while a scan of either side of a set is not complete, or nodes that one missed are still to be looked at.
     ///
     /// # Errors
     /// Whatever the database answers.
     pub async fn is_scanning(&self, set: &SyncSet) -> Result<bool, Error> {
         let text = "SELECT 1 FROM scan x JOIN member m ON m.id = ?1 \
                     AND x.root IN (m.on_premise_node, m.cloud_node) \
-                    WHERE x.repository IN (?2, ?3) LIMIT 1";
+                    WHERE x.repository IN (?2, ?3) UNION ALL \
+                    SELECT 1 FROM observe WHERE repository IN (?2, ?3) LIMIT 1";
         let values = [
             set.root.to_bytes().into(),
             set.repositories.on_premise.0.into(),

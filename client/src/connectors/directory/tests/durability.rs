@@ -39,7 +39,7 @@ async fn r_lck_1_the_mode_that_a_lock_replaces_is_durable_before_the_lock_is_tol
 }
 
 #[tokio::test]
-async fn ids_that_a_full_disk_kept_from_the_index_are_saved_with_the_next_ones() {
+async fn ids_that_a_full_disk_kept_from_the_index_are_durable_before_they_are_told() {
     let fixture = Fixture::new().await;
     run(
         &fixture,
@@ -52,8 +52,10 @@ async fn ids_that_a_full_disk_kept_from_the_index_are_saved_with_the_next_ones()
         .expect("the change is seen")
         .expect_err("what is not noted cannot be offered");
     run(&fixture, "DROP TRIGGER full");
+    let before = flushed(&fixture);
     let told = fixture.changes().await;
     assert_eq!(told.iter().map(name).collect::<Vec<_>>(), ["a"]);
+    assert!(flushed(&fixture) > before, "its id is new to the disk");
     let index = &fixture.directory().core.index;
     let names: Vec<String> = index
         .run(|transaction| {
