@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use crate::domain::limits::{CALLS_MAX, UNARY_SECONDS_MAX};
 use crate::service::Error;
+use crate::transport::convert;
 
 /// The header that carries the request id, in the answer.
 pub const REQUEST_ID: &str = "x-request-id";
@@ -92,7 +93,7 @@ where
         let recorded = async move {
             let _place = place;
             let begun = Instant::now();
-            let mut response = within(timed, work).await?;
+            let mut response = explained(within(timed, work).await?);
             record(&response, begun.elapsed());
             if let Ok(value) = HeaderValue::try_from(id.to_string()) {
                 response.headers_mut().insert(REQUEST_ID, value);
@@ -114,6 +115,22 @@ async fn within<E>(
     tokio::time::timeout(limit, work)
         .await
         .unwrap_or_else(|_| Ok(Status::from(Error::StoreUnavailable).into_http()))
+}
+
+/// A message that could not be read at all is refused by tonic, without a reason; it gets ours.
+fn explained(response: Response<Body>) -> Response<Body> {
+    let Some(status) = Status::from_header_map(response.headers()) else {
+        return response;
+    };
+    let by_tonic = status.details().is_empty();
+    match status.code() {
+        Code::OutOfRange if by_tonic => {
+            let rule = format!("{}; send less at once", status.message());
+            Status::from(Error::invalid("message", rule)).into_http()
+        }
+        Code::Internal if by_tonic => Status::from(convert::unreadable(&status)).into_http(),
+        _ => response,
+    }
 }
 
 fn record(response: &Response<Body>, took: Duration) {
