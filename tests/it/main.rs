@@ -27,4 +27,5 @@ mod rules_names_and_moves;
 mod shape;
 mod sim;
 mod source;
+mod unary;
 mod what_is_synced;

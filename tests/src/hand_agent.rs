@@ -1,5 +1,6 @@
 //! An agent that is led by hand, frame by frame, over a real connection: what a wrong or hostile agent may send.
 
+use std::collections::VecDeque;
 use std::future::Future;
 
 use anyhow::{Context, Result, bail};
@@ -8,11 +9,12 @@ use sha2::{Digest, Sha256};
 use tandem_client::client::Client;
 use tandem_client::error::Error;
 use tandem_proto::v1alpha::{
-    BatchResult, Capabilities, ChangeBatch, ChangeItem, Command, CommandResult, ContentRef,
-    Delivery, ExchangeRequest, ExchangeResponse, Hello, NodeInfo, NodeInfos, NodeKind, Observation,
-    Pong, Projection, ResumeKeyStored, ScanEnd, ScanOutcome, ScanPage, Side, WatchRoot, Welcome,
-    batch_result, change_item, command, command_result, exchange_request, exchange_response,
-    observation,
+    Absence, AbsenceKind, Applied, BatchResult, Capabilities, ChangeBatch, ChangeItem, Command,
+    CommandResult, ContentRef, Delivery, ExchangeRequest, ExchangeResponse, Hello, NodeInfo,
+    NodeInfos, NodeKind, Observation, OpenSessionRequest, Outcome, Pong, Projection, PullRequest,
+    PullResponse, PushRequest, PushResponse, ResumeKeyStored, ScanEnd, ScanOutcome, ScanPage, Side,
+    WatchRoot, Welcome, batch_result, change_item, command, command_result, delivery::Action,
+    exchange_request, exchange_response, observation, outcome,
 };
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -22,16 +24,102 @@ use uuid::Uuid;
 use crate::coordinator::repository_name;
 use crate::pair::PATIENCE;
 
+/// How long a pull waits.
+const PULL_MILLISECONDS: u64 = 20_000;
 /// Frames that wait to be sent.
 const FRAMES_MAX: usize = 16;
 /// The folder that [`HandAgent`] says it has, at this path.
 pub const FOLDER: &str = "contracts";
 
+/// How the frames of a session travel.
+#[derive(Debug)]
+enum Wire {
+    /// Over a stream.
+    Stream {
+        frames: mpsc::Sender<ExchangeRequest>,
+        answers: Box<Streaming<ExchangeResponse>>,
+    },
+    /// In calls (R-AGT-9).
+    Calls(Box<Calls>),
+}
+
+/// A unary session.
+#[derive(Debug, Clone)]
+pub struct Calls {
+    client: Client,
+    /// The epoch that every call carries.
+    pub epoch: i64,
+    /// The number of the last answer of a pull that came.
+    pub received: i64,
+    /// Frames that came and were not looked at.
+    waiting: VecDeque<ExchangeResponse>,
+}
+
+impl Calls {
+    /// One push of these frames.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub async fn push(&self, frames: Vec<ExchangeRequest>) -> Result<PushResponse, Error> {
+        let request = PushRequest {
+            session_epoch: self.epoch,
+            frames,
+        };
+        let exchange = self.client.exchange();
+        let exchange = exchange.max_encoding_message_size(usize::MAX);
+        Ok({ exchange }.push(request).await?.into_inner())
+    }
+
+    /// One pull that waits so many milliseconds at most; whether its answer came is the caller's to say.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub async fn pull(&self, milliseconds: u64) -> Result<PullResponse, Error> {
+        let wait = prost_types::Duration::try_from(std::time::Duration::from_millis(milliseconds));
+        let request = PullRequest {
+            session_epoch: self.epoch,
+            wait: wait.ok(),
+            received_number: self.received,
+        };
+        Ok(self.client.exchange().pull(request).await?.into_inner())
+    }
+}
+
+impl Wire {
+    async fn send(&mut self, frame: ExchangeRequest) -> Result<()> {
+        match self {
+            Self::Stream { frames, .. } => {
+                let sent = frames.send(frame).await;
+                sent.context("the stream is over")
+            }
+            Self::Calls(calls) => {
+                let pushed = calls.push(vec![frame]).await?;
+                calls.waiting.extend(pushed.frames);
+                Ok(())
+            }
+        }
+    }
+
+    /// The next frame; none when the session is over and well.
+    async fn next(&mut self) -> Result<Option<ExchangeResponse>, Error> {
+        match self {
+            Self::Stream { answers, .. } => Ok(answers.message().await?),
+            Self::Calls(calls) => loop {
+                if let Some(frame) = calls.waiting.pop_front() {
+                    return Ok(Some(frame));
+                }
+                let pulled = calls.pull(PULL_MILLISECONDS).await?;
+                calls.received = pulled.number;
+                calls.waiting.extend(pulled.frames);
+            },
+        }
+    }
+}
+
 /// A session, and what the agent remembers.
 #[derive(Debug)]
 pub struct HandAgent {
-    frames: mpsc::Sender<ExchangeRequest>,
-    answers: Streaming<ExchangeResponse>,
+    wire: Wire,
     /// What the coordinator said at the beginning.
     pub welcome: Welcome,
     /// The number of the last batch accepted.
@@ -114,6 +202,53 @@ pub fn item(item: change_item::Item) -> ChangeItem {
     ChangeItem { item: Some(item) }
 }
 
+/// The outcome of an agent that does exactly what it is told.
+///
+/// # Errors
+/// The delivery says nothing that can be done.
+pub fn applied(delivery: &Delivery) -> Result<ChangeItem> {
+    let id = delivery.id.clone().context("a delivery without an id")?;
+    let (node_id, projection) = match delivery.action.clone().context("no action")? {
+        Action::Create(create) => (Uuid::new_v4().to_string(), create.projection),
+        Action::Update(update) => (update.node_id, update.projection),
+        Action::Delete(delete) => (delete.node_id, None),
+        Action::Release(release) => (release.node_id, None),
+    };
+    let result = projection.map_or_else(
+        || deleted(&node_id),
+        |projection| Observation {
+            node_id: node_id.clone(),
+            parent_node_id: FOLDER.to_owned(),
+            revision: Uuid::new_v4().to_string(),
+            state: Some(observation::State::Present(projection)),
+            member_mark: id.member_id.clone(),
+            ..Observation::default()
+        },
+    );
+    let applied = Applied {
+        result: Some(result),
+        ..Applied::default()
+    };
+    Ok(item(change_item::Item::Outcome(Outcome {
+        delivery_id: Some(id),
+        answer: Some(outcome::Answer::Applied(applied)),
+    })))
+}
+
+/// A node that a user deleted.
+#[must_use]
+pub fn deleted(node_id: &str) -> Observation {
+    let absent = Absence {
+        kind: AbsenceKind::Deleted.into(),
+        ..Absence::default()
+    };
+    Observation {
+        node_id: node_id.to_owned(),
+        state: Some(observation::State::Absent(absent)),
+        ..Observation::default()
+    }
+}
+
 /// Calls with these frames; the answer is the stream, or what the coordinator refused it with.
 ///
 /// # Errors
@@ -144,12 +279,37 @@ impl HandAgent {
         let Some(exchange_response::Frame::Welcome(welcome)) = first.frame else {
             bail!("the first frame is no welcome: {first:?}");
         };
+        let answers = Box::new(answers);
+        Self::begin(Wire::Stream { frames, answers }, welcome).await
+    }
+
+    /// Opens a session without a stream, and confirms its key.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub async fn open_calls(client: &Client, hello: Hello) -> Result<Self> {
+        let hello = Some(hello);
+        let opened = client
+            .exchange()
+            .open_session(OpenSessionRequest { hello })
+            .await
+            .map_err(Error::from)?;
+        let welcome = opened.into_inner().welcome.context("no welcome")?;
+        let calls = Calls {
+            client: client.clone(),
+            epoch: welcome.session_epoch,
+            received: 0,
+            waiting: VecDeque::new(),
+        };
+        Self::begin(Wire::Calls(Box::new(calls)), welcome).await
+    }
+
+    async fn begin(wire: Wire, welcome: Welcome) -> Result<Self> {
         let stored = ResumeKeyStored {
             resume_key: welcome.resume_key.clone(),
         };
-        let agent = Self {
-            frames,
-            answers,
+        let mut agent = Self {
+            wire,
             last_number: welcome.last_batch_number,
             last_id: welcome.last_batch_id.clone(),
             welcome,
@@ -160,6 +320,17 @@ impl HandAgent {
             .send(exchange_request::Frame::ResumeKeyStored(stored))
             .await?;
         Ok(agent)
+    }
+
+    /// The calls of a session without a stream, to be made by hand.
+    ///
+    /// # Errors
+    /// It has a stream.
+    pub fn calls(&mut self) -> Result<&mut Calls> {
+        match &mut self.wire {
+            Wire::Calls(calls) => Ok(calls.as_mut()),
+            Wire::Stream { .. } => bail!("the session has a stream"),
+        }
     }
 
     /// The first frame of this agent's next session.
@@ -178,7 +349,7 @@ impl HandAgent {
     ///
     /// # Errors
     /// The stream is over.
-    pub async fn send(&self, arm: exchange_request::Frame) -> Result<()> {
+    pub async fn send(&mut self, arm: exchange_request::Frame) -> Result<()> {
         self.send_frame(frame(arm)).await
     }
 
@@ -186,9 +357,8 @@ impl HandAgent {
     ///
     /// # Errors
     /// The stream is over.
-    pub async fn send_frame(&self, frame: ExchangeRequest) -> Result<()> {
-        let sent = self.frames.send(frame).await;
-        sent.context("the stream is over")
+    pub async fn send_frame(&mut self, frame: ExchangeRequest) -> Result<()> {
+        self.wire.send(frame).await
     }
 
     /// The next batch, with these items.
@@ -252,10 +422,10 @@ impl HandAgent {
     pub async fn end(&mut self) -> Result<Error> {
         let ending = async {
             loop {
-                match self.answers.message().await {
+                match self.wire.next().await {
                     Ok(Some(_)) => {}
                     Ok(None) => bail!("the stream ended well"),
-                    Err(status) => return Ok(Error::from(status)),
+                    Err(error) => return Ok(error),
                 }
             }
         };
@@ -318,7 +488,7 @@ impl HandAgent {
 
     /// Takes one frame; the answer to a batch is handed out.
     async fn step(&mut self) -> Result<Option<BatchResult>> {
-        let next = tokio::time::timeout(PATIENCE, self.answers.message());
+        let next = tokio::time::timeout(PATIENCE, self.wire.next());
         let response = next.await.context("the coordinator says nothing")??;
         match response.context("the stream ended")?.frame {
             Some(exchange_response::Frame::BatchResult(result)) => return Ok(Some(result)),

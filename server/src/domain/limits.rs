@@ -163,6 +163,16 @@ pub const INSTALLATION_BYTES_MAX: usize = 128;
 pub const HELLO_WITHIN_SECONDS: u64 = 10;
 /// Frames that may wait to be sent to one agent.
 pub const FRAMES_WAITING_MAX: usize = 16;
+/// Seconds for which a unary session lives after its last call (R-AGT-9).
+pub const UNARY_SESSION_SECONDS: u64 = 60;
+/// Seconds that a Pull may wait for work.
+pub const PULL_SECONDS_MAX: u64 = 30;
+/// Bytes of frames with which a Pull is answered at once; one more frame may come on top.
+pub const PULL_BYTES: usize = 1024 * 1024;
+/// Frames in one Push.
+pub const PUSH_FRAMES_MAX: usize = 128;
+/// Pushes of one session that may be under way; more are refused.
+pub const PUSHES_AT_ONCE_MAX: usize = 2;
 /// Seconds that an agent has to answer a question that a person waits for (R-AGT-8).
 pub const COMMAND_SECONDS_MAX: u64 = 10;
 /// Bytes of a path below the root of an agent.
@@ -187,3 +197,6 @@ pub const WATCH_INTERVAL_MILLISECONDS: u64 = 250;
 const _: () = assert!(PAGE_BYTES_MAX < MESSAGE_BYTES_MAX);
 const _: () = assert!(COMMAND_SECONDS_MAX < UNARY_SECONDS_MAX);
 const _: () = assert!(SYNC_NAMES_MAX <= TRANSACTION_ROWS_MAX);
+const _: () = assert!(PULL_SECONDS_MAX < UNARY_SESSION_SECONDS);
+const _: () = assert!(PULL_BYTES + DELIVERIES_FRAME_BYTES_MAX < MESSAGE_BYTES_MAX);
+const _: () = assert!(BATCHES_UNANSWERED_MAX + COMMANDS_WAITING_MAX < PUSH_FRAMES_MAX);

@@ -104,8 +104,8 @@ pub enum Error {
         /// What differs.
         detail: String,
     },
-    /// A batch carries the epoch of an older session.
-    #[error("the epoch is that of an older session; open a new one")]
+    /// A call or a batch carries the epoch of a session that is over.
+    #[error("the session of this epoch is over; open a new one")]
     StaleEpoch,
     /// A batch number was left out.
     #[error("a batch number was left out; {expected_number} is expected")]

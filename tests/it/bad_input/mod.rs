@@ -33,7 +33,7 @@ pub(crate) struct Site {
     pub(crate) token: AgentToken,
     pub(crate) client: Client,
     pub(crate) agent: HandAgent,
-    cloud: TaskAgent<MemoryRepository>,
+    pub(crate) cloud: TaskAgent<MemoryRepository>,
     reported: Vec<String>,
 }
 
@@ -46,13 +46,25 @@ impl Site {
         Self::over(Coordinator::start().await?).await
     }
 
+    /// With an agent by hand that holds no stream.
+    pub(crate) async fn start_calls() -> Result<Self> {
+        Self::with(Coordinator::start().await?, true).await
+    }
+
     pub(crate) async fn over(coordinator: Coordinator) -> Result<Self> {
+        Self::with(coordinator, false).await
+    }
+
+    async fn with(coordinator: Coordinator, calls: bool) -> Result<Self> {
         coordinator.network(NETWORK).await?;
         let repository = memory(Side::Cloud, Rules::default());
         let cloud = TaskAgent::start(&coordinator, NETWORK, Side::Cloud, repository).await?;
         let token = coordinator.agent_token(NETWORK, ON_PREMISE).await?;
         let client = coordinator.client(&token.secret).await?;
-        let mut agent = HandAgent::open(&client, first_hello()).await?;
+        let mut agent = match calls {
+            true => HandAgent::open_calls(&client, first_hello()).await?,
+            false => HandAgent::open(&client, first_hello()).await?,
+        };
         let creating = coordinator.create_set(NETWORK, FOLDER, SyncSetOptions::default());
         agent.while_answering(creating).await??;
         agent.scan().await?;
@@ -115,6 +127,13 @@ impl Site {
     pub(crate) async fn reopen(&mut self) -> Result<()> {
         let hello = self.agent.hello_again(first_hello());
         self.agent = HandAgent::open(&self.client, hello).await?;
+        Ok(())
+    }
+
+    /// Opens the agent's next session, without a stream.
+    pub(crate) async fn reopen_calls(&mut self) -> Result<()> {
+        let hello = self.agent.hello_again(first_hello());
+        self.agent = HandAgent::open_calls(&self.client, hello).await?;
         Ok(())
     }
 

@@ -1,9 +1,12 @@
 //! Reads the frames of an agent.
 
+use std::pin::Pin;
+
+use futures::{Stream, StreamExt};
 use tandem_proto::v1alpha as wire;
 use tandem_proto::v1alpha::exchange_request::Frame;
 use tokio::sync::mpsc;
-use tonic::{Status, Streaming};
+use tonic::Status;
 
 use super::commands::Unanswered;
 use super::decode;
@@ -23,10 +26,14 @@ pub(super) struct Answer {
     pub(super) pending: Result<Pending, Error>,
 }
 
-/// The reading half of a stream.
+/// The frames of an agent, as they come: over a stream, or in the pushes of a unary session.
+pub(super) type Inbound =
+    Pin<Box<dyn Stream<Item = Result<wire::ExchangeRequest, Status>> + Send + Sync>>;
+
+/// The reading half of a session.
 pub(super) struct Reader {
     scope: AgentScope,
-    inbound: Streaming<wire::ExchangeRequest>,
+    inbound: Inbound,
     answers: mpsc::Sender<Answer>,
     unanswered: Unanswered,
 }
@@ -34,7 +41,7 @@ pub(super) struct Reader {
 impl Reader {
     pub(super) fn new(
         scope: AgentScope,
-        inbound: Streaming<wire::ExchangeRequest>,
+        inbound: Inbound,
         answers: mpsc::Sender<Answer>,
         unanswered: Unanswered,
     ) -> Self {
@@ -108,10 +115,8 @@ impl Reader {
 ///
 /// # Errors
 /// What a frame that cannot be read breaks.
-pub(super) async fn next(
-    inbound: &mut Streaming<wire::ExchangeRequest>,
-) -> Result<Option<wire::ExchangeRequest>, Error> {
-    let message = inbound.message().await;
+pub(super) async fn next(inbound: &mut Inbound) -> Result<Option<wire::ExchangeRequest>, Error> {
+    let message = inbound.next().await.transpose();
     message.map_err(|status| convert::unreadable(&status))
 }
 

@@ -1,18 +1,20 @@
 //! Writes the frames to an agent.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
 use futures::StreamExt;
 use futures::stream::FuturesOrdered;
 use tandem_proto::v1alpha as wire;
 use tandem_proto::v1alpha::exchange_response::Frame;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tonic::Status;
 
 use super::commands::{Unanswered, standing};
+use super::encode;
+use super::outlet::Outlet;
 use super::reader::{Answer, Reader};
-use super::{encode, frame};
 use crate::domain::ids::{MemberId, NodeId};
+use crate::service::command::Asked;
 use crate::service::exchange::{Outgoing, Session, Wires};
 use crate::service::ingest::Accepted;
 use crate::service::{AgentScope, Error};
@@ -20,16 +22,26 @@ use crate::service::{AgentScope, Error};
 /// Seconds after which an agent comes back to a coordinator that stops.
 const RECONNECT_SECONDS: i64 = 1;
 
-type Sender = mpsc::Sender<Result<wire::ExchangeResponse, Status>>;
-
-/// The writing half of a stream, and its end.
+/// The writing half of a session, and its end.
 pub(super) struct Writer {
     scope: AgentScope,
     session: Session,
     wires: Wires,
     answers: mpsc::Receiver<Answer>,
     unanswered: Unanswered,
-    frames: Sender,
+    outlet: Outlet,
+    /// What waits for a place: one page of what is due at most, since more is read only once it is empty (R-AGT-7).
+    queue: VecDeque<Frame>,
+}
+
+/// What is to be done next for the way down.
+enum Down {
+    /// A frame that waited is sent.
+    Sent,
+    Ping(oneshot::Sender<()>),
+    Ask(Asked),
+    /// Something may be due.
+    Due,
 }
 
 /// A batch that was answered.
@@ -44,7 +56,7 @@ struct Answered {
 enum End {
     /// The agent is gone, or has said all.
     Closed,
-    /// The stream ends with this.
+    /// The session ends with this.
     With(Status),
 }
 
@@ -55,7 +67,7 @@ impl Writer {
         wires: Wires,
         answers: mpsc::Receiver<Answer>,
         unanswered: Unanswered,
-        frames: Sender,
+        outlet: Outlet,
     ) -> Self {
         Self {
             scope,
@@ -63,11 +75,16 @@ impl Writer {
             wires,
             answers,
             unanswered,
-            frames,
+            outlet,
+            queue: VecDeque::new(),
         }
     }
 
-    pub(super) async fn run(mut self, reader: Reader) {
+    /// Writes until the agent has said all, or is gone.
+    ///
+    /// # Errors
+    /// What the session ends with otherwise.
+    pub(super) async fn run(mut self, reader: Reader) -> Result<(), Status> {
         let end = tokio::select! {
             end = self.write() => end,
             read = reader.run() => match read {
@@ -77,10 +94,11 @@ impl Writer {
             },
         };
         match end {
-            End::Closed => self.finish().await,
-            End::With(status) => {
-                let _ = self.frames.send(Err(status)).await;
+            End::Closed => {
+                self.finish().await;
+                Ok(())
             }
+            End::With(status) => Err(status),
         }
     }
 
@@ -106,41 +124,42 @@ impl Writer {
                     return End::With(Error::SessionSuperseded.into());
                 }
                 () = scope.until_revoked() => return End::With(Error::Unauthenticated.into()),
-                () = self.frames.closed() => return End::Closed,
+                () = self.outlet.closed() => return End::Closed,
                 () = scope.until_draining(), if !draining => {
                     draining = true;
-                    self.drain().await
+                    self.queue.push_back(drain());
+                    Ok(())
                 }
                 Some(done) = pending.next(), if !pending.is_empty() => self.answer(done).await,
                 Some(answer) = self.answers.recv() => {
                     pending.push_back(answered(answer));
                     Ok(())
                 }
-                Some(ping) = self.wires.pinged.recv() => {
-                    let ping = self.unanswered.ping(ping);
-                    self.send(Frame::Ping(ping)).await
-                }
-                Some(asked) = self.wires.asked.recv() => {
-                    let command = self.unanswered.ask(asked);
-                    self.send(Frame::Command(command)).await
-                }
-                () = self.session.wait(), if !draining => self.send_due().await,
+                down = next_down(
+                    &self.outlet,
+                    &mut self.queue,
+                    (&mut self.wires.pinged, &mut self.wires.asked),
+                    (!draining).then_some(&mut self.session),
+                ) => match down {
+                    Down::Sent => Ok(()),
+                    // Whoever asked waits no longer.
+                    Down::Ping(ping) if ping.is_closed() => Ok(()),
+                    Down::Ask(asked) if asked.reply.is_closed() => Ok(()),
+                    Down::Ping(ping) => {
+                        self.queue.push_back(Frame::Ping(self.unanswered.ping(ping)));
+                        Ok(())
+                    }
+                    Down::Ask(asked) => {
+                        self.queue.push_back(Frame::Command(self.unanswered.ask(asked)));
+                        Ok(())
+                    }
+                    Down::Due => self.queue_due().await,
+                },
             };
             if let Err(end) = step {
                 return end;
             }
         }
-    }
-
-    async fn drain(&self) -> Result<(), End> {
-        let delay = prost_types::Duration {
-            seconds: RECONNECT_SECONDS,
-            nanos: 0,
-        };
-        self.send(Frame::Drain(wire::Drain {
-            reconnect_delay: Some(delay),
-        }))
-        .await
     }
 
     async fn answer(&mut self, done: Answered) -> Result<(), End> {
@@ -162,10 +181,11 @@ impl Writer {
                 .looked_at_again(again.into_iter().map(|(_, node)| node));
         }
         let result = encode::batch_result(done.number, done.result);
-        self.send(Frame::BatchResult(result)).await
+        let sent = self.outlet.result(Frame::BatchResult(result)).await;
+        sent.map_err(|_| End::Closed)
     }
 
-    async fn send_due(&mut self) -> Result<(), End> {
+    async fn queue_due(&mut self) -> Result<(), End> {
         let outgoing = self
             .session
             .next()
@@ -187,16 +207,51 @@ impl Writer {
                     Frame::Deliveries(wire::Deliveries { deliveries })
                 }
             };
-            self.send(frame).await?;
+            self.queue.push_back(frame);
         }
         Ok(())
     }
+}
 
-    async fn send(&self, arm: Frame) -> Result<(), End> {
-        self.frames
-            .send(Ok(frame(arm)))
-            .await
-            .map_err(|_| End::Closed)
+fn drain() -> Frame {
+    let delay = prost_types::Duration {
+        seconds: RECONNECT_SECONDS,
+        nanos: 0,
+    };
+    Frame::Drain(wire::Drain {
+        reconnect_delay: Some(delay),
+    })
+}
+
+type Questions<'a> = (
+    &'a mut mpsc::Receiver<oneshot::Sender<()>>,
+    &'a mut mpsc::Receiver<Asked>,
+);
+
+/// Waits for a place for what is queued; with nothing queued, for something to queue. Nothing is taken up before somebody
+/// waits for it, so that what an agent gets is never older than its call. Without a session nothing new is due.
+async fn next_down(
+    outlet: &Outlet,
+    queue: &mut VecDeque<Frame>,
+    (pinged, asked): Questions<'_>,
+    session: Option<&mut Session>,
+) -> Down {
+    outlet.wanted().await;
+    if !queue.is_empty() {
+        outlet.send_first(queue).await;
+        return Down::Sent;
+    }
+    let due = async {
+        match session {
+            Some(session) => session.wait().await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        biased;
+        Some(ping) = pinged.recv() => Down::Ping(ping),
+        Some(asked) = asked.recv() => Down::Ask(asked),
+        () = due => Down::Due,
     }
 }
 
