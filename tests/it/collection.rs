@@ -54,6 +54,7 @@ async fn send_whole(site: &Site, bytes: &[u8]) -> Result<ContentRef> {
         content: Some(content.clone()),
         offset: 0,
         data: Bytes::copy_from_slice(bytes),
+        ..WriteRequest::default()
     };
     site.client
         .content()
@@ -90,6 +91,7 @@ async fn r_cnt_2_collecting_during_an_upload_spares_it_and_what_is_named_and_not
         content,
         offset: i64::try_from(offset).unwrap_or_default(),
         data: Bytes::copy_from_slice(&bytes[offset..offset + LARGE]),
+        ..WriteRequest::default()
     };
     pieces.send(piece(0, Some(content.clone()))).await?;
     let uploads = site.coordinator.data().join("content/uploads");

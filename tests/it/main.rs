@@ -14,6 +14,7 @@ mod editors;
 mod floors;
 mod full_disk;
 mod kills;
+mod large_edits;
 mod libraries;
 mod mass_deletion;
 mod moves_and_copies;

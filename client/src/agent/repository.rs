@@ -148,6 +148,12 @@ pub trait Repository: Send + Sync + 'static {
     /// Opens the content of a node, if it still has this digest.
     async fn open(&self, node_id: &str, digest: &[u8]) -> Result<Content, Error>;
 
+    /// Opens whatever content a node has at present. Its bytes are compared with what is to replace them and never trusted:
+    /// a repository that cannot tell costs transfer, nothing else.
+    async fn present(&self, _node_id: &str) -> Result<Content, Error> {
+        Err(Error::Unsupported("open the present content of a node"))
+    }
+
     /// Applies deliveries in order and makes them durable; answers each, in order.
     ///
     /// What a delivery overwrites or deletes is archived first. A delivery that came before and was applied is

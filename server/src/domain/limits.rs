@@ -24,6 +24,10 @@ pub const CONTENT_BATCH_BYTES_MAX: usize = 3 * 1024 * 1024;
 pub const CONTENT_BATCH_READ_ITEM_BYTES_MAX: i64 = 1024 * 1024;
 /// Bytes of content in one message of an upload.
 pub const UPLOAD_MESSAGE_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes of the smallest chunk that is noted; smaller ones are taken in, and not found again.
+pub const CHUNK_NOTED_BYTES_MIN: i64 = 16 * 1024;
+/// Chunks in one answer of ListChunks.
+pub const CHUNKS_LISTED_MAX: usize = 4_000;
 /// Bytes of content in one message of a download.
 pub const READ_CHUNK_BYTES: usize = 256 * 1024;
 /// Bytes of an upload that may be lost when the coordinator dies; made durable and noted after so many.
@@ -124,6 +128,10 @@ const _: () = assert!(CONTENT_BATCH_BYTES_MAX + 64 * CONTENT_BATCH_ITEMS_MAX < M
 const _: () = assert!(UPLOAD_MESSAGE_BYTES_MAX < MESSAGE_BYTES_MAX);
 const _: () = assert!(CONTENT_IN_DATABASE_BYTES_MAX <= UPLOAD_MESSAGE_BYTES_MAX);
 const _: () = assert!(READ_CHUNK_BYTES < MESSAGE_BYTES_MAX);
+const _: () = assert!(
+    ((UPLOAD_COMMIT_BYTES + UPLOAD_MESSAGE_BYTES_MAX as i64) / CHUNK_NOTED_BYTES_MIN) as usize
+        <= TRANSACTION_ROWS_MAX
+);
 const _: () = assert!(DIGESTS_PER_CALL_MAX <= TRANSACTION_ROWS_MAX);
 const _: () = assert!(CONTENT_BATCH_ITEMS_MAX <= TRANSACTION_ROWS_MAX);
 const _: () = assert!(COLLECT_ROWS_MAX <= TRANSACTION_ROWS_MAX);

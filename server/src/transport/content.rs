@@ -19,7 +19,7 @@ use crate::domain::limits::{
     CONTENT_BATCH_ITEMS_MAX, DIGESTS_PER_CALL_MAX, UPLOAD_IDLE_MILLISECONDS,
 };
 use crate::service::content::{
-    Begun, Content, Reader, Sender, Sent, Source, SourceName, UploadSession,
+    Begun, ClaimedChunk, Content, NewChunk, Reader, Sender, Sent, Source, SourceName, UploadSession,
 };
 use crate::service::{Coordinator, Error, Principal};
 
@@ -59,6 +59,21 @@ impl ContentService for Handler {
         let digests = numbered("digests", digests, |field, bytes| digest(&field, &bytes))?;
         let missing = self.content.find_missing(sender, digests).await?;
         Ok(Response::new(wire::FindMissingResponse {
+            missing: missing.into_iter().map(wire_digest).collect(),
+        }))
+    }
+
+    /// Status: INVALID_ARGUMENT, PERMISSION_DENIED.
+    async fn find_missing_chunks(
+        &self,
+        request: Request<wire::FindMissingChunksRequest>,
+    ) -> Result<Response<wire::FindMissingChunksResponse>, Status> {
+        let sender = self.sender(&request)?;
+        let digests = request.into_inner().digests;
+        at_most("digests", digests.len(), DIGESTS_PER_CALL_MAX)?;
+        let digests = numbered("digests", digests, |field, bytes| digest(&field, &bytes))?;
+        let missing = self.content.find_missing_chunks(sender, digests).await?;
+        Ok(Response::new(wire::FindMissingChunksResponse {
             missing: missing.into_iter().map(wire_digest).collect(),
         }))
     }
@@ -135,6 +150,27 @@ impl ContentService for Handler {
         }))
     }
 
+    /// Status: INVALID_ARGUMENT, PERMISSION_DENIED, NOT_FOUND.
+    async fn list_chunks(
+        &self,
+        request: Request<wire::ListChunksRequest>,
+    ) -> Result<Response<wire::ListChunksResponse>, Status> {
+        let caller = principal(&request)?;
+        let request = request.into_inner();
+        let source = request.source.ok_or_else(|| needed("source"))?;
+        not_negative("offset", request.offset)?;
+        let named = named("source", &source)?;
+        named.check_network(&caller)?;
+        let listed = self
+            .content
+            .list_chunks(reader(&caller), named.source, request.offset);
+        let (chunks, next) = listed.await?;
+        Ok(Response::new(wire::ListChunksResponse {
+            chunks: chunks.into_iter().map(wire_chunk).collect(),
+            next_offset: next.unwrap_or(0),
+        }))
+    }
+
     type ReadStream = BoxStream<'static, Result<wire::ReadResponse, Status>>;
 
     /// Status: INVALID_ARGUMENT, PERMISSION_DENIED, NOT_FOUND.
@@ -145,14 +181,14 @@ impl ContentService for Handler {
         let caller = principal(&request)?;
         let request = request.into_inner();
         let source = request.source.ok_or_else(|| needed("source"))?;
-        if request.offset < 0 {
-            return Err(Error::invalid("offset", "must not be negative").into());
-        }
+        not_negative("offset", request.offset)?;
+        not_negative("length", request.length)?;
         let named = named("source", &source)?;
         named.check_network(&caller)?;
+        let length = (request.length > 0).then_some(request.length);
         let chunks = self
             .content
-            .read(reader(&caller), named.source, request.offset)
+            .read(reader(&caller), named.source, request.offset, length)
             .await?;
         let answers = chunks
             .map_ok(|chunk| wire::ReadResponse {
@@ -211,7 +247,7 @@ where
     let begun = content.begin_upload(sender, digest, claim.size, first.offset);
     let session = match begun.await? {
         Begun::Complete { size } => return Ok(size),
-        Begun::Session(session) => session.append(first.offset, first.data).await?,
+        Begun::Session(session) => take(session, first).await?,
     };
     rest(session, messages).await
 }
@@ -229,12 +265,32 @@ where
                 session.pause().await?;
                 return Err(Error::protocol("content: only in the first message"));
             }
-            Ok(Some(message)) => session.append(message.offset, message.data).await?,
+            Ok(Some(message)) => take(session, message).await?,
             Err(error) => {
                 session.pause().await?;
                 return Err(error);
             }
         };
+    }
+}
+
+/// Takes one message in.
+async fn take(session: UploadSession, message: wire::WriteRequest) -> Result<UploadSession, Error> {
+    let Some(chunk) = message.chunk else {
+        return session.append(message.offset, message.data).await;
+    };
+    match digest("chunk.digest", &chunk.digest) {
+        Ok(digest) => {
+            let size = chunk.size;
+            let chunk = ClaimedChunk { digest, size };
+            session
+                .append_chunk(message.offset, message.data, chunk)
+                .await
+        }
+        Err(error) => {
+            session.pause().await?;
+            Err(error)
+        }
     }
 }
 
@@ -261,6 +317,13 @@ fn at_most(field: &str, count: usize, maximum: usize) -> Result<(), Error> {
     }
 }
 
+fn not_negative(field: &str, number: i64) -> Result<(), Error> {
+    match number {
+        0.. => Ok(()),
+        _ => Err(Error::invalid(field, "must not be negative")),
+    }
+}
+
 fn needed(field: &str) -> Error {
     Error::invalid(field, "must be set")
 }
@@ -276,6 +339,14 @@ fn digest(field: &str, bytes: &[u8]) -> Result<Digest, Error> {
 
 fn wire_digest(digest: Digest) -> Bytes {
     Bytes::copy_from_slice(&digest.0)
+}
+
+fn wire_chunk(chunk: NewChunk) -> wire::ContentChunk {
+    wire::ContentChunk {
+        digest: wire_digest(chunk.digest),
+        size: chunk.size,
+        offset: chunk.start,
+    }
 }
 
 fn sent(field: String, content: wire::ContentRef) -> Result<Sent, Error> {

@@ -125,7 +125,7 @@ async fn r_cnt_1_holding_a_digest_of_another_network_gives_no_right_to_its_bytes
         };
         let request = ReadRequest {
             source: Some(source),
-            offset: 0,
+            ..ReadRequest::default()
         };
         let refused = client.content().read(request).await;
         let refused = Error::from(refused.err().context("foreign content was read")?);

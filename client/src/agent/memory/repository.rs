@@ -182,6 +182,13 @@ impl Repository for MemoryRepository {
         }
     }
 
+    async fn present(&self, node_id: &str) -> Result<Content, Error> {
+        self.ready().await?;
+        let content = self.lock().content(node_id);
+        let missing = || Error::NodeNotFound(node_id.to_owned());
+        content.map(Content::Bytes).ok_or_else(missing)
+    }
+
     async fn apply(&self, work: Vec<Work>) -> Vec<Outcome> {
         // A repository that is away answers late, not wrong.
         let _ = self.ready().await;

@@ -1,4 +1,5 @@
-//! Fetches content for deliveries: small contents many in one call, large ones as streams that resume (R-CNT-1).
+//! Fetches content for deliveries: small contents many in one call, large ones as streams that resume, without the
+//! chunks that the copy to be replaced has (R-CNT-1).
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -19,6 +20,7 @@ use tonic::{Code, Streaming};
 use super::{
     batches::{Limits, pack},
     conversation::Conversation,
+    reuse::{Part, Plan},
     upload::{SMALL_BYTES_MAX, retried},
 };
 use crate::{
@@ -41,6 +43,8 @@ pub(super) struct Download {
     pub(super) member_id: Bytes,
     pub(super) digest: Bytes,
     pub(super) size: i64,
+    /// The node whose present content it is going to replace.
+    pub(super) replaces: Option<String>,
 }
 
 /// What became of a download.
@@ -53,6 +57,7 @@ pub(super) enum Downloaded {
 /// What was downloaded together.
 pub(super) struct Downloads {
     client: Client,
+    repository: std::sync::Arc<dyn Repository>,
     bytes: HashMap<Bytes, Bytes>,
     failed: HashMap<Bytes, (FailureReason, String)>,
     note: std::sync::Arc<dyn Fn(usize) + Send + Sync>,
@@ -65,6 +70,7 @@ impl<R: Repository> Conversation<R> {
         let note = move |bytes: usize| core.note(|progress| progress.bytes_down += bytes as u64);
         let mut fetched = Downloads {
             client: self.core.client.clone(),
+            repository: std::sync::Arc::clone(&self.core.repository) as _,
             bytes: HashMap::new(),
             failed: HashMap::new(),
             note: std::sync::Arc::new(note),
@@ -153,7 +159,9 @@ impl Downloads {
     fn stream(&self, download: &Download) -> Box<dyn AsyncRead + Send + Unpin> {
         let reading = Reading {
             client: self.client.clone(),
+            repository: std::sync::Arc::clone(&self.repository),
             download: download.clone(),
+            plan: None,
             offset: 0,
             stream: None,
             backoff: Backoff::new(),
@@ -170,7 +178,10 @@ impl Downloads {
 /// connection's window.
 struct Reading {
     client: Client,
+    repository: std::sync::Arc<dyn Repository>,
     download: Download,
+    /// Made by the first read.
+    plan: Option<Plan>,
     offset: i64,
     stream: Option<Streaming<ReadResponse>>,
     backoff: Backoff,
@@ -178,11 +189,23 @@ struct Reading {
     note: std::sync::Arc<dyn Fn(usize) + Send + Sync>,
 }
 
+/// Where the next piece comes from.
+enum Next {
+    /// From the copy that is replaced; these are its bytes.
+    Kept(Bytes),
+    /// From the coordinator, until here.
+    Fetch { until: i64 },
+}
+
 impl Reading {
     /// The next piece; broken calls are taken up at the offset.
     async fn step(mut self) -> io::Result<Option<(Bytes, Self)>> {
         while self.offset < self.download.size {
-            match self.piece().await {
+            let until = match self.next().await {
+                Next::Kept(bytes) => return Ok(Some((bytes, self))),
+                Next::Fetch { until } => until,
+            };
+            match self.piece(until).await {
                 Ok(Some(piece)) => {
                     self.tries = 0;
                     self.backoff.reset();
@@ -195,13 +218,56 @@ impl Reading {
         Ok(None)
     }
 
-    async fn piece(&mut self) -> Result<Option<Bytes>, Error> {
+    /// Where the next piece comes from.
+    async fn next(&mut self) -> Next {
+        let size = self.download.size;
+        let plan = match &mut self.plan {
+            Some(plan) => plan,
+            none => none.insert(match &self.download.replaces {
+                Some(node_id) => {
+                    let source = source(&self.download);
+                    Plan::of(&self.client, &*self.repository, node_id, source, size).await
+                }
+                None => Plan::fetch_all(size),
+            }),
+        };
+        loop {
+            match plan.parts.front() {
+                None => return Next::Fetch { until: size },
+                Some(Part::Fetched { until }) if *until > self.offset => {
+                    return Next::Fetch { until: *until };
+                }
+                Some(Part::Fetched { .. }) => {
+                    plan.parts.pop_front();
+                    self.stream = None;
+                }
+                Some(Part::Kept { from, chunk }) => {
+                    let kept = match &mut plan.basis {
+                        Some(basis) => basis.read(*from, chunk).await,
+                        None => None,
+                    };
+                    if let Some(kept) = kept {
+                        self.offset = chunk.end();
+                        plan.parts.pop_front();
+                        return Next::Kept(kept);
+                    }
+                    // Somebody wrote to the copy meanwhile; a reader that failed gives nothing more.
+                    plan.basis = None;
+                    let until = chunk.end();
+                    plan.parts[0] = Part::Fetched { until };
+                }
+            }
+        }
+    }
+
+    async fn piece(&mut self, until: i64) -> Result<Option<Bytes>, Error> {
         let stream = match &mut self.stream {
             Some(stream) => stream,
             none => {
                 let request = ReadRequest {
                     source: Some(source(&self.download)),
                     offset: self.offset,
+                    length: until - self.offset,
                 };
                 none.insert(self.client.content().read(request).await?.into_inner())
             }
@@ -210,7 +276,7 @@ impl Reading {
             return Ok(None);
         };
         let size = i64::try_from(piece.data.len()).unwrap_or(i64::MAX);
-        if piece.offset != self.offset || size > self.download.size - self.offset {
+        if piece.offset != self.offset || size > until - self.offset {
             return Err(Error::new(
                 Code::InvalidArgument,
                 "the content came in pieces that do not fit",

@@ -170,6 +170,10 @@ impl<R: Repository> Conversation<R> {
             // The copy has it already: only something else changed.
             return Need::Nothing;
         }
+        let replaces = match &delivery.action {
+            Some(Action::Update(update)) => Some(update.node_id.clone()),
+            _ => None,
+        };
         let member_id = delivery
             .id
             .as_ref()
@@ -179,6 +183,7 @@ impl<R: Repository> Conversation<R> {
             member_id,
             digest: content.digest.clone(),
             size: content.size,
+            replaces,
         })
     }
 }

@@ -1,13 +1,21 @@
-//! Sends one large content as a stream, from where an earlier try came to (R-CNT-1).
+//! Sends one large content as a stream of chunks, from where an earlier try came to, and without the chunks that the
+//! coordinator has (R-CNT-1).
 
-use std::sync::Arc;
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::Arc,
+};
 
 use bytes::{Bytes, BytesMut};
 use futures::{Stream, stream};
-use tandem_proto::v1alpha::{ContentRef, ErrorReason, QueryWriteRequest, WriteRequest};
+use tandem_proto::v1alpha::{
+    ContentChunk, ContentRef, ErrorReason, FindMissingChunksRequest, QueryWriteRequest,
+    WriteRequest,
+};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::{
+    chunks::{Chunk, Chunks},
     conversation::Conversation,
     upload::{Wanted, retried},
 };
@@ -16,8 +24,10 @@ use crate::{
     error::Error,
 };
 
-/// Bytes of one frame.
-const FRAME_BYTES: usize = 256 * 1024;
+/// Digests of chunks asked for in one call.
+const DIGESTS_MAX: usize = 4000;
+/// Tries while chunks that were there go away.
+const TRIES_MAX: usize = 3;
 /// Bytes skipped at once when an upload is resumed.
 const SKIP_BYTES: u64 = 64 * 1024;
 
@@ -28,10 +38,14 @@ pub(super) async fn write<R: Repository>(
     conversation: &Conversation<R>,
     wanted: &Wanted,
 ) -> Result<bool, Error> {
-    let sent = retried(|| write_once(conversation, wanted)).await;
-    match sent {
-        Err(error) if error.is(ErrorReason::DigestMismatch) => Ok(false),
-        other => other,
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match retried(|| write_once(conversation, wanted)).await {
+            Err(error) if error.is(ErrorReason::DigestMismatch) => return Ok(false),
+            Err(error) if error.is(ErrorReason::ContentMissing) && tries < TRIES_MAX => {}
+            other => return other,
+        }
     }
 }
 
@@ -47,28 +61,76 @@ async fn write_once<R: Repository>(
     if found.complete {
         return Ok(true);
     }
-    let reader = match conversation
-        .core
-        .repository
-        .open(&wanted.node_id, &wanted.digest)
-        .await
-    {
-        Ok(Content::Stream(stream)) => stream,
-        Ok(Content::Bytes(bytes)) => Box::new(std::io::Cursor::new(bytes)),
-        Err(error) => {
-            tracing::debug!(node = %wanted.node_id, %error, "content is not there to be sent");
-            return Ok(false);
-        }
+    // Once for the chunks, once more for their bytes: content may be larger than memory.
+    let Some(chunks) = chunks(conversation, wanted).await else {
+        return Ok(false);
+    };
+    let missing = missing(conversation, &chunks, found.committed).await?;
+    let Some(reader) = open(conversation, wanted).await else {
+        return Ok(false);
     };
     let Some(reader) = skip(reader, found.committed).await else {
         return Ok(false);
     };
     let core = Arc::clone(&conversation.core);
+    let upload = Upload {
+        reader,
+        content: Some(ContentRef {
+            digest: wanted.digest.clone(),
+            size: wanted.size,
+            inline: None,
+        }),
+        offset: found.committed,
+        chunks: chunks.into(),
+        missing,
+    };
     let note = move |bytes: usize| core.note(|progress| progress.bytes_up += bytes as u64);
-    client
-        .write(requests(reader, wanted, found.committed, note))
-        .await?;
+    client.write(requests(upload, note)).await?;
     Ok(true)
+}
+
+async fn open<R: Repository>(conversation: &Conversation<R>, wanted: &Wanted) -> Option<Reader> {
+    let repository = &conversation.core.repository;
+    match repository.open(&wanted.node_id, &wanted.digest).await {
+        Ok(Content::Stream(stream)) => Some(stream),
+        Ok(Content::Bytes(bytes)) => Some(Box::new(std::io::Cursor::new(bytes))),
+        Err(error) => {
+            tracing::debug!(node = %wanted.node_id, %error, "content is not there to be sent");
+            None
+        }
+    }
+}
+
+/// What the content is made of; none when the node does not have it any more.
+async fn chunks<R: Repository>(
+    conversation: &Conversation<R>,
+    wanted: &Wanted,
+) -> Option<Vec<Chunk>> {
+    let reader = open(conversation, wanted).await?;
+    let chunks = Chunks::new(reader).list().await.ok()?;
+    let size = chunks.last().map_or(0, Chunk::end);
+    (size == wanted.size).then_some(chunks)
+}
+
+/// Those of the chunks behind what is committed that the coordinator does not have.
+async fn missing<R: Repository>(
+    conversation: &Conversation<R>,
+    chunks: &[Chunk],
+    committed: i64,
+) -> Result<HashSet<Bytes>, Error> {
+    let behind = chunks.iter().filter(|chunk| chunk.offset >= committed);
+    let digests: HashSet<Bytes> = behind.map(|chunk| chunk.digest.clone()).collect();
+    let digests: Vec<Bytes> = digests.into_iter().collect();
+    let mut missing = HashSet::new();
+    for digests in digests.chunks(DIGESTS_MAX) {
+        let request = FindMissingChunksRequest {
+            digests: digests.to_vec(),
+        };
+        let mut client = conversation.core.client.content();
+        let answer = client.find_missing_chunks(request).await?;
+        missing.extend(answer.into_inner().missing);
+    }
+    Ok(missing)
 }
 
 /// Reads over what is committed already; nothing when the content ends before.
@@ -83,51 +145,123 @@ async fn skip(mut reader: Reader, committed: i64) -> Option<Reader> {
     Some(reader)
 }
 
-/// The frames of an upload. A reader that fails ends them early, which the coordinator sees by the digest.
-fn requests(
+/// A content on its way up.
+struct Upload {
     reader: Reader,
-    wanted: &Wanted,
+    /// Only before the first message.
+    content: Option<ContentRef>,
     offset: i64,
-    note: impl Fn(usize) + Send + 'static,
-) -> impl Stream<Item = WriteRequest> + Send + 'static {
-    let content = ContentRef {
-        digest: wanted.digest.clone(),
-        size: wanted.size,
-        inline: None,
-    };
-    stream::unfold(
-        (reader, Some(content), offset, note),
-        async |(mut reader, content, offset, note)| {
-            let data = read_frame(&mut reader).await.unwrap_or_default();
-            if data.is_empty() && content.is_none() {
-                return None;
-            }
-            note(data.len());
-            let next = offset + i64::try_from(data.len()).ok()?;
-            Some((
-                WriteRequest {
-                    content,
-                    offset,
-                    data,
-                },
-                (reader, None, next, note),
-            ))
-        },
-    )
+    chunks: VecDeque<Chunk>,
+    missing: HashSet<Bytes>,
 }
 
-async fn read_frame(reader: &mut Reader) -> std::io::Result<Bytes> {
-    let mut frame = BytesMut::with_capacity(FRAME_BYTES);
-    while frame.len() < FRAME_BYTES {
-        let room = FRAME_BYTES - frame.len();
-        if (&mut *reader)
-            .take(room as u64)
-            .read_buf(&mut frame)
-            .await?
-            == 0
-        {
-            break;
+impl Upload {
+    /// The next message: one chunk, or what is left of one that was committed half. Bytes that cannot be read end the upload
+    /// early, which the coordinator notices; so it does when they became others.
+    async fn message(&mut self) -> Option<WriteRequest> {
+        while self.chunks.front()?.end() <= self.offset {
+            self.chunks.pop_front();
+        }
+        let chunk = self.chunks.pop_front()?;
+        let mut bytes = BytesMut::zeroed(usize::try_from(chunk.end() - self.offset).ok()?);
+        self.reader.read_exact(&mut bytes).await.ok()?;
+        let whole = chunk.offset == self.offset;
+        let offset = std::mem::replace(&mut self.offset, chunk.end());
+        let there = whole && !self.missing.contains(&chunk.digest);
+        Some(WriteRequest {
+            content: self.content.take(),
+            offset,
+            data: if there { Bytes::new() } else { bytes.freeze() },
+            chunk: whole.then(|| ContentChunk {
+                digest: chunk.digest,
+                size: chunk.size,
+                offset: 0,
+            }),
+        })
+    }
+
+    /// A stream needs a first message, also where everything is committed.
+    fn nothing(&mut self) -> Option<WriteRequest> {
+        let content = self.content.take()?;
+        Some(WriteRequest {
+            content: Some(content),
+            offset: self.offset,
+            ..WriteRequest::default()
+        })
+    }
+}
+
+fn requests(
+    upload: Upload,
+    note: impl Fn(usize) + Send + 'static,
+) -> impl Stream<Item = WriteRequest> + Send + 'static {
+    stream::unfold((upload, note), async |(mut upload, note)| {
+        let message = match upload.message().await {
+            Some(message) => message,
+            None => upload.nothing()?,
+        };
+        note(message.data.len());
+        Some((message, (upload, note)))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::StreamExt;
+
+    use super::*;
+
+    fn upload(content: &'static [u8], offset: i64, missing: &[&[u8]]) -> Upload {
+        let starts = (0_i64..).step_by(10);
+        let chunks = starts.zip(content.chunks(10));
+        let chunks = chunks.map(|(offset, bytes)| Chunk::of(offset, bytes));
+        let committed = usize::try_from(offset).unwrap();
+        Upload {
+            reader: Box::new(std::io::Cursor::new(&content[committed..])),
+            content: Some(ContentRef::default()),
+            offset,
+            chunks: chunks.collect(),
+            missing: missing
+                .iter()
+                .map(|bytes| Chunk::of(0, bytes).digest)
+                .collect(),
         }
     }
-    Ok(frame.freeze())
+
+    async fn sent(upload: Upload) -> Vec<(i64, Vec<u8>, i64)> {
+        let messages: Vec<WriteRequest> = requests(upload, |_| ()).collect().await;
+        let first = messages.iter().map(|message| message.content.is_some());
+        assert!(first.eq((0..messages.len()).map(|index| index == 0)));
+        let messages = messages.into_iter().map(|message| {
+            let size = message.chunk.map_or(0, |chunk| chunk.size);
+            (message.offset, message.data.to_vec(), size)
+        });
+        messages.collect()
+    }
+
+    #[tokio::test]
+    async fn r_cnt_1_chunks_that_are_there_travel_without_their_bytes() {
+        let upload = upload(b"aaaaaaaaaabbbbbbbbbbcccc", 0, &[b"bbbbbbbbbb"]);
+        let expected = [
+            (0, vec![], 10),
+            (10, b"bbbbbbbbbb".to_vec(), 10),
+            (20, vec![], 4),
+        ];
+        assert_eq!(sent(upload).await, expected);
+    }
+
+    #[tokio::test]
+    async fn r_cnt_1_an_upload_goes_on_wherever_it_was_committed() {
+        let content = b"aaaaaaaaaabbbbbbbbbbcccc";
+        // In the middle of a chunk: the rest of it is sent as bytes that are no chunk.
+        let expected = [(13, b"bbbbbbb".to_vec(), 0), (20, vec![], 4)];
+        assert_eq!(sent(upload(content, 13, &[])).await, expected);
+        // Between two, and at the end.
+        assert_eq!(sent(upload(content, 20, &[])).await, [(20, vec![], 4)]);
+        assert_eq!(sent(upload(content, 24, &[])).await, [(24, vec![], 0)]);
+        // Bytes that are not there any more end it early.
+        let mut shorter = upload(content, 0, &[]);
+        shorter.reader = Box::new(std::io::Cursor::new(&content[..15]));
+        assert_eq!(sent(shorter).await, [(0, vec![], 10)]);
+    }
 }

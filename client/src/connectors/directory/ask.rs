@@ -245,8 +245,12 @@ impl Core {
         Ok(())
     }
 
-    /// Opens the content of a node that still has this digest.
-    pub(super) fn open_content(&self, node_id: &str, digest: &[u8]) -> Result<Opened, Error> {
+    /// Opens the content of a node that still has this digest; without one, whatever it has.
+    pub(super) fn open_content(
+        &self,
+        node_id: &str,
+        digest: Option<&[u8]>,
+    ) -> Result<Opened, Error> {
         self.ensure_root()?;
         let id = parse_node(node_id)?;
         let missing = || Error::NodeNotFound(node_id.to_owned());
@@ -259,7 +263,7 @@ impl Core {
             (path, node.print, node.known.filter(|_| node.read))
         };
         let known = known
-            .filter(|known| known.digest == digest)
+            .filter(|known| digest.is_none_or(|digest| known.digest == digest))
             .ok_or_else(changed)?;
         let file = self
             .disk

@@ -194,7 +194,15 @@ impl Repository for Directory {
     async fn open(&self, node_id: &str, digest: &[u8]) -> Result<Content, Error> {
         let (node_id, digest) = (node_id.to_owned(), digest.to_vec());
         let opened = self
-            .blocking(move |core| core.open_content(&node_id, &digest))
+            .blocking(move |core| core.open_content(&node_id, Some(&digest)))
+            .await?;
+        Ok(opened.into_content())
+    }
+
+    async fn present(&self, node_id: &str) -> Result<Content, Error> {
+        let node_id = node_id.to_owned();
+        let opened = self
+            .blocking(move |core| core.open_content(&node_id, None))
             .await?;
         Ok(opened.into_content())
     }

@@ -3,7 +3,7 @@
 //! Component recipe: [`CollectorOptions`] → [`Collector::new`] → [`Collector::run`]. Everything is done in bounded doses,
 //! each in a transaction that asks again what the look before it found.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures::TryStreamExt;
@@ -50,6 +50,8 @@ pub struct Collected {
     pub uploads: u64,
     /// Files that no row named.
     pub files: u64,
+    /// Chunks of blobs that are no more.
+    pub chunks: u64,
 }
 
 /// Collects in the background.
@@ -93,6 +95,7 @@ impl Collector {
             contents: self.collect_contents(shutdown).await?,
             uploads: self.give_up_uploads(shutdown).await?,
             files: self.delete_loose_files(shutdown).await?,
+            chunks: self.forget_chunks(shutdown).await?,
         })
     }
 
@@ -185,6 +188,35 @@ impl Collector {
         let reader = self.content.store().reader();
         let now = content_index::upload_of(reader, upload.repository, upload.digest).await?;
         Ok(now.is_some_and(|now| now.id == upload.id && now.updated_at < before))
+    }
+
+    /// Chunks go after their blob, in doses: a large blob has more of them than one transaction may touch.
+    async fn forget_chunks(&self, shutdown: &CancellationToken) -> Result<u64, Error> {
+        let (mut forgotten, mut after) = (0, None);
+        while !shutdown.is_cancelled() {
+            let reader = self.content.store().reader();
+            let seen = content_index::chunked_blobs(reader, after, rows_max()).await?;
+            let Some(last) = seen.last() else { break };
+            after = Some(*last);
+            let known = content_index::known_objects(reader, &seen).await?;
+            let gone: BTreeSet<_> = seen.into_iter().filter(|id| !known.contains(id)).collect();
+            while !gone.is_empty() && !shutdown.is_cancelled() {
+                let gone = &gone;
+                let dose = self
+                    .content
+                    .store()
+                    .write(|tx| async move {
+                        let dose = content_index::forget_chunks_in(&*tx, gone, rows_max()).await;
+                        dose.map_err(Error::from)
+                    })
+                    .await?;
+                forgotten += dose;
+                if dose == 0 {
+                    break;
+                }
+            }
+        }
+        Ok(forgotten)
     }
 
     async fn delete_loose_files(&self, shutdown: &CancellationToken) -> Result<u64, Error> {

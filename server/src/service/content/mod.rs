@@ -3,6 +3,7 @@
 //! Nothing is readable before it is whole, verified and durable. Whoever asks is a credential's network and repository,
 //! never what a message claims.
 
+mod chunks;
 mod collector;
 mod read;
 mod upload;
@@ -14,7 +15,8 @@ use std::collections::BTreeSet;
 use sha2::{Digest as _, Sha256};
 
 /// The files, and who reads what: the words of the one place that decides it.
-pub use crate::storage::content_index::{Objects, Reader, Source, SourceName};
+pub use crate::storage::content_index::{NewChunk, Objects, Reader, Source, SourceName};
+pub use chunks::ClaimedChunk;
 pub use collector::{Collected, Collector, CollectorOptions};
 pub use read::Chunk;
 pub use upload::{Begun, Progress, UploadSession};

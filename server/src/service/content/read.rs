@@ -25,9 +25,9 @@ pub struct Chunk {
 }
 
 impl Content {
-    /// Reads one content from an offset on, in pieces of at most 256 KiB.
+    /// Reads one content from an offset on, `length` bytes or to its end, in pieces of at most 256 KiB.
     ///
-    /// Read from its start, the last piece is only given out once all of it has the right digest.
+    /// Read from its start to its end, the last piece is only given out once all of it has the right digest.
     ///
     /// # Errors
     /// [`Error::ContentNotFound`] when there is nothing that the reader may read, whatever the cause;
@@ -37,6 +37,7 @@ impl Content {
         reader: Reader,
         source: Source,
         offset: i64,
+        length: Option<i64>,
     ) -> Result<impl Stream<Item = Result<Chunk, Error>> + Send + use<>, Error> {
         let unknown = || Error::ContentNotFound {
             digest: source.digest,
@@ -46,7 +47,7 @@ impl Content {
         let found = readable.first().copied().flatten().ok_or_else(unknown)?;
         let mut places = content_index::blobs_by_id(connection, &[found.blob]).await?;
         let place = places.remove(&found.blob).ok_or_else(unknown)?;
-        self.open_stream(place, offset)
+        self.open_stream(place, offset, length)
     }
 
     /// Reads a blob from an offset on; the right to it is the caller's to check.
@@ -57,14 +58,19 @@ impl Content {
         &self,
         place: BlobPlace,
         offset: i64,
+        length: Option<i64>,
     ) -> Result<impl Stream<Item = Result<Chunk, Error>> + Send + use<>, Error> {
         if !(0..=place.size).contains(&offset) {
             let rule = format!("0 to {}, the size of the content", place.size);
             return Err(Error::invalid("offset", rule));
         }
+        let end = length.map_or(place.size, |length| {
+            place.size.min(offset.saturating_add(length))
+        });
         let reading = Reading {
             content: self.clone(),
-            hasher: (offset == 0).then(Sha256::new),
+            hasher: (offset == 0 && end == place.size).then(Sha256::new),
+            end,
             place,
             offset,
         };
@@ -119,7 +125,12 @@ impl Content {
     }
 
     /// Reads a piece of a blob; [`Error::Internal`] when it is not there.
-    async fn piece(&self, place: &BlobPlace, start: i64, end: i64) -> Result<Bytes, Error> {
+    pub(super) async fn piece(
+        &self,
+        place: &BlobPlace,
+        start: i64,
+        end: i64,
+    ) -> Result<Bytes, Error> {
         let missing = || Error::from(ObjectError::Missing(place.id));
         match &place.place {
             Place::Database(bytes) => {
@@ -141,7 +152,7 @@ impl Content {
     }
 
     /// From now on the content counts as missing, so that it is sent again. Answers what the reader is told.
-    async fn note_damaged(&self, place: &BlobPlace) -> Result<Error, Error> {
+    pub(super) async fn note_damaged(&self, place: &BlobPlace) -> Result<Error, Error> {
         let (blob, digest) = (place.id, place.digest);
         tracing::error!(%blob, %digest, "stored content is damaged; it counts as missing until it is sent again");
         let content = self.clone();
@@ -181,18 +192,19 @@ struct Reading {
     content: Content,
     place: BlobPlace,
     offset: i64,
-    /// Only when it is read from its start.
+    end: i64,
+    /// Only when it is read from its start to its end.
     hasher: Option<Sha256>,
 }
 
 impl Reading {
     /// The next piece; holds the last one back until the digest is seen to be right.
     async fn next(mut self) -> Result<Option<(Chunk, Self)>, Error> {
-        if self.offset >= self.place.size {
+        if self.offset >= self.end {
             return Ok(None);
         }
         let step = i64::try_from(READ_CHUNK_BYTES).unwrap_or(i64::MAX);
-        let end = self.place.size.min(self.offset.saturating_add(step));
+        let end = self.end.min(self.offset.saturating_add(step));
         let data = match self.content.piece(&self.place, self.offset, end).await {
             Ok(data) => data,
             Err(Error::Internal { .. }) => return Err(self.damaged().await),

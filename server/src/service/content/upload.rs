@@ -6,15 +6,16 @@
 use bytes::{Bytes, BytesMut};
 use uuid::Uuid;
 
+use super::chunks::ClaimedChunk;
 use super::upload_slots::UploadSlot;
 use super::{Content, Sender, verify};
 use crate::domain::ids::{BlobId, Digest};
 use crate::domain::limits::{
-    CONTENT_BYTES_MAX, CONTENT_IN_DATABASE_BYTES_MAX, UPLOAD_COMMIT_BYTES,
+    CHUNK_NOTED_BYTES_MIN, CONTENT_BYTES_MAX, CONTENT_IN_DATABASE_BYTES_MAX, UPLOAD_COMMIT_BYTES,
     UPLOAD_MESSAGE_BYTES_MAX, UPLOADS_UNFINISHED_PER_REPOSITORY_MAX,
 };
 use crate::service::Error;
-use crate::storage::content_index::{self, NewContent, Place, Upload, UploadFile};
+use crate::storage::content_index::{self, NewChunk, NewContent, Place, Upload, UploadFile};
 
 /// What became of the wish to send a content.
 #[derive(Debug)]
@@ -62,6 +63,8 @@ struct FileSink {
     id: BlobId,
     file: UploadFile,
     committed: i64,
+    /// Chunks behind what is committed.
+    chunks: Vec<NewChunk>,
 }
 
 impl FileSink {
@@ -149,7 +152,7 @@ impl Content {
     ) -> Result<FileSink, Error> {
         let reader = self.store().reader();
         match content_index::upload_of(reader, sender.repository, digest).await? {
-            Some(upload) if upload.size == size => self.resume(&upload, offset).await,
+            Some(upload) if upload.size == size => self.resume(sender, &upload, offset).await,
             Some(other) => {
                 // One of the two claims is wrong; the newer one counts.
                 self.forget_upload(other.id).await?;
@@ -159,26 +162,26 @@ impl Content {
         }
     }
 
-    async fn resume(&self, upload: &Upload, offset: i64) -> Result<FileSink, Error> {
+    async fn resume(
+        &self,
+        sender: Sender,
+        upload: &Upload,
+        offset: i64,
+    ) -> Result<FileSink, Error> {
         let committed = u64::try_from(upload.committed).unwrap_or(0);
-        let opened = self.objects.open_upload(upload.id, committed).await?;
-        let (file, committed) = match opened {
-            Some(file) => (file, upload.committed),
-            None => (self.restart(upload).await?, 0),
+        let Some(file) = self.objects.open_upload(upload.id, committed).await? else {
+            // Such as after a restored backup. The chunks that were noted are gone with the bytes.
+            tracing::warn!(id = %upload.id, "committed bytes of an upload are gone; it begins anew");
+            self.forget_upload(upload.id).await?;
+            return self.start(sender, upload.digest, upload.size, offset).await;
         };
-        expect_offset(committed, offset)?;
+        expect_offset(upload.committed, offset)?;
         Ok(FileSink {
             id: upload.id,
             file,
-            committed,
+            committed: upload.committed,
+            chunks: Vec::new(),
         })
-    }
-
-    /// The committed bytes are gone, such as after a restored backup: begins anew.
-    async fn restart(&self, upload: &Upload) -> Result<UploadFile, Error> {
-        tracing::warn!(id = %upload.id, "committed bytes of an upload are gone; it begins anew");
-        self.note_committed(upload.id, 0).await?;
-        self.new_file(upload.id).await
     }
 
     async fn new_file(&self, id: BlobId) -> Result<UploadFile, Error> {
@@ -219,13 +222,20 @@ impl Content {
             id: upload.id,
             file: self.new_file(upload.id).await?,
             committed: 0,
+            chunks: Vec::new(),
         })
     }
 
-    async fn note_committed(&self, id: BlobId, committed: i64) -> Result<(), Error> {
+    async fn note_committed(
+        &self,
+        id: BlobId,
+        committed: i64,
+        chunks: &[NewChunk],
+    ) -> Result<(), Error> {
         let now = self.now();
         self.store()
             .write(|tx| async move {
+                content_index::insert_chunks_in(&*tx, id, chunks).await?;
                 let noted = content_index::advance_upload_in(&*tx, id, committed, now).await;
                 noted.map_err(Error::from)
             })
@@ -260,7 +270,42 @@ impl UploadSession {
     /// # Errors
     /// [`Error::ProtocolViolation`] for a gap, [`Error::InvalidField`] for too many bytes in one message,
     /// [`Error::DigestMismatch`] for more bytes than the content has. The upload stays as far as it is committed.
-    pub async fn append(mut self, offset: i64, data: Bytes) -> Result<Self, Error> {
+    pub async fn append(self, offset: i64, data: Bytes) -> Result<Self, Error> {
+        self.append_noting(offset, data, None).await
+    }
+
+    /// Takes the next chunk; without bytes, one that the repository sent or received before.
+    ///
+    /// # Errors
+    /// As [`UploadSession::append`]; [`Error::ContentMissing`] for one without bytes that is not there.
+    pub async fn append_chunk(
+        self,
+        offset: i64,
+        data: Bytes,
+        chunk: ClaimedChunk,
+    ) -> Result<Self, Error> {
+        let bytes = match self.content.chunk_bytes(self.sender, chunk, data).await {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                self.pause().await?;
+                return Err(error);
+            }
+        };
+        let ends = offset.checked_add(chunk.size) == Some(self.size);
+        let noted = (ends || chunk.size >= CHUNK_NOTED_BYTES_MIN).then_some(NewChunk {
+            start: offset,
+            size: chunk.size,
+            digest: chunk.digest,
+        });
+        self.append_noting(offset, bytes, noted).await
+    }
+
+    async fn append_noting(
+        mut self,
+        offset: i64,
+        data: Bytes,
+        noted: Option<NewChunk>,
+    ) -> Result<Self, Error> {
         if let Err(error) = self.check_next(offset, &data) {
             self.pause().await?;
             return Err(error);
@@ -272,6 +317,7 @@ impl UploadSession {
             }
             Sink::File(mut sink) => {
                 sink.file = sink.file.append(data).await?;
+                sink.chunks.extend(noted);
                 let open = sink.length() - sink.committed;
                 let sink = if open >= UPLOAD_COMMIT_BYTES {
                     self.content.commit(sink).await?
@@ -356,7 +402,9 @@ impl Content {
     async fn commit(&self, mut sink: Box<FileSink>) -> Result<Box<FileSink>, Error> {
         sink.file = sink.file.sync().await?;
         sink.committed = sink.length();
-        self.note_committed(sink.id, sink.committed).await?;
+        self.note_committed(sink.id, sink.committed, &sink.chunks)
+            .await?;
+        sink.chunks.clear();
         Ok(sink)
     }
 
@@ -374,6 +422,7 @@ impl Content {
             self.forget_upload(id).await?;
             return Err(Error::DigestMismatch { digest });
         }
+        let chunks = &sink.chunks;
         drop(sink.file.sync().await?);
         self.objects.publish(id).await?;
         let place = Place::Object(id);
@@ -387,6 +436,7 @@ impl Content {
             .store()
             .write(|tx| async move {
                 let unused = content_index::put_in(&*tx, network, repository, new, now).await?;
+                content_index::insert_chunks_in(&*tx, id, chunks).await?;
                 content_index::delete_upload_in(&*tx, id).await?;
                 Ok::<_, Error>(unused)
             })

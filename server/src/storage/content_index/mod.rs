@@ -1,13 +1,14 @@
 //! Which repository has which content, and where the bytes are (R-CNT-1, R-CNT-2).
 //!
-//! Four tables. `content` says that a repository sent or received a digest: possession, never shared between repositories.
+//! Five tables. `content` says that a repository sent or received a digest: possession, never shared between repositories.
 //! `blob` is the bytes, one row for a whole network, in the row itself or in an [`Objects`] file. `upload` is what is still
-//! on its way. `version` says who names which content: the only thing that collection asks.
+//! on its way. `chunk` tells which parts of large ones are which chunks. `version` says who names which content: the only thing that collection asks.
 //!
 //! Functions ending in `_in` join an open write transaction; each takes a constant number of statements for a whole group.
 //! The statements are written for SQLite: `json_each` carries lists, so that each text is prepared once.
 
 mod blobs;
+mod chunks;
 mod collect;
 mod objects;
 mod possession;
@@ -17,6 +18,9 @@ mod uploads;
 
 pub use blobs::{
     BlobPlace, NewContent, Place, blobs_by_id, mark_damaged_in, put_in, put_small_in, read_small,
+};
+pub use chunks::{
+    ChunkPlace, NewChunk, chunked_blobs, chunks_of, find_chunks, forget_chunks_in, insert_chunks_in,
 };
 pub use collect::{
     Candidate, Taken, candidates, collect_in, expire_versions_in, forget_blobs_in, known_objects,

@@ -173,6 +173,7 @@ mod calls {
             content,
             offset,
             data: Bytes::copy_from_slice(data),
+            chunk: None,
         }
     }
 
@@ -289,6 +290,7 @@ mod calls {
         let request = wire::ReadRequest {
             source: Some(source(Some(WireSource::Version(name.clone())), 32)),
             offset: 0,
+            length: 0,
         };
         let Err(refused) = fixture.handler.read(from(user(), request)).await else {
             panic!("a foreign network was read");

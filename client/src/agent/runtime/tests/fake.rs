@@ -13,10 +13,12 @@ use futures::Stream;
 use tandem_proto::v1alpha::{
     Accepted, BatchReadRequest, BatchReadResponse, BatchResult, BatchWriteRequest,
     BatchWriteResponse, ChangeBatch, ChangeItem, Command, CommandResult, ContentRef, Deliveries,
-    Delivery, ExchangeRequest, ExchangeResponse, FindMissingRequest, FindMissingResponse, Hello,
-    ItemNote, Observation, OpenSessionRequest, OpenSessionResponse, PullRequest, PullResponse,
-    PushRequest, PushResponse, QueryWriteRequest, QueryWriteResponse, ReadRequest, ReadResponse,
-    Refusal, Side, WatchRoot, WatchRoots, Welcome, WriteRequest, WriteResponse, batch_result,
+    Delivery, ExchangeRequest, ExchangeResponse, FindMissingChunksRequest,
+    FindMissingChunksResponse, FindMissingRequest, FindMissingResponse, Hello, ItemNote,
+    ListChunksRequest, ListChunksResponse, Observation, OpenSessionRequest, OpenSessionResponse,
+    PullRequest, PullResponse, PushRequest, PushResponse, QueryWriteRequest, QueryWriteResponse,
+    ReadRequest, ReadResponse, Refusal, Side, WatchRoot, WatchRoots, Welcome, WriteRequest,
+    WriteResponse, batch_result,
     change_item::Item,
     command, command_result,
     content_service_server::{ContentService, ContentServiceServer},
@@ -386,6 +388,21 @@ impl ContentService for Fake {
         Ok(Response::new(FindMissingResponse { missing }))
     }
 
+    async fn find_missing_chunks(
+        &self,
+        request: Request<FindMissingChunksRequest>,
+    ) -> Result<Response<FindMissingChunksResponse>, Status> {
+        let missing = request.into_inner().digests;
+        Ok(Response::new(FindMissingChunksResponse { missing }))
+    }
+
+    async fn list_chunks(
+        &self,
+        _: Request<ListChunksRequest>,
+    ) -> Result<Response<ListChunksResponse>, Status> {
+        Ok(Response::new(ListChunksResponse::default()))
+    }
+
     async fn batch_write(
         &self,
         request: Request<BatchWriteRequest>,
@@ -447,8 +464,18 @@ impl ContentService for Fake {
         &self,
         request: Request<ReadRequest>,
     ) -> Result<Response<Self::ReadStream>, Status> {
-        let ReadRequest { source, offset } = request.into_inner();
+        let ReadRequest {
+            source,
+            offset,
+            length,
+        } = request.into_inner();
         let bytes = self.content(&source.unwrap().digest).unwrap();
+        let length = usize::try_from(length).unwrap();
+        let end = match length {
+            0 => bytes.len(),
+            length => bytes.len().min(offset as usize + length),
+        };
+        let bytes = bytes.slice(..end);
         let pieces: Vec<_> = (offset as usize..bytes.len())
             .step_by(100_000)
             .map(|from| {

@@ -1,5 +1,6 @@
 //! Real SQLite and real files; time is moved by hand.
 
+mod chunking;
 mod collecting;
 mod possession;
 mod reading;
@@ -187,7 +188,7 @@ impl Fixture {
     async fn read_all(&self, reader: Reader, source: Source, offset: i64) -> Result<Bytes, Error> {
         let chunks: Vec<_> = self
             .content
-            .read(reader, source, offset)
+            .read(reader, source, offset, None)
             .await?
             .try_collect()
             .await?;

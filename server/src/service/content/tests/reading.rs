@@ -93,7 +93,11 @@ async fn a_read_begins_where_it_is_asked_to_and_comes_in_pieces() {
             let refused = fixture.read_all(agent(CLOUD), source, outside).await;
             assert!(matches!(refused, Err(Error::InvalidField { .. })));
         }
-        let chunks = fixture.content.read(agent(CLOUD), source, 0).await.unwrap();
+        let chunks = fixture
+            .content
+            .read(agent(CLOUD), source, 0, None)
+            .await
+            .unwrap();
         let chunks: Vec<Chunk> = chunks.try_collect().await.unwrap();
         assert!(
             chunks
@@ -115,7 +119,11 @@ async fn damaged_bytes_are_noticed_counted_as_missing_and_healed_by_sending_agai
     let mut changed = content.to_vec();
     changed[5] ^= 1;
     std::fs::write(&file, changed).unwrap();
-    let chunks = fixture.content.read(agent(CLOUD), source, 0).await.unwrap();
+    let chunks = fixture
+        .content
+        .read(agent(CLOUD), source, 0, None)
+        .await
+        .unwrap();
     let mut chunks = std::pin::pin!(chunks);
     assert!(chunks.try_next().await.unwrap().is_some());
     let last = chunks.try_next().await;
