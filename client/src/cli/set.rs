@@ -2,7 +2,8 @@
 
 use clap::Subcommand;
 use tandem_proto::v1alpha::{
-    GetSyncSetRequest, HoldDecision, ListSyncSetsRequest, ResolveHoldRequest, UnsyncSyncSetRequest,
+    GetSyncSetRequest, HoldDecision, ListSyncSetsRequest, PauseSyncSetRequest, ResolveHoldRequest,
+    ResumeSyncSetRequest, UnsyncSyncSetRequest,
 };
 
 use super::{
@@ -26,6 +27,16 @@ pub(crate) enum Verb {
     },
     /// Show one sync set with its options
     Show {
+        /// Sync set: uid or name
+        set: String,
+    },
+    /// Deliver nothing of a sync set for now; changes are noted, and none is lost
+    Pause {
+        /// Sync set: uid or name
+        set: String,
+    },
+    /// End the pause of a sync set
+    Resume {
         /// Sync set: uid or name
         set: String,
     },
@@ -63,6 +74,8 @@ pub(crate) async fn run(context: &mut Context, verb: Verb) -> Result<(), Error> 
         Verb::Create(create) => create::run(context, create).await,
         Verb::List { limit } => list(context, limit).await,
         Verb::Show { set } => show(context, &set).await,
+        Verb::Pause { set } => pause(context, &set).await,
+        Verb::Resume { set } => resume(context, &set).await,
         Verb::Unsync {
             set,
             remove_cloud_copy,
@@ -96,6 +109,22 @@ async fn show(context: &mut Context, set: &str) -> Result<(), Error> {
         .sync_sets()
         .get_sync_set(GetSyncSetRequest { name })
         .await?;
+    let set = given(answer.into_inner().sync_set, "the sync set")?;
+    context.output.show(&SetView::from(set))
+}
+
+async fn pause(context: &mut Context, set: &str) -> Result<(), Error> {
+    let name = context.names.set(set)?;
+    let request = PauseSyncSetRequest { name };
+    let answer = context.client.sync_sets().pause_sync_set(request).await?;
+    let set = given(answer.into_inner().sync_set, "the sync set")?;
+    context.output.show(&SetView::from(set))
+}
+
+async fn resume(context: &mut Context, set: &str) -> Result<(), Error> {
+    let name = context.names.set(set)?;
+    let request = ResumeSyncSetRequest { name };
+    let answer = context.client.sync_sets().resume_sync_set(request).await?;
     let set = given(answer.into_inner().sync_set, "the sync set")?;
     context.output.show(&SetView::from(set))
 }

@@ -102,10 +102,22 @@ pub struct SyncSet {
     /// The sides on which its synced folder lies outside every site library: nothing of it is delivered until it is back
     /// (R-MOV-1).
     pub outside: Sides<bool>,
+    /// Somebody paused it: nothing is delivered until it is resumed (R-SET-7). An end ends the pause.
+    pub paused: bool,
+    /// One of its repositories is paused; kept with that, not with the set.
+    pub repository_paused: bool,
     /// Its counts.
     pub counters: Counters,
     /// Its guard.
     pub guard: Guard,
+}
+
+impl SyncSet {
+    /// Whether nothing of it may be delivered for now (R-SET-7).
+    #[must_use]
+    pub fn is_paused(&self) -> bool {
+        self.repository_paused || self.paused && !self.ending
+    }
 }
 
 impl Guard {

@@ -263,6 +263,8 @@ impl UserScope {
             owner,
             ending: false,
             outside: Sides::default(),
+            paused: false,
+            repository_paused: false,
             counters: Counters::default(),
             guard: Guard::default(),
         };

@@ -55,6 +55,8 @@ pub enum ShownHold {
     Own(Hold),
     /// Too many deletions at once (R-DEL-3).
     MassDelete,
+    /// The set or a repository is paused (R-SET-7).
+    Paused,
 }
 
 /// How a node is synced (R-STA-2).
@@ -386,6 +388,9 @@ pub(super) fn path(copies: &BTreeMap<CopyKey, Copy>, copy: &Copy) -> String {
 fn hold(set: &SyncSet, member: &Member) -> Option<ShownHold> {
     if member.state != MemberState::Pending {
         return None;
+    }
+    if set.is_paused() {
+        return Some(ShownHold::Paused);
     }
     let removal = member.due.is_some_and(|due| due.lane == Lane::Removal);
     if removal && set.guard.gate == Gate::Held {

@@ -27,6 +27,7 @@ pub mod journal;
 pub mod member_watch;
 pub mod members;
 pub mod nodes;
+pub mod pauses;
 pub mod presence;
 pub mod scope;
 pub mod skipped;

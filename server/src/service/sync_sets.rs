@@ -144,15 +144,6 @@ impl UserScope {
         ended.await
     }
 
-    /// Makes sure that a call which is not offered yet is asked of a set that is there, by one who may steer it.
-    ///
-    /// # Errors
-    /// [`Error::SyncSetNotFound`], [`Error::NotAllowed`], else [`Error::NotImplemented`].
-    pub async fn set_verb_later(&self, id: SyncSetId, feature: &'static str) -> Result<(), Error> {
-        self.own_set(id).await?;
-        Err(Error::NotImplemented { feature })
-    }
-
     /// A set as it is stored.
     pub(super) async fn set_row(&self, id: SyncSetId) -> Result<SyncSet, Error> {
         let found = self.coordinator.store.sync_set(self.network, id).await?;

@@ -93,6 +93,7 @@ fn wire_hold(hold: ShownHold) -> wire::Hold {
         ShownHold::Own(Hold::Parent) => wire::Hold::Parent,
         ShownHold::Own(Hold::Name) => wire::Hold::Name,
         ShownHold::MassDelete => wire::Hold::MassDelete,
+        ShownHold::Paused => wire::Hold::Paused,
     }
 }
 

@@ -132,7 +132,7 @@ impl SyncSetService for Handler {
         }))
     }
 
-    /// Status: INVALID_ARGUMENT, PERMISSION_DENIED, NOT_FOUND, UNIMPLEMENTED.
+    /// Status: INVALID_ARGUMENT, PERMISSION_DENIED, NOT_FOUND, FAILED_PRECONDITION.
     async fn pause_sync_set(
         &self,
         request: Request<wire::PauseSyncSetRequest>,
@@ -140,10 +140,13 @@ impl SyncSetService for Handler {
         let caller = principal(&request)?;
         let name = &request.get_ref().name;
         let (scope, id) = self.set(&caller, name, Role::User).await?;
-        Err(later(scope.set_verb_later(id, "PauseSyncSet").await))
+        let set = scope.pause_set(id, true).await?;
+        Ok(Response::new(wire::PauseSyncSetResponse {
+            sync_set: Some(wire_set(&scope, &set)),
+        }))
     }
 
-    /// Status: INVALID_ARGUMENT, PERMISSION_DENIED, NOT_FOUND, UNIMPLEMENTED.
+    /// Status: INVALID_ARGUMENT, PERMISSION_DENIED, NOT_FOUND, FAILED_PRECONDITION.
     async fn resume_sync_set(
         &self,
         request: Request<wire::ResumeSyncSetRequest>,
@@ -151,7 +154,10 @@ impl SyncSetService for Handler {
         let caller = principal(&request)?;
         let name = &request.get_ref().name;
         let (scope, id) = self.set(&caller, name, Role::User).await?;
-        Err(later(scope.set_verb_later(id, "ResumeSyncSet").await))
+        let set = scope.pause_set(id, false).await?;
+        Ok(Response::new(wire::ResumeSyncSetResponse {
+            sync_set: Some(wire_set(&scope, &set)),
+        }))
     }
 
     /// Status: INVALID_ARGUMENT, PERMISSION_DENIED, NOT_FOUND, FAILED_PRECONDITION.
@@ -234,14 +240,6 @@ impl SyncSetService for Handler {
         let later = self.later(&caller, &first.parent, Role::Admin, "ImportSyncSets");
         Err(later.await?.into())
     }
-}
-
-/// The refusal of a call that is not offered yet; it has no other outcome.
-fn later(refused: Result<(), Error>) -> Status {
-    let refused = refused.err().unwrap_or(Error::NotImplemented {
-        feature: "this call",
-    });
-    refused.into()
 }
 
 fn new_set(network: &str, request: &wire::CreateSyncSetRequest) -> Result<NewSet, Error> {
@@ -398,6 +396,8 @@ fn wire_set(scope: &UserScope, view: &SetView) -> wire::SyncSet {
         etag: String::new(),
         create_time: created_at(set.id.0).map(convert::timestamp),
         scanning: view.scanning,
+        paused: set.paused && !set.ending,
+        repository_paused: set.repository_paused,
     };
     shown.etag = etag(&shown);
     shown

@@ -182,6 +182,9 @@ impl Storm {
         if self.world.random.chance(self.plan.requests_percent) {
             self.request()?;
         }
+        if self.world.random.below(1_000) < self.plan.pauses_permille {
+            self.pause_or_resume()?;
+        }
         self.check()
     }
 
@@ -321,8 +324,30 @@ impl Storm {
             .request(Request::Sync(member, "somebody".to_owned()))
     }
 
+    /// R-SET-7: whatever happens meanwhile, a pause only delays.
+    fn pause_or_resume(&mut self) -> Result<(), String> {
+        let sets = self.world.coordinator.store.sets.values();
+        let sets: Vec<_> = sets.map(|set| (set.id, set.paused)).collect();
+        let Some((set, paused)) = self.world.random.pick(&sets).copied() else {
+            return Ok(());
+        };
+        let request = Request::Pause(set, !paused, "owner".to_owned());
+        self.world.request(request)
+    }
+
+    fn resume_all(&mut self) -> Result<(), String> {
+        let sets = self.world.coordinator.store.sets.values();
+        let paused: Vec<_> = sets.filter(|set| set.paused).map(|set| set.id).collect();
+        for set in paused {
+            let request = Request::Pause(set, false, "owner".to_owned());
+            self.world.request(request)?;
+        }
+        Ok(())
+    }
+
     fn calm(&mut self) -> Result<(), String> {
         self.plan.agent_crash_percent = 0;
+        self.resume_all()?;
         for side in Side::BOTH {
             self.world.places.get_mut(side).repository.refusals = 0;
             self.world.make_fit(side);

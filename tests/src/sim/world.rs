@@ -169,6 +169,8 @@ impl World {
             owner: "owner".to_owned(),
             ending: false,
             outside: Sides::default(),
+            paused: false,
+            repository_paused: false,
             counters: Counters::default(),
             guard: Guard::default(),
         };

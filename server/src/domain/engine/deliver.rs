@@ -44,7 +44,7 @@ impl Engine<'_> {
         let Some(set) = self.view.set(member.set)? else {
             return Ok(None);
         };
-        if set.ending && due.lane != Lane::Release {
+        if set.is_paused() || set.ending && due.lane != Lane::Release {
             return Ok(None);
         }
         let own = self.copy_of(&set, &member, side)?.filter(Copy::is_there);

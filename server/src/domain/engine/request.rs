@@ -36,6 +36,8 @@ pub enum Request {
     RefuseRemoval(MemberId),
     /// Every held deletion of the set was refused.
     RefusedHold(SyncSetId, String),
+    /// Pause a set, or resume it.
+    Pause(SyncSetId, bool, String),
     /// End a set; its members follow one by one.
     EndSet(SyncSetId, String),
     /// End a member of a set that is ending.
@@ -70,6 +72,7 @@ impl Engine<'_> {
             Request::ConfirmHold(set, actor) => self.open_gate(*set, actor, "confirmed"),
             Request::RefusedHold(set, actor) => self.open_gate(*set, actor, "refused"),
             Request::RefuseRemoval(member) => self.refuse_removal(*member),
+            Request::Pause(set, paused, actor) => self.pause(*set, *paused, actor),
             Request::EndSet(set, actor) => self.end_set(*set, actor),
             Request::EndMember(member) => self.end_member(*member),
             Request::Settle(member) => {
@@ -219,15 +222,8 @@ impl Engine<'_> {
             return Ok(());
         };
         set.guard.open();
-        self.effects.journal.push(Entry {
-            kind: JournalKind::HoldResolved,
-            set: Some(id),
-            member: None,
-            side: None,
-            actor: actor.to_owned(),
-            node_name: String::new(),
-            message: format!("held deletions {message}"),
-        });
+        let message = format!("held deletions {message}");
+        self.journal_set(id, JournalKind::HoldResolved, actor, &message);
         self.touched_sets.insert(id);
         self.view.put_set(set);
         Ok(())
@@ -252,20 +248,43 @@ impl Engine<'_> {
         Ok(())
     }
 
+    /// R-SET-7: everything stays due; it is not sent. Twice is once, and a set that ends is not paused any more.
+    fn pause(&mut self, id: SyncSetId, paused: bool, actor: &str) -> Result<(), Miss> {
+        let Some(mut set) = self.view.set(id)? else {
+            return Ok(());
+        };
+        if set.ending || set.paused == paused {
+            return Ok(());
+        }
+        set.paused = paused;
+        let (kind, message) = match paused {
+            true => (JournalKind::Paused, "sync set paused"),
+            false => (JournalKind::Resumed, "sync set resumed"),
+        };
+        self.journal_set(id, kind, actor, message);
+        self.view.put_set(set);
+        Ok(())
+    }
+
+    /// An act of management on a whole set.
+    fn journal_set(&mut self, set: SyncSetId, kind: JournalKind, actor: &str, message: &str) {
+        self.effects.journal.push(Entry {
+            kind,
+            set: Some(set),
+            member: None,
+            side: None,
+            actor: actor.to_owned(),
+            node_name: String::new(),
+            message: message.to_owned(),
+        });
+    }
+
     fn end_set(&mut self, id: SyncSetId, actor: &str) -> Result<(), Miss> {
         let Some(mut set) = self.view.set(id)? else {
             return Ok(());
         };
         set.ending = true;
-        self.effects.journal.push(Entry {
-            kind: JournalKind::SetEnded,
-            set: Some(id),
-            member: None,
-            side: None,
-            actor: actor.to_owned(),
-            node_name: String::new(),
-            message: "sync set ended".to_owned(),
-        });
+        self.journal_set(id, JournalKind::SetEnded, actor, "sync set ended");
         self.view.put_set(set);
         Ok(())
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::content::Content;
 use super::work::{Worked, work};
-use super::{Accepted, Batch, Change, Done, Writer};
+use super::{Accepted, Batch, Change, Done, RepositoryPause, Writer};
 use crate::domain::engine::{Input, Refusal, Request};
 use crate::domain::ids::{NodeId, RepositoryId, SyncSetId};
 use crate::domain::report::{Item, ScanOutcome, ScanPage};
@@ -15,7 +15,7 @@ use crate::service::Error;
 use crate::storage::Tx;
 use crate::storage::sync::save::{Wake, save};
 use crate::storage::sync::scans::{self, ScanKind};
-use crate::storage::sync::{batches, journal, sets, walks};
+use crate::storage::sync::{batches, journal, pauses, sets, walks};
 
 /// What a group came to.
 pub(super) struct Written {
@@ -136,7 +136,7 @@ impl Writer {
                 Change::SetJob(set, walks::SetJobKind::End, actor) => {
                     Plan::Run(Input::Request(Request::EndSet(*set, actor.clone())))
                 }
-                Change::SetJob(..) | Change::Scan(..) => Plan::Beside,
+                Change::SetJob(..) | Change::Scan(..) | Change::PauseRepository(_) => Plan::Beside,
             });
         }
         self.note_suspects(tx, &plans, changes).await?;
@@ -303,7 +303,31 @@ impl Writer {
                 finish.wake.watching.insert(*repository);
                 Ok(Done::Plain)
             }
+            Change::PauseRepository(pause) => {
+                self.finish_pause(tx, pause, &mut finish.wake).await?;
+                Ok(Done::Plain)
+            }
         }
+    }
+
+    /// R-SET-7: what was due stays due, so when the pause ends there is nothing to do but to look again.
+    async fn finish_pause(
+        &self,
+        tx: &Tx,
+        pause: &RepositoryPause,
+        wake: &mut Wake,
+    ) -> Result<(), Error> {
+        let RepositoryPause {
+            repository, paused, ..
+        } = *pause;
+        if pauses::pause_repository_in(&**tx, self.network, repository, paused).await? {
+            let now = self.parts.clock.now();
+            journal::append_in(&**tx, self.network, &[pause.entry()], now).await?;
+            wake.any = true;
+            let woken = pauses::partners_in(&**tx, repository).await?;
+            wake.repositories.extend(woken);
+        }
+        Ok(())
     }
 
     async fn finish_set(

@@ -1,6 +1,6 @@
 //! What people ask for, on its way to the writer.
 
-use super::{Change, Done, Ingest};
+use super::{Change, Done, Ingest, RepositoryPause};
 use crate::domain::engine::Request;
 use crate::domain::ids::{NetworkId, RepositoryId, SyncSetId};
 use crate::service::Error;
@@ -50,6 +50,20 @@ impl Ingest {
         actor: &str,
     ) -> Result<(), Error> {
         self.submit(network, Change::SetJob(set, kind, actor.to_owned()))
+            .await
+            .map(|_| ())
+    }
+
+    /// Pauses a repository, or resumes it (R-SET-7); committed when it returns.
+    ///
+    /// # Errors
+    /// [`Error::StoreUnavailable`].
+    pub async fn pause_repository(
+        &self,
+        network: NetworkId,
+        pause: RepositoryPause,
+    ) -> Result<(), Error> {
+        self.submit(network, Change::PauseRepository(pause))
             .await
             .map(|_| ())
     }

@@ -4,6 +4,7 @@ mod conflicts;
 mod creating;
 mod journal;
 mod members;
+mod pauses;
 mod sessions;
 mod sets;
 mod steps;

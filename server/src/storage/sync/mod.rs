@@ -13,6 +13,7 @@ pub mod greetings;
 pub mod journal;
 pub mod load;
 pub mod members;
+pub mod pauses;
 mod read;
 pub mod rows;
 pub mod save;

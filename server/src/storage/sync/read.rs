@@ -91,7 +91,9 @@ pub(super) const SET: &str = "s.id, s.network, s.on_premise_repository, s.cloud_
      s.root, s.target, s.source_folder, s.include_subfolders, s.lock_on_premise_copy, \
      s.allow_delete_on_cloud, s.delete_on_premise, s.max_delete_percent, s.owner, s.ending, \
      s.members, s.pending, s.failed, s.bytes, s.gate, s.deletions, s.guard_since, s.counting, \
-     s.removals, s.emptied, s.outside";
+     s.removals, s.emptied, s.outside, s.paused, \
+     EXISTS (SELECT 1 FROM repository p WHERE p.paused = 1 \
+     AND p.id IN (s.on_premise_repository, s.cloud_repository))";
 
 pub(super) fn sync_set(row: &QueryResult) -> Result<SyncSet, Error> {
     let id: Vec<u8> = row.try_get_by_index(0)?;
@@ -121,6 +123,8 @@ pub(super) fn sync_set(row: &QueryResult) -> Result<SyncSet, Error> {
         owner: row.try_get_by_index(12)?,
         ending: row.try_get_by_index(13)?,
         outside: sides(row.try_get_by_index(24)?),
+        paused: row.try_get_by_index(25)?,
+        repository_paused: row.try_get_by_index(26)?,
         counters: Counters {
             members: row.try_get_by_index(14)?,
             pending: row.try_get_by_index(15)?,

@@ -42,7 +42,7 @@ const BLOCKED: Insert = Insert {
 };
 const SETS: Insert = Insert {
     head: "INSERT OR REPLACE INTO sync_set VALUES",
-    columns: 25,
+    columns: 26,
     tail: "",
 };
 const WALKS: Insert = Insert {
@@ -293,13 +293,15 @@ fn is_watched_anew(loaded: &Loaded, effects: &Effects, set: &SyncSet) -> bool {
     root_moved || before.is_none_or(|before| before.ending != set.ending)
 }
 
-/// A gate that opens, or a synced folder that is back in a library, lets work flow that was due before (R-DEL-3,
-/// R-MOV-1).
+/// A gate that opens, a synced folder that is back in a library, or a pause that ends lets work flow that was due before
+/// (R-DEL-3, R-MOV-1, R-SET-7).
 fn opened<'a>(loaded: &'a Loaded, effects: &'a Effects) -> impl Iterator<Item = RepositoryId> + 'a {
     let changed = effects.changes.sets.values().filter(|set| {
         let before = loaded.sets.get(&set.id).and_then(Option::as_ref);
         before.is_none_or(|before| {
-            before.guard.gate != set.guard.gate || before.outside != set.outside
+            before.guard.gate != set.guard.gate
+                || before.outside != set.outside
+                || before.paused != set.paused
         })
     });
     changed.flat_map(|set| [set.repositories.on_premise, set.repositories.cloud])
@@ -337,6 +339,7 @@ fn set_row(set: &SyncSet) -> Vec<Value> {
         set.guard.due.into(),
         set.guard.emptied.map(|side| side.name().to_owned()).into(),
         read::sides_number(set.outside).into(),
+        set.paused.into(),
     ]
 }
 
