@@ -40,11 +40,11 @@ pub(crate) enum Verb {
         /// Sync set: uid or name
         set: String,
     },
-    /// End a sync set; both copies stay as they are
+    /// End a sync set; both copies stay as they are, or the cloud copy is removed
     Unsync {
         /// Sync set: uid or name
         set: String,
-        /// Remove the cloud copies and what lies under them
+        /// Pull the cloud's last changes, then remove the cloud copy and everything under it
         #[arg(long)]
         remove_cloud_copy: bool,
     },
@@ -136,9 +136,13 @@ async fn unsync(context: &mut Context, set: &str, remove_cloud_copy: bool) -> Re
         remove_cloud_copy,
     };
     context.client.sync_sets().unsync_sync_set(request).await?;
-    context
-        .output
-        .show(&Done::new(name, "The sync set is ended."))
+    let what = match remove_cloud_copy {
+        true => {
+            "The sync set is ended; its cloud copy goes. What stays of it: `tandem member skipped SET`."
+        }
+        false => "The sync set is ended.",
+    };
+    context.output.show(&Done::new(name, what))
 }
 
 async fn resolve(context: &mut Context, set: &str, decision: HoldDecision) -> Result<(), Error> {

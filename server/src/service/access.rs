@@ -211,7 +211,7 @@ impl AdminScope {
         let repository = self.user.repository(name).await?;
         let ingest = &self.user.coordinator.ingest;
         ingest
-            .ask_scan(self.user.network, repository.id, read_content)
+            .ask_scan(self.user.network, repository.id, None, read_content)
             .await
     }
 

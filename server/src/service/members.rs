@@ -194,21 +194,6 @@ impl UserScope {
         ingest.request(self.network, delete).await
     }
 
-    /// Makes sure that a call which is not offered yet is asked of a member that is there, by one who may steer it.
-    ///
-    /// # Errors
-    /// [`Error::MemberNotFound`], [`Error::NotAllowed`], else [`Error::NotImplemented`].
-    pub async fn member_verb_later(
-        &self,
-        set: SyncSetId,
-        id: MemberId,
-        feature: &'static str,
-    ) -> Result<(), Error> {
-        let (set, _) = self.member_row(set, id).await?;
-        self.own_set(set.id).await?;
-        Err(Error::NotImplemented { feature })
-    }
-
     /// Tells how a node is synced (R-STA-2).
     ///
     /// # Errors

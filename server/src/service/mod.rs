@@ -19,6 +19,7 @@ pub mod command;
 pub mod conflicts;
 pub mod content;
 pub mod create_set;
+pub mod endings;
 pub mod error;
 pub mod exchange;
 pub mod feed;

@@ -41,6 +41,8 @@ pub struct Plan {
     pub requests_percent: usize,
     /// How often, in a thousand steps, a set is paused, or resumed.
     pub pauses_permille: usize,
+    /// How often, in a thousand steps, a set is ended.
+    pub ends_permille: usize,
     /// How often, in a thousand steps, state is lost or comes back from a backup.
     pub disaster_permille: usize,
     /// The disasters that happen.
@@ -72,6 +74,11 @@ impl Plan {
         let disaster_permille = sometimes(20, 12);
         let disasters = Disaster::ALL.into_iter().filter(|_| random.chance(50));
         let disasters = disasters.collect();
+        let ends_permille = if random.chance(20) {
+            1 + random.below(8)
+        } else {
+            0
+        };
         let pauses_permille = if random.chance(20) {
             1 + random.below(20)
         } else {
@@ -95,6 +102,7 @@ impl Plan {
             coordinator_crash_percent,
             refusal_percent,
             pauses_permille,
+            ends_permille,
             disaster_permille,
             disasters,
         }

@@ -1,9 +1,9 @@
 //! Runs one seed: a stormy time in which users act and everything fails, then calm, then judgement.
 
-use tandem_server::domain::engine::Request;
+use tandem_server::domain::engine::{Ending, Request};
 use tandem_server::domain::ids::{MemberId, NodeId};
 use tandem_server::domain::projection::{NodeKind, Side};
-use tandem_server::domain::sync_set::Gate;
+use tandem_server::domain::sync_set::{Gate, Removal};
 
 use super::apply::marked;
 use super::oracle;
@@ -43,6 +43,7 @@ pub fn run(seed: u64) -> Report {
         roots: Vec::new(),
         fixed: Vec::new(),
         suffered: false,
+        clears: false,
         recorded: (0, 0),
     };
     storm.world.trace.tell(format!("{:?}", storm.plan));
@@ -65,6 +66,8 @@ struct Storm {
     roots: Vec<NodeId>,
     fixed: Vec<NodeId>,
     suffered: bool,
+    /// A set was ended that removes its cloud copy (R-UNS-1).
+    clears: bool,
     recorded: (usize, usize),
 }
 
@@ -185,6 +188,9 @@ impl Storm {
         if self.world.random.below(1_000) < self.plan.pauses_permille {
             self.pause_or_resume()?;
         }
+        if self.world.random.below(1_000) < self.plan.ends_permille {
+            self.end_a_set()?;
+        }
         self.check()
     }
 
@@ -211,6 +217,8 @@ impl Storm {
         let store = &world.coordinator.store;
         let now = &world.places.get(side).repository;
         let locks = self.plan.sets.iter().any(|set| set.lock_on_premise_copy);
+        // What goes with a cloud copy may be known to nobody else; its agent keeps it.
+        let clears = self.clears && side == Side::Cloud;
         // Nodes that exchanged their names while their ids were lost are taken for each other (R-AGT-10).
         let other = world.places.get(side.other()).repository.nodes.values();
         let newer = |old: u64, new: u64| world.ledger.may_overwrite(store, old, new);
@@ -228,6 +236,7 @@ impl Storm {
                         ));
                     }
                 }
+                None if clears && now.archive.contains(&old.content) => {}
                 None if !world.ledger.may_remove(store, old.content) => {
                     return Err(format!(
                         "I3: {side:?} {id} was removed with {}",
@@ -333,6 +342,24 @@ impl Storm {
         };
         let request = Request::Pause(set, !paused, "owner".to_owned());
         self.world.request(request)
+    }
+
+    /// R-UNS-1: at any moment, with and without its cloud copy.
+    fn end_a_set(&mut self) -> Result<(), String> {
+        let sets = self.world.coordinator.store.sets.values();
+        let sets: Vec<_> = sets.map(|set| set.id).collect();
+        let Some(set) = self.world.random.pick(&sets).copied() else {
+            return Ok(());
+        };
+        let removals = [Removal::None, Removal::Members, Removal::Everything];
+        let removal = removals[self.world.random.below(3)];
+        self.clears |= removal != Removal::None;
+        self.world.request(Request::EndSet(Ending {
+            set,
+            removal,
+            actor: "owner".to_owned(),
+            forced: false,
+        }))
     }
 
     fn resume_all(&mut self) -> Result<(), String> {

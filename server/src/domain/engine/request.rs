@@ -6,7 +6,7 @@ use super::super::journal::{Entry, JournalKind};
 use super::super::member::{Member, MemberState, PeerChoice, Restlessness};
 use super::super::projection::{ContentRef, NodeKind, Side};
 use super::super::reconcile::Decision;
-use super::super::sync_set::SyncSet;
+use super::super::sync_set::{Removal, SyncSet};
 use super::super::view::Miss;
 use super::Engine;
 
@@ -39,11 +39,24 @@ pub enum Request {
     /// Pause a set, or resume it.
     Pause(SyncSetId, bool, String),
     /// End a set; its members follow one by one.
-    EndSet(SyncSetId, String),
+    EndSet(Ending),
     /// End a member of a set that is ending.
     EndMember(MemberId),
     /// Look again at a member: its wait is over, or what it waited for may have changed.
     Settle(MemberId),
+}
+
+/// How a set is ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ending {
+    /// The set.
+    pub set: SyncSetId,
+    /// What becomes of its cloud copy.
+    pub removal: Removal,
+    /// Who asked for it.
+    pub actor: String,
+    /// An admin of the cloud did, over the head of the owner (R-ADM-1).
+    pub forced: bool,
 }
 
 impl Engine<'_> {
@@ -73,7 +86,7 @@ impl Engine<'_> {
             Request::RefusedHold(set, actor) => self.open_gate(*set, actor, "refused"),
             Request::RefuseRemoval(member) => self.refuse_removal(*member),
             Request::Pause(set, paused, actor) => self.pause(*set, *paused, actor),
-            Request::EndSet(set, actor) => self.end_set(*set, actor),
+            Request::EndSet(ending) => self.end_set(ending),
             Request::EndMember(member) => self.end_member(*member),
             Request::Settle(member) => {
                 self.touch(*member);
@@ -279,12 +292,33 @@ impl Engine<'_> {
         });
     }
 
-    fn end_set(&mut self, id: SyncSetId, actor: &str) -> Result<(), Miss> {
-        let Some(mut set) = self.view.set(id)? else {
+    /// Twice is once: the first call says what becomes of the cloud copy.
+    fn end_set(&mut self, ending: &Ending) -> Result<(), Miss> {
+        let Some(mut set) = self.view.set(ending.set)? else {
             return Ok(());
         };
+        if set.ending {
+            return Ok(());
+        }
         set.ending = true;
-        self.journal_set(id, JournalKind::SetEnded, actor, "sync set ended");
+        set.removal = ending.removal;
+        let what = match ending.forced {
+            true => "sync set ended from the cloud",
+            false => "sync set ended",
+        };
+        let copies = match ending.removal {
+            Removal::None => "",
+            Removal::Members | Removal::Everything => "; its cloud copy is removed",
+        };
+        self.effects.journal.push(Entry {
+            kind: JournalKind::SetEnded,
+            set: Some(ending.set),
+            member: None,
+            side: ending.forced.then_some(Side::Cloud),
+            actor: ending.actor.clone(),
+            node_name: String::new(),
+            message: format!("{what}{copies}"),
+        });
         self.view.put_set(set);
         Ok(())
     }

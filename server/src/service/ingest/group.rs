@@ -15,7 +15,7 @@ use crate::service::Error;
 use crate::storage::Tx;
 use crate::storage::sync::save::{Wake, save};
 use crate::storage::sync::scans::{self, ScanKind};
-use crate::storage::sync::{batches, journal, pauses, sets, walks};
+use crate::storage::sync::{batches, ended, journal, pauses, sets, walks};
 
 /// What a group came to.
 pub(super) struct Written {
@@ -133,8 +133,8 @@ impl Writer {
                 Change::Batch(batch) => self.plan_batch(tx, batch, &mut last, &content).await?,
                 Change::Request(request) => Plan::Run(Input::Request(request.clone())),
                 Change::CreateSet(id, create) => self.plan_set(tx, id.as_deref(), create).await?,
-                Change::SetJob(set, walks::SetJobKind::End, actor) => {
-                    Plan::Run(Input::Request(Request::EndSet(*set, actor.clone())))
+                Change::EndSet(ending) => {
+                    Plan::Run(Input::Request(Request::EndSet(ending.clone())))
                 }
                 Change::SetJob(..) | Change::Scan(..) | Change::PauseRepository(_) => Plan::Beside,
             });
@@ -293,13 +293,23 @@ impl Writer {
                     .await
             }
             Change::SetJob(set, kind, actor) => {
-                walks::begin_set_job_in(&**tx, self.network, *set, *kind, actor).await?;
-                finish.wake.any = true;
-                finish.steps = true;
-                Ok(Done::Plain)
+                self.begin_job(tx, (*set, *kind), actor, finish).await
             }
-            Change::Scan(repository, read_content) => {
-                scans::ask_all_in(&**tx, *repository, ScanKind::Demand, *read_content).await?;
+            Change::EndSet(ending) => {
+                ended::remember_in(&**tx, ending.set).await?;
+                let job = (ending.set, walks::SetJobKind::End);
+                self.begin_job(tx, job, &ending.actor, finish).await
+            }
+            Change::Scan(repository, root, read_content) => {
+                let (kind, read_content) = (ScanKind::Demand, *read_content);
+                match root {
+                    Some(root) => {
+                        scans::ask_in(&**tx, *repository, root, kind, read_content).await?;
+                    }
+                    None => {
+                        scans::ask_all_in(&**tx, *repository, kind, read_content).await?;
+                    }
+                }
                 finish.wake.watching.insert(*repository);
                 Ok(Done::Plain)
             }
@@ -308,6 +318,19 @@ impl Writer {
                 Ok(Done::Plain)
             }
         }
+    }
+
+    async fn begin_job(
+        &self,
+        tx: &Tx,
+        (set, kind): (SyncSetId, walks::SetJobKind),
+        actor: &str,
+        finish: &mut Finish,
+    ) -> Result<Done, Error> {
+        walks::begin_set_job_in(&**tx, self.network, set, kind, actor).await?;
+        finish.wake.any = true;
+        finish.steps = true;
+        Ok(Done::Plain)
     }
 
     /// R-SET-7: what was due stays due, so when the pause ends there is nothing to do but to look again.

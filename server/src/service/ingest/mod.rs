@@ -22,8 +22,8 @@ use tokio_util::task::TaskTracker;
 use super::error::StorageError;
 use super::wakeup::Wakeup;
 use super::{Clock, Error};
-use crate::domain::engine::{Note, Request};
-use crate::domain::ids::{BatchId, Digest, NetworkId, RepositoryId, SyncSetId};
+use crate::domain::engine::{Ending, Note, Request};
+use crate::domain::ids::{BatchId, Digest, NetworkId, NodeId, RepositoryId, SyncSetId};
 use crate::domain::journal::{Entry, JournalKind};
 use crate::domain::limits::{
     INGEST_GATHER_ITEMS_MIN, INGEST_GATHER_MILLISECONDS, INGEST_GROUP_ITEMS_MAX, INGEST_QUEUE_MAX,
@@ -103,8 +103,10 @@ pub(super) enum Change {
     CreateSet(Option<Vec<u8>>, Request),
     /// Work on all members of a set.
     SetJob(SyncSetId, SetJobKind, String),
-    /// Every watched folder of a repository is to be listed again.
-    Scan(RepositoryId, bool),
+    /// A set ends.
+    EndSet(Ending),
+    /// Every watched folder of a repository, or this one, is to be listed again.
+    Scan(RepositoryId, Option<NodeId>, bool),
     /// A repository is paused or resumed.
     PauseRepository(RepositoryPause),
 }
@@ -151,6 +153,7 @@ impl Change {
             Self::Request(_)
             | Self::CreateSet(..)
             | Self::SetJob(..)
+            | Self::EndSet(_)
             | Self::Scan(..)
             | Self::PauseRepository(_) => None,
         }

@@ -7,7 +7,7 @@ use sea_orm::{ConnectionTrait, Value};
 use super::super::{Error, sql};
 use super::rows::{Insert, json};
 use super::scans::{self, ScanKind};
-use super::{codec, conflicts, generations, journal, load, read, versions};
+use super::{codec, conflicts, generations, journal, load, read, sets, stays, versions};
 use crate::domain::copy::Copy;
 use crate::domain::engine::{Effects, Walk};
 use crate::domain::failure::Failure;
@@ -41,8 +41,11 @@ const BLOCKED: Insert = Insert {
     tail: "",
 };
 const SETS: Insert = Insert {
-    head: "INSERT OR REPLACE INTO sync_set VALUES",
-    columns: 26,
+    head: "INSERT OR REPLACE INTO sync_set (id, network, on_premise_repository, cloud_repository, root, \
+           target, source_folder, include_subfolders, lock_on_premise_copy, allow_delete_on_cloud, \
+           delete_on_premise, max_delete_percent, owner, ending, members, pending, failed, bytes, gate, \
+           deletions, guard_since, counting, removals, emptied, outside, paused, removal) VALUES",
+    columns: 27,
     tail: "",
 };
 const WALKS: Insert = Insert {
@@ -96,7 +99,14 @@ pub async fn save<C: ConnectionTrait>(
     conflicts::insert_in(tx, network, &effects.conflicts).await?;
     versions::change_in(tx, &effects.versions, &effects.losers, mark.position, now).await?;
     share(tx, effects, now).await?;
+    stays::insert_in(tx, &effects.stays).await?;
     wake.any = !effects.journal.is_empty() || !effects.changes.members.is_empty();
+    for set in effects.changes.sets.values() {
+        if set.ending && set.counters.members == 0 {
+            wake.watching
+                .extend(sets::remove_if_empty_in(tx, set).await?);
+        }
+    }
     Ok(wake)
 }
 
@@ -340,6 +350,7 @@ fn set_row(set: &SyncSet) -> Vec<Value> {
         set.guard.emptied.map(|side| side.name().to_owned()).into(),
         read::sides_number(set.outside).into(),
         set.paused.into(),
+        (set.removal as i32).into(),
     ]
 }
 

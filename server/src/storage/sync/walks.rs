@@ -214,17 +214,19 @@ pub async fn members_of_set_in<C: ConnectionTrait>(
 /// Whatever the database answers.
 pub async fn advance_set_job_in<C: ConnectionTrait>(
     tx: &C,
-    set: SyncSetId,
+    job: &SetJob,
     after: Option<MemberId>,
 ) -> Result<(), Error> {
-    let id = set.to_bytes();
+    let (id, kind) = (job.set.to_bytes(), job.kind as i32);
     match after {
         Some(after) => {
-            let text = "UPDATE set_job SET after = ? WHERE set_id = ?";
-            sql::execute(tx, text, [after.to_bytes().into(), id.into()]).await?;
+            let text = "UPDATE set_job SET after = ? WHERE set_id = ? AND kind = ?";
+            let values = [after.to_bytes().into(), id.into(), kind.into()];
+            sql::execute(tx, text, values).await?;
         }
         None => {
-            sql::execute(tx, "DELETE FROM set_job WHERE set_id = ?", [id.into()]).await?;
+            let text = "DELETE FROM set_job WHERE set_id = ? AND kind = ?";
+            sql::execute(tx, text, [id.into(), kind.into()]).await?;
         }
     }
     Ok(())
