@@ -149,6 +149,32 @@ async fn r_uns_1_while_the_cloud_is_away_the_removal_waits_and_what_changes_ther
 }
 
 #[tokio::test]
+async fn r_adm_1_sets_change_their_owner_and_are_ended_from_the_command_line() -> Result<()> {
+    let site = Site::with(&["x.txt"]).await?;
+    let transfer = ["set", "transfer", &site.set, "--owner", "olga"];
+    assert_eq!(site.tandem(&transfer).await?[0]["done"], true);
+    let shown = site.tandem(&["set", "show", &site.set]).await?;
+    assert_eq!(shown["owner"], "olga");
+    let members = site.tandem(&["member", "list"]).await?;
+    let members = members.as_array().context("no list")?;
+    let named = |direct: bool| {
+        let found = members.iter().find(|member| member["direct"] == direct);
+        found.and_then(|member| member["name"].as_str())
+    };
+    let inner = named(false).context("no document")?;
+    let refused = site.tandem(&["member", "unsync", inner]).await;
+    let refused = refused.err().context("it is not chosen")?.to_string();
+    assert!(refused.contains("INDIRECT"), "{refused}");
+    let forced = site.tandem(&["set", "force-unsync", &site.set]).await?;
+    assert_eq!(forced[0]["done"], true);
+    site.gone().await?;
+    let root = named(true).context("no folder")?;
+    site.tandem(&["member", "unsync", root]).await?;
+    assert!(site.mirror().join("x.txt").exists(), "both copies stay");
+    Ok(())
+}
+
+#[tokio::test]
 async fn r_uns_2_syncing_again_to_the_same_place_is_a_name_clash_while_the_old_copy_is_there()
 -> Result<()> {
     let mut site = Site::with(&["x.txt"]).await?;

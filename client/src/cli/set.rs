@@ -2,8 +2,9 @@
 
 use clap::Subcommand;
 use tandem_proto::v1alpha::{
-    GetSyncSetRequest, HoldDecision, ListSyncSetsRequest, PauseSyncSetRequest, ResolveHoldRequest,
-    ResumeSyncSetRequest, UnsyncSyncSetRequest,
+    ForceUnsyncRequest, GetSyncSetRequest, HoldDecision, ListSyncSetsRequest, PauseSyncSetRequest,
+    ResolveHoldRequest, ResumeSyncSetRequest, SetAnswer, TransferOwnershipRequest,
+    UnsyncSyncSetRequest,
 };
 
 use super::{
@@ -11,8 +12,9 @@ use super::{
     context::{Context, given},
     create::{self, Create},
     error::Error,
-    paging,
-    view::{Done, set::SetView},
+    exit::Kind,
+    paging::{self, Listed},
+    view::{Done, set::SetView, set_answer::SetAnswerView},
 };
 
 /// What can be done with sync sets.
@@ -48,6 +50,21 @@ pub(crate) enum Verb {
         #[arg(long)]
         remove_cloud_copy: bool,
     },
+    /// Give sync sets to another owner; for admins
+    Transfer {
+        /// Sync sets: uids or names
+        #[arg(required = true)]
+        sets: Vec<String>,
+        /// On-premise user who owns them from now on
+        #[arg(long)]
+        owner: String,
+    },
+    /// End sync sets from the cloud's side; both copies stay as they are; for admins
+    ForceUnsync {
+        /// Sync sets: uids or names
+        #[arg(required = true)]
+        sets: Vec<String>,
+    },
     /// Decide about deletions that are held back because there were too many at once
     #[command(subcommand)]
     Hold(Hold),
@@ -80,6 +97,8 @@ pub(crate) async fn run(context: &mut Context, verb: Verb) -> Result<(), Error> 
             set,
             remove_cloud_copy,
         } => unsync(context, &set, remove_cloud_copy).await,
+        Verb::Transfer { sets, owner } => transfer(context, &sets, owner).await,
+        Verb::ForceUnsync { sets } => force_unsync(context, &sets).await,
         Verb::Hold(Hold::Confirm { set }) => resolve(context, &set, HoldDecision::Confirm).await,
         Verb::Hold(Hold::Refuse { set }) => resolve(context, &set, HoldDecision::Refuse).await,
     }
@@ -143,6 +162,46 @@ async fn unsync(context: &mut Context, set: &str, remove_cloud_copy: bool) -> Re
         false => "The sync set is ended.",
     };
     context.output.show(&Done::new(name, what))
+}
+
+fn named(context: &Context, sets: &[String]) -> Result<Vec<String>, Error> {
+    sets.iter().map(|set| context.names.set(set)).collect()
+}
+
+async fn transfer(context: &mut Context, sets: &[String], owner: String) -> Result<(), Error> {
+    let request = TransferOwnershipRequest {
+        parent: context.names.network(),
+        names: named(context, sets)?,
+        owner,
+    };
+    let mut client = context.client.sync_sets();
+    let answer = client.transfer_ownership(request).await?.into_inner();
+    answered(context, answer.answers)
+}
+
+async fn force_unsync(context: &mut Context, sets: &[String]) -> Result<(), Error> {
+    let request = ForceUnsyncRequest {
+        parent: context.names.network(),
+        names: named(context, sets)?,
+    };
+    let mut client = context.client.sync_sets();
+    let answer = client.force_unsync(request).await?.into_inner();
+    answered(context, answer.answers)
+}
+
+/// Shows what became of each; when any was refused, the command did not end well.
+fn answered(context: &mut Context, answers: Vec<SetAnswer>) -> Result<(), Error> {
+    let items: Vec<SetAnswerView> = answers.into_iter().map(Into::into).collect();
+    let refused = items.iter().filter(|answer| !answer.done).count();
+    context.output.show(&Listed { items, more: false })?;
+    match refused {
+        0 => Ok(()),
+        _ => {
+            let message = format!("{refused} of the sync sets were refused");
+            Err(Error::new(Kind::Precondition, message)
+                .with_remedy("The answer of each sync set says why."))
+        }
+    }
 }
 
 async fn resolve(context: &mut Context, set: &str, decision: HoldDecision) -> Result<(), Error> {

@@ -39,6 +39,8 @@ pub enum JournalKind {
     Paused = 20,
     /// A pause was ended.
     Resumed = 21,
+    /// A set was given to another owner (R-ADM-1).
+    OwnershipTransferred = 22,
 }
 
 /// An entry before it has its position.

@@ -28,6 +28,7 @@ pub mod journal;
 pub mod member_watch;
 pub mod members;
 pub mod nodes;
+pub mod owners;
 pub mod pauses;
 pub mod presence;
 pub mod scope;

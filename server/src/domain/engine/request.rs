@@ -36,6 +36,10 @@ pub enum Request {
     RefuseRemoval(MemberId),
     /// Every held deletion of the set was refused.
     RefusedHold(SyncSetId, String),
+    /// Give a set to another owner; its members follow one by one.
+    Transfer(SyncSetId, String, String),
+    /// The set of this member has another owner.
+    OwnerChanged(MemberId),
     /// Pause a set, or resume it.
     Pause(SyncSetId, bool, String),
     /// End a set; its members follow one by one.
@@ -85,6 +89,8 @@ impl Engine<'_> {
             Request::ConfirmHold(set, actor) => self.open_gate(*set, actor, "confirmed"),
             Request::RefusedHold(set, actor) => self.open_gate(*set, actor, "refused"),
             Request::RefuseRemoval(member) => self.refuse_removal(*member),
+            Request::Transfer(set, owner, actor) => self.transfer(*set, owner, actor),
+            Request::OwnerChanged(member) => self.owner_changed(*member),
             Request::Pause(set, paused, actor) => self.pause(*set, *paused, actor),
             Request::EndSet(ending) => self.end_set(ending),
             Request::EndMember(member) => self.end_member(*member),
@@ -259,6 +265,29 @@ impl Engine<'_> {
             self.touch(id);
         }
         Ok(())
+    }
+
+    /// R-ADM-1: from now on deliveries act as the new owner.
+    fn transfer(&mut self, id: SyncSetId, owner: &str, actor: &str) -> Result<(), Miss> {
+        let Some(mut set) = self.view.set(id)? else {
+            return Ok(());
+        };
+        if set.ending || set.owner == owner {
+            return Ok(());
+        }
+        let message = format!("the owner is {owner} and no longer {}", set.owner);
+        owner.clone_into(&mut set.owner);
+        self.journal_set(id, JournalKind::OwnershipTransferred, actor, &message);
+        self.view.put_set(set);
+        Ok(())
+    }
+
+    /// R-ERR-1: what failed because of the owner is tried again.
+    fn owner_changed(&mut self, id: MemberId) -> Result<(), Miss> {
+        match self.view.member(id)?.map(|member| member.state) {
+            Some(MemberState::Failed(failure)) if failure.reason.is_of_owner() => self.retry(id),
+            _ => Ok(()),
+        }
     }
 
     /// R-SET-7: everything stays due; it is not sent. Twice is once, and a set that ends is not paused any more.

@@ -133,6 +133,10 @@ impl Writer {
                 Change::Batch(batch) => self.plan_batch(tx, batch, &mut last, &content).await?,
                 Change::Request(request) => Plan::Run(Input::Request(request.clone())),
                 Change::CreateSet(id, create) => self.plan_set(tx, id.as_deref(), create).await?,
+                Change::Transfer(set, owner, actor) => {
+                    let transfer = Request::Transfer(*set, owner.clone(), actor.clone());
+                    Plan::Run(Input::Request(transfer))
+                }
                 Change::EndSet(ending) => {
                     Plan::Run(Input::Request(Request::EndSet(ending.clone())))
                 }
@@ -294,6 +298,10 @@ impl Writer {
             }
             Change::SetJob(set, kind, actor) => {
                 self.begin_job(tx, (*set, *kind), actor, finish).await
+            }
+            Change::Transfer(set, _, actor) => {
+                let job = (*set, walks::SetJobKind::RetryOwner);
+                self.begin_job(tx, job, actor, finish).await
             }
             Change::EndSet(ending) => {
                 ended::remember_in(&**tx, ending.set).await?;

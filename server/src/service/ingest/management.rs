@@ -64,6 +64,21 @@ impl Ingest {
             .map(|_| ())
     }
 
+    /// Gives a set to another owner (R-ADM-1); what failed because of the old one is tried again.
+    ///
+    /// # Errors
+    /// [`Error::StoreUnavailable`].
+    pub async fn transfer(
+        &self,
+        network: NetworkId,
+        set: SyncSetId,
+        owner: &str,
+        actor: &str,
+    ) -> Result<(), Error> {
+        let change = Change::Transfer(set, owner.to_owned(), actor.to_owned());
+        self.submit(network, change).await.map(|_| ())
+    }
+
     /// Pauses a repository, or resumes it (R-SET-7); committed when it returns.
     ///
     /// # Errors

@@ -105,6 +105,8 @@ pub(super) enum Change {
     SetJob(SyncSetId, SetJobKind, String),
     /// A set ends.
     EndSet(Ending),
+    /// A set is given to another owner: set, owner, who asked for it.
+    Transfer(SyncSetId, String, String),
     /// Every watched folder of a repository, or this one, is to be listed again.
     Scan(RepositoryId, Option<NodeId>, bool),
     /// A repository is paused or resumed.
@@ -154,6 +156,7 @@ impl Change {
             | Self::CreateSet(..)
             | Self::SetJob(..)
             | Self::EndSet(_)
+            | Self::Transfer(..)
             | Self::Scan(..)
             | Self::PauseRepository(_) => None,
         }

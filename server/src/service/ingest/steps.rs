@@ -130,6 +130,7 @@ impl Writer {
             Input::Request(match job.kind {
                 SetJobKind::End => Request::EndMember(member),
                 SetJobKind::RefuseHold => Request::RefuseRemoval(member),
+                SetJobKind::RetryOwner => Request::OwnerChanged(member),
             })
         };
         let inputs: Vec<Input> = members.into_iter().map(request).collect();
@@ -145,6 +146,7 @@ impl Writer {
                 let request = Request::RefusedHold(job.set, job.actor.clone());
                 self.run_step(tx, &[Input::Request(request)], now).await?
             }
+            SetJobKind::RetryOwner => Wake::default(),
             SetJobKind::End => {
                 let mut wake = Wake::default();
                 if let Some(set) = sets::set_in(&**tx, self.network, job.set).await? {

@@ -27,6 +27,18 @@ pub enum SetJobKind {
     End = 0,
     /// Restore what a held deletion would remove.
     RefuseHold = 1,
+    /// Try again what failed because of the owner.
+    RetryOwner = 2,
+}
+
+impl SetJobKind {
+    /// The kind of a stored number.
+    fn from_number(number: i32) -> Self {
+        [Self::RefuseHold, Self::RetryOwner]
+            .into_iter()
+            .find(|kind| *kind as i32 == number)
+            .unwrap_or(Self::End)
+    }
 }
 
 /// Work on all members of a set.
@@ -176,11 +188,7 @@ pub async fn next_set_job_in<C: ConnectionTrait>(
         set: SyncSetId::from_bytes(&set).ok_or(Error::Corrupt {
             what: "the set of a job",
         })?,
-        kind: if kind == 1 {
-            SetJobKind::RefuseHold
-        } else {
-            SetJobKind::End
-        },
+        kind: SetJobKind::from_number(kind),
         after: row.try_get_by_index(2)?,
         actor: row.try_get_by_index(3)?,
     }))
