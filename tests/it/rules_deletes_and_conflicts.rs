@@ -8,7 +8,7 @@ use tandem_server::domain::ids::{NodeId, ScanId};
 use tandem_server::domain::member::MemberState;
 use tandem_server::domain::projection::Side::{Cloud, OnPremise};
 use tandem_server::domain::report::{Answer, Item, Observation, ScanPage, Seen};
-use tandem_server::domain::sync_set::{Gate, Options};
+use tandem_server::domain::sync_set::{Gate, Options, Removal};
 use tandem_tests::sim::apply::look;
 use tandem_tests::sim::coordinator::repository_id;
 use tandem_tests::sim::lab::Lab;
@@ -480,7 +480,7 @@ fn r_uns_1_an_ended_set_leaves_both_copies_and_releases_the_locks() {
     };
     let mut lab = Lab::holding(locks, &["a", "a/x.txt"]);
     let node = lab.find(OnPremise, "a/x.txt").unwrap();
-    lab.request(Request::EndSet(lab.set, by()));
+    lab.end_set(Removal::None);
     lab.settle();
     assert!(lab.sync_set().is_none());
     assert!(lab.world.coordinator.store.members.is_empty());

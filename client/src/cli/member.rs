@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use tandem_proto::v1alpha::{
     DeleteMemberRequest, FailureReason, GetMemberRequest, ListMembersRequest,
     ListSkippedNodesRequest, MemberState, PeerChoice, RequestSyncRequest, Side,
-    WatchMembersRequest,
+    UnsyncMemberRequest, WatchMembersRequest,
 };
 
 use super::{
@@ -49,6 +49,14 @@ pub(crate) enum Verb {
         #[command(flatten)]
         limit: Limit,
     },
+    /// End the membership of a chosen node; of a synced folder, that of all in it
+    Unsync {
+        /// Member: SET/MEMBER or name
+        member: String,
+        /// Pull the cloud's last changes, then remove the cloud copy and everything under it
+        #[arg(long)]
+        remove_cloud_copy: bool,
+    },
     /// Delete a member's copy on one side, and say what becomes of the other
     Delete {
         /// Member: SET/MEMBER or name
@@ -86,6 +94,10 @@ pub(crate) async fn run(context: &mut Context, verb: Verb) -> Result<(), Error> 
         Verb::RequestSync { targets } => request_sync(context, &targets).await,
         Verb::Watch { set } => watch(context, &set).await,
         Verb::Skipped { set, limit } => skipped(context, &set, limit).await,
+        Verb::Unsync {
+            member,
+            remove_cloud_copy,
+        } => unsync(context, &member, remove_cloud_copy).await,
         Verb::Delete { member, side, peer } => delete(context, &member, side, peer).await,
     }
 }
@@ -177,6 +189,18 @@ async fn skipped(context: &mut Context, set: &str, limit: Limit) -> Result<(), E
         })
         .await?;
     context.output.show(&listed)
+}
+
+async fn unsync(context: &mut Context, member: &str, remove_cloud_copy: bool) -> Result<(), Error> {
+    let name = context.names.member(member)?;
+    let request = UnsyncMemberRequest {
+        name: name.clone(),
+        remove_cloud_copy,
+    };
+    context.client.members().unsync_member(request).await?;
+    context
+        .output
+        .show(&Done::new(name, "The membership is ended."))
 }
 
 async fn delete(

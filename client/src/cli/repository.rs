@@ -2,8 +2,8 @@
 
 use clap::Subcommand;
 use tandem_proto::v1alpha::{
-    CreateRepositoryRequest, GetRepositoryRequest, ListRepositoriesRequest,
-    RebindRepositoryRequest, ScanRepositoryRequest, Side,
+    CreateRepositoryRequest, GetRepositoryRequest, ListRepositoriesRequest, PauseRepositoryRequest,
+    RebindRepositoryRequest, ResumeRepositoryRequest, ScanRepositoryRequest, Side,
 };
 
 use super::{
@@ -45,6 +45,16 @@ pub(crate) enum Verb {
         /// Repository: id or name
         repository: String,
     },
+    /// Deliver nothing of the sync sets of a repository for now; changes are noted, and none is lost
+    Pause {
+        /// Repository: id or name
+        repository: String,
+    },
+    /// End the pause of a repository
+    Resume {
+        /// Repository: id or name
+        repository: String,
+    },
     /// Have the agent list every synced folder again
     Scan {
         /// Repository: id or name
@@ -66,6 +76,8 @@ pub(crate) async fn run(context: &mut Context, verb: Verb) -> Result<(), Error> 
         Verb::List { limit } => list(context, limit).await,
         Verb::Show { repository } => show(context, &repository).await,
         Verb::Rebind { repository } => rebind(context, &repository).await,
+        Verb::Pause { repository } => pause(context, &repository).await,
+        Verb::Resume { repository } => resume(context, &repository).await,
         Verb::Scan {
             repository,
             read_content,
@@ -136,6 +148,22 @@ async fn rebind(context: &mut Context, repository: &str) -> Result<(), Error> {
         .await?
         .into_inner();
     let repository = given(answer.repository, "the repository")?;
+    context.output.show(&RepositoryView::from(repository))
+}
+
+async fn pause(context: &mut Context, repository: &str) -> Result<(), Error> {
+    let name = context.names.repository(repository)?;
+    let request = PauseRepositoryRequest { name };
+    let answer = context.client.access().pause_repository(request).await?;
+    let repository = given(answer.into_inner().repository, "the repository")?;
+    context.output.show(&RepositoryView::from(repository))
+}
+
+async fn resume(context: &mut Context, repository: &str) -> Result<(), Error> {
+    let name = context.names.repository(repository)?;
+    let request = ResumeRepositoryRequest { name };
+    let answer = context.client.access().resume_repository(request).await?;
+    let repository = given(answer.into_inner().repository, "the repository")?;
     context.output.show(&RepositoryView::from(repository))
 }
 

@@ -2,7 +2,9 @@
 
 use clap::Subcommand;
 use tandem_proto::v1alpha::{
-    GetSyncSetRequest, HoldDecision, ListSyncSetsRequest, ResolveHoldRequest, UnsyncSyncSetRequest,
+    ForceUnsyncRequest, GetSyncSetRequest, HoldDecision, ListSyncSetsRequest, PauseSyncSetRequest,
+    ResolveHoldRequest, ResumeSyncSetRequest, SetAnswer, TransferOwnershipRequest,
+    UnsyncSyncSetRequest,
 };
 
 use super::{
@@ -10,8 +12,9 @@ use super::{
     context::{Context, given},
     create::{self, Create},
     error::Error,
-    paging,
-    view::{Done, set::SetView},
+    exit::Kind,
+    paging::{self, Listed},
+    view::{Done, set::SetView, set_answer::SetAnswerView},
 };
 
 /// What can be done with sync sets.
@@ -29,13 +32,38 @@ pub(crate) enum Verb {
         /// Sync set: uid or name
         set: String,
     },
-    /// End a sync set; both copies stay as they are
+    /// Deliver nothing of a sync set for now; changes are noted, and none is lost
+    Pause {
+        /// Sync set: uid or name
+        set: String,
+    },
+    /// End the pause of a sync set
+    Resume {
+        /// Sync set: uid or name
+        set: String,
+    },
+    /// End a sync set; both copies stay as they are, or the cloud copy is removed
     Unsync {
         /// Sync set: uid or name
         set: String,
-        /// Remove the cloud copies and what lies under them
+        /// Pull the cloud's last changes, then remove the cloud copy and everything under it
         #[arg(long)]
         remove_cloud_copy: bool,
+    },
+    /// Give sync sets to another owner; for admins
+    Transfer {
+        /// Sync sets: uids or names
+        #[arg(required = true)]
+        sets: Vec<String>,
+        /// On-premise user who owns them from now on
+        #[arg(long)]
+        owner: String,
+    },
+    /// End sync sets from the cloud's side; both copies stay as they are; for admins
+    ForceUnsync {
+        /// Sync sets: uids or names
+        #[arg(required = true)]
+        sets: Vec<String>,
     },
     /// Decide about deletions that are held back because there were too many at once
     #[command(subcommand)]
@@ -63,10 +91,14 @@ pub(crate) async fn run(context: &mut Context, verb: Verb) -> Result<(), Error> 
         Verb::Create(create) => create::run(context, create).await,
         Verb::List { limit } => list(context, limit).await,
         Verb::Show { set } => show(context, &set).await,
+        Verb::Pause { set } => pause(context, &set).await,
+        Verb::Resume { set } => resume(context, &set).await,
         Verb::Unsync {
             set,
             remove_cloud_copy,
         } => unsync(context, &set, remove_cloud_copy).await,
+        Verb::Transfer { sets, owner } => transfer(context, &sets, owner).await,
+        Verb::ForceUnsync { sets } => force_unsync(context, &sets).await,
         Verb::Hold(Hold::Confirm { set }) => resolve(context, &set, HoldDecision::Confirm).await,
         Verb::Hold(Hold::Refuse { set }) => resolve(context, &set, HoldDecision::Refuse).await,
     }
@@ -100,6 +132,22 @@ async fn show(context: &mut Context, set: &str) -> Result<(), Error> {
     context.output.show(&SetView::from(set))
 }
 
+async fn pause(context: &mut Context, set: &str) -> Result<(), Error> {
+    let name = context.names.set(set)?;
+    let request = PauseSyncSetRequest { name };
+    let answer = context.client.sync_sets().pause_sync_set(request).await?;
+    let set = given(answer.into_inner().sync_set, "the sync set")?;
+    context.output.show(&SetView::from(set))
+}
+
+async fn resume(context: &mut Context, set: &str) -> Result<(), Error> {
+    let name = context.names.set(set)?;
+    let request = ResumeSyncSetRequest { name };
+    let answer = context.client.sync_sets().resume_sync_set(request).await?;
+    let set = given(answer.into_inner().sync_set, "the sync set")?;
+    context.output.show(&SetView::from(set))
+}
+
 async fn unsync(context: &mut Context, set: &str, remove_cloud_copy: bool) -> Result<(), Error> {
     let name = context.names.set(set)?;
     let request = UnsyncSyncSetRequest {
@@ -107,9 +155,53 @@ async fn unsync(context: &mut Context, set: &str, remove_cloud_copy: bool) -> Re
         remove_cloud_copy,
     };
     context.client.sync_sets().unsync_sync_set(request).await?;
-    context
-        .output
-        .show(&Done::new(name, "The sync set is ended."))
+    let what = match remove_cloud_copy {
+        true => {
+            "The sync set is ended; its cloud copy goes. What stays of it: `tandem member skipped SET`."
+        }
+        false => "The sync set is ended.",
+    };
+    context.output.show(&Done::new(name, what))
+}
+
+fn named(context: &Context, sets: &[String]) -> Result<Vec<String>, Error> {
+    sets.iter().map(|set| context.names.set(set)).collect()
+}
+
+async fn transfer(context: &mut Context, sets: &[String], owner: String) -> Result<(), Error> {
+    let request = TransferOwnershipRequest {
+        parent: context.names.network(),
+        names: named(context, sets)?,
+        owner,
+    };
+    let mut client = context.client.sync_sets();
+    let answer = client.transfer_ownership(request).await?.into_inner();
+    answered(context, answer.answers)
+}
+
+async fn force_unsync(context: &mut Context, sets: &[String]) -> Result<(), Error> {
+    let request = ForceUnsyncRequest {
+        parent: context.names.network(),
+        names: named(context, sets)?,
+    };
+    let mut client = context.client.sync_sets();
+    let answer = client.force_unsync(request).await?.into_inner();
+    answered(context, answer.answers)
+}
+
+/// Shows what became of each; when any was refused, the command did not end well.
+fn answered(context: &mut Context, answers: Vec<SetAnswer>) -> Result<(), Error> {
+    let items: Vec<SetAnswerView> = answers.into_iter().map(Into::into).collect();
+    let refused = items.iter().filter(|answer| !answer.done).count();
+    context.output.show(&Listed { items, more: false })?;
+    match refused {
+        0 => Ok(()),
+        _ => {
+            let message = format!("{refused} of the sync sets were refused");
+            Err(Error::new(Kind::Precondition, message)
+                .with_remedy("The answer of each sync set says why."))
+        }
+    }
 }
 
 async fn resolve(context: &mut Context, set: &str, decision: HoldDecision) -> Result<(), Error> {

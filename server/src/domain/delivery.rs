@@ -45,6 +45,8 @@ pub enum Action {
         node: NodeId,
         /// The revision it removes.
         expected_revision: String,
+        /// A folder goes with all that lies in it, but members of other sets (R-UNS-1); else only an empty one goes.
+        with_content: bool,
     },
     /// Unlock a node that stays.
     Release {

@@ -67,6 +67,18 @@ const BACKOFF_MAX: i64 = 300_000_000;
 const FIX_RETRY: i64 = 3_600_000_000;
 
 impl Reason {
+    /// Whether it depends on who owns the set, and so may be gone under another owner (R-ERR-1).
+    #[must_use]
+    pub fn is_of_owner(self) -> bool {
+        matches!(
+            self,
+            Self::OwnerNotFound
+                | Self::SourceNodeAccessDenied
+                | Self::TargetNodeAccessDenied
+                | Self::AuthenticationError
+        )
+    }
+
     /// Every reason.
     pub const ALL: [Self; 20] = [
         Self::TargetFolderNameClash,

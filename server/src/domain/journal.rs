@@ -35,6 +35,12 @@ pub enum JournalKind {
     Administration = 13,
     /// A session or a generation began.
     Session = 14,
+    /// A set or a repository was paused (R-SET-7).
+    Paused = 20,
+    /// A pause was ended.
+    Resumed = 21,
+    /// A set was given to another owner (R-ADM-1).
+    OwnershipTransferred = 22,
 }
 
 /// An entry before it has its position.

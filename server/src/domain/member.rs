@@ -48,6 +48,8 @@ pub enum Lane {
     Aside = 4,
     /// Unlock a copy whose membership ends.
     Release = 5,
+    /// Remove the cloud copy of a set that ended (R-UNS-1).
+    Clearing = 6,
 }
 
 impl Lane {
@@ -60,6 +62,7 @@ impl Lane {
             Self::ChosenRemoval,
             Self::Aside,
             Self::Release,
+            Self::Clearing,
         ]
         .into_iter()
         .find(|lane| *lane as i32 == number)
@@ -126,6 +129,8 @@ pub struct Member {
     pub cloud_copy_deleted: bool,
     /// The conflict whose resolution is under way.
     pub conflict: Option<ConflictId>,
+    /// The membership has ended, and what is left is a cloud copy that is to be removed (R-UNS-1).
+    pub clearing: bool,
     /// Somebody asked to delete this side's copy, with a choice about the other.
     pub deleting: Option<(Side, PeerChoice)>,
     /// Kept content that is to become current again (R-CON-5).
@@ -164,6 +169,7 @@ impl Member {
             hold: None,
             cloud_copy_deleted: false,
             conflict: None,
+            clearing: false,
             deleting: None,
             restoring: None,
             choice: None,

@@ -21,5 +21,6 @@ pub mod reconcile;
 pub mod report;
 pub mod repository;
 pub mod session;
+pub mod stay;
 pub mod sync_set;
 pub mod view;

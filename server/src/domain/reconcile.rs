@@ -97,6 +97,19 @@ pub fn decide(situation: &Situation<'_>) -> Decision {
     }
 }
 
+/// Whether nothing of the cloud copy would be lost with it: the on-premise side has, or had, all of it (R-UNS-1).
+#[must_use]
+pub fn is_pulled(situation: &Situation<'_>) -> bool {
+    let Sight::Live(cloud) = &situation.sights.cloud else {
+        return true;
+    };
+    let same = match &situation.sights.on_premise {
+        Sight::Live(on_premise) => situation.comparison.equal(on_premise, cloud),
+        Sight::Never | Sight::Gone(_) => false,
+    };
+    same || !situation.changed_on(Side::Cloud, cloud)
+}
+
 impl Situation<'_> {
     fn changed(&self, state: &State) -> bool {
         self.base

@@ -43,6 +43,30 @@ pub enum Gate {
     Held = 2,
 }
 
+/// What becomes of the cloud copy of a set that ends (R-UNS-1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[repr(i32)]
+pub enum Removal {
+    /// It stays, unlinked.
+    #[default]
+    None = 0,
+    /// It is removed, but for folders that are no members: nobody could look into them when the set ended.
+    Members = 1,
+    /// It is removed with everything under it but members of other sets.
+    Everything = 2,
+}
+
+impl Removal {
+    /// The removal of a stored number.
+    #[must_use]
+    pub fn from_number(number: i32) -> Self {
+        [Self::Members, Self::Everything]
+            .into_iter()
+            .find(|removal| *removal as i32 == number)
+            .unwrap_or(Self::None)
+    }
+}
+
 /// The window over which deletions are counted, in microseconds.
 pub const GUARD_WINDOW: i64 = 600_000_000;
 /// Sets with fewer members are not guarded by share.
@@ -97,15 +121,29 @@ pub struct SyncSet {
     pub options: Options,
     /// The on-premise user who owns it.
     pub owner: String,
-    /// It was ended; nothing of it is delivered any more.
+    /// It was ended; nothing of it is delivered any more, but what [`Self::removal`] says.
     pub ending: bool,
     /// The sides on which its synced folder lies outside every site library: nothing of it is delivered until it is back
     /// (R-MOV-1).
     pub outside: Sides<bool>,
+    /// What becomes of the cloud copy when it ends.
+    pub removal: Removal,
+    /// Somebody paused it: nothing is delivered until it is resumed (R-SET-7). An end ends the pause.
+    pub paused: bool,
+    /// One of its repositories is paused; kept with that, not with the set.
+    pub repository_paused: bool,
     /// Its counts.
     pub counters: Counters,
     /// Its guard.
     pub guard: Guard,
+}
+
+impl SyncSet {
+    /// Whether nothing of it may be delivered for now (R-SET-7).
+    #[must_use]
+    pub fn is_paused(&self) -> bool {
+        self.repository_paused || self.paused && !self.ending
+    }
 }
 
 impl Guard {

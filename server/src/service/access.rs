@@ -211,7 +211,7 @@ impl AdminScope {
         let repository = self.user.repository(name).await?;
         let ingest = &self.user.coordinator.ingest;
         ingest
-            .ask_scan(self.user.network, repository.id, read_content)
+            .ask_scan(self.user.network, repository.id, None, read_content)
             .await
     }
 
@@ -458,12 +458,20 @@ fn check_display_name(text: &str) -> Result<(), Error> {
 }
 
 fn check_user(user: &str) -> Result<(), Error> {
+    check_user_of("user.user", user)
+}
+
+/// Checks the id of a user that came from outside.
+///
+/// # Errors
+/// [`Error::InvalidField`].
+pub(super) fn check_user_of(field: &str, user: &str) -> Result<(), Error> {
     let fits = (1..=USER_BYTES_MAX).contains(&user.len());
     if fits && !user.chars().any(char::is_control) {
         return Ok(());
     }
     Err(Error::invalid(
-        "user.user",
+        field,
         format!("must be 1 to {USER_BYTES_MAX} bytes without control characters"),
     ))
 }

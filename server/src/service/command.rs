@@ -56,6 +56,8 @@ pub struct NodeInfo {
     pub in_library: bool,
     /// The connector's account may write it.
     pub writable: bool,
+    /// Somebody has it checked out.
+    pub checked_out: bool,
 }
 
 /// An agent's answer.

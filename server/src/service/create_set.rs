@@ -17,7 +17,7 @@ use crate::domain::limits::USER_BYTES_MAX;
 use crate::domain::member::Member;
 use crate::domain::projection::{NodeKind, Projection, Properties, Sides};
 use crate::domain::report::NodeTrait;
-use crate::domain::sync_set::{Counters, Guard, Options, SyncSet};
+use crate::domain::sync_set::{Counters, Guard, Options, Removal, SyncSet};
 use crate::storage::sync::load;
 
 const NODE: &str = "definition.node_ids";
@@ -263,6 +263,9 @@ impl UserScope {
             owner,
             ending: false,
             outside: Sides::default(),
+            removal: Removal::default(),
+            paused: false,
+            repository_paused: false,
             counters: Counters::default(),
             guard: Guard::default(),
         };

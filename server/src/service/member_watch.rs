@@ -41,6 +41,7 @@ impl UserScope {
                 scope,
                 feeder,
                 known: BTreeMap::new(),
+                paused: false,
             };
             watch.run(set).await
         }))
@@ -52,6 +53,7 @@ struct Watch {
     scope: UserScope,
     feeder: Feeder<MemberChange>,
     known: BTreeMap<MemberId, Stamp>,
+    paused: bool,
 }
 
 impl Watch {
@@ -86,6 +88,8 @@ impl Watch {
     async fn look(&mut self, set: &SyncSet) -> Result<bool, Error> {
         let mut gone: BTreeSet<MemberId> = self.known.keys().copied().collect();
         let (mut after, mut changed) = (None, false);
+        // A pause shows on members that do not change themselves.
+        let paused = std::mem::replace(&mut self.paused, set.is_paused()) != set.is_paused();
         loop {
             let store = &self.scope.coordinator.store;
             let stamps = store.member_stamps(set, after, PAGE_SIZE_MAX).await?;
@@ -96,7 +100,7 @@ impl Watch {
             let mut differing = Vec::new();
             for (member, stamp) in stamps {
                 gone.remove(&member);
-                if self.known.get(&member) != Some(&stamp) {
+                if paused || self.known.get(&member) != Some(&stamp) {
                     differing.push(member);
                     self.known.insert(member, stamp);
                 }

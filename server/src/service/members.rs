@@ -55,6 +55,8 @@ pub enum ShownHold {
     Own(Hold),
     /// Too many deletions at once (R-DEL-3).
     MassDelete,
+    /// The set or a repository is paused (R-SET-7).
+    Paused,
 }
 
 /// How a node is synced (R-STA-2).
@@ -190,21 +192,6 @@ impl UserScope {
         let delete = Request::Delete(id, side, peer, self.user.clone());
         let ingest = &self.coordinator.ingest;
         ingest.request(self.network, delete).await
-    }
-
-    /// Makes sure that a call which is not offered yet is asked of a member that is there, by one who may steer it.
-    ///
-    /// # Errors
-    /// [`Error::MemberNotFound`], [`Error::NotAllowed`], else [`Error::NotImplemented`].
-    pub async fn member_verb_later(
-        &self,
-        set: SyncSetId,
-        id: MemberId,
-        feature: &'static str,
-    ) -> Result<(), Error> {
-        let (set, _) = self.member_row(set, id).await?;
-        self.own_set(set.id).await?;
-        Err(Error::NotImplemented { feature })
     }
 
     /// Tells how a node is synced (R-STA-2).
@@ -386,6 +373,9 @@ pub(super) fn path(copies: &BTreeMap<CopyKey, Copy>, copy: &Copy) -> String {
 fn hold(set: &SyncSet, member: &Member) -> Option<ShownHold> {
     if member.state != MemberState::Pending {
         return None;
+    }
+    if set.is_paused() {
+        return Some(ShownHold::Paused);
     }
     let removal = member.due.is_some_and(|due| due.lane == Lane::Removal);
     if removal && set.guard.gate == Gate::Held {

@@ -1,9 +1,11 @@
-//! What lies in synced folders and is no member (R-MEM-1, R-MEM-4).
+//! What lies in synced folders and is no member (R-MEM-1, R-MEM-4), and what stays of a cloud copy that is removed
+//! (R-UNS-1).
 
-use super::members::{CopyView, path, skipped};
+use super::members::{path, skipped};
 use super::{Error, UserScope};
 use crate::domain::ids::{NodeId, SyncSetId};
-use crate::domain::projection::Side;
+use crate::domain::projection::{NodeKind, Side};
+use crate::domain::sync_set::Removal;
 use crate::domain::view::CopyKey;
 
 /// A node that is skipped.
@@ -11,8 +13,12 @@ use crate::domain::view::CopyKey;
 pub struct Skipped {
     /// The side it is on.
     pub side: Side,
-    /// The node, and where it lies.
-    pub node: CopyView,
+    /// The node.
+    pub node: NodeId,
+    /// Where it lies.
+    pub path: String,
+    /// Document or folder.
+    pub kind: NodeKind,
     /// Why.
     pub reason: &'static str,
 }
@@ -31,8 +37,17 @@ impl UserScope {
         after: Option<Place>,
         limit: usize,
     ) -> Result<Vec<Skipped>, Error> {
-        let set = self.set_row(set).await?;
         let store = &self.coordinator.store;
+        let set = match self.set_row(set).await {
+            Ok(row) if row.removal == Removal::None => row,
+            Ok(_) => return self.stays(set, after, limit).await,
+            Err(Error::SyncSetNotFound { .. }) => {
+                let ended = store.ended_set(self.network, set).await?;
+                ended.ok_or_else(|| self.no_set(set))?;
+                return self.stays(set, after, limit).await;
+            }
+            Err(error) => return Err(error),
+        };
         let mut found = Vec::new();
         for side in Side::BOTH {
             let from = match &after {
@@ -53,10 +68,28 @@ impl UserScope {
         let shown = found.into_iter().map(|(side, copy)| Skipped {
             side,
             reason: skipped(copy.state),
-            node: CopyView {
-                path: path(&copies, &copy),
-                copy,
-            },
+            path: path(&copies, &copy),
+            kind: copy.projection.kind,
+            node: copy.node,
+        });
+        Ok(shown.collect())
+    }
+
+    /// What stays of the cloud copy of a set that was ended.
+    async fn stays(
+        &self,
+        set: SyncSetId,
+        after: Option<Place>,
+        limit: usize,
+    ) -> Result<Vec<Skipped>, Error> {
+        let after = after.map(|(_, node)| node).unwrap_or_default();
+        let stays = self.coordinator.store.stays(set, &after, limit).await?;
+        let shown = stays.into_iter().map(|stay| Skipped {
+            side: Side::Cloud,
+            node: stay.node,
+            path: stay.path,
+            kind: stay.kind,
+            reason: stay.reason.text(),
         });
         Ok(shown.collect())
     }

@@ -125,34 +125,6 @@ impl UserScope {
         Ok((self.sync_set(id).await?, set.guard.due))
     }
 
-    /// Ends a set; both copies stay, unlinked (R-UNS-1). A set that is ending already goes on ending.
-    ///
-    /// # Errors
-    /// [`Error::SyncSetNotFound`], [`Error::NotAllowed`]; [`Error::NotImplemented`] for `remove_cloud_copy`.
-    pub async fn unsync_set(&self, id: SyncSetId, remove_cloud_copy: bool) -> Result<(), Error> {
-        let set = self.own_set(id).await?;
-        if remove_cloud_copy {
-            return Err(Error::NotImplemented {
-                feature: "remove_cloud_copy",
-            });
-        }
-        if set.ending {
-            return Ok(());
-        }
-        let ingest = &self.coordinator.ingest;
-        let ended = ingest.set_job(self.network, id, SetJobKind::End, &self.user);
-        ended.await
-    }
-
-    /// Makes sure that a call which is not offered yet is asked of a set that is there, by one who may steer it.
-    ///
-    /// # Errors
-    /// [`Error::SyncSetNotFound`], [`Error::NotAllowed`], else [`Error::NotImplemented`].
-    pub async fn set_verb_later(&self, id: SyncSetId, feature: &'static str) -> Result<(), Error> {
-        self.own_set(id).await?;
-        Err(Error::NotImplemented { feature })
-    }
-
     /// A set as it is stored.
     pub(super) async fn set_row(&self, id: SyncSetId) -> Result<SyncSet, Error> {
         let found = self.coordinator.store.sync_set(self.network, id).await?;
@@ -181,7 +153,7 @@ impl UserScope {
         format!("networks/{}/repositories/{repository}", self.network_name)
     }
 
-    fn no_set(&self, id: SyncSetId) -> Error {
+    pub(super) fn no_set(&self, id: SyncSetId) -> Error {
         Error::SyncSetNotFound {
             sync_set: self.set_name(id),
         }

@@ -332,6 +332,7 @@ pub(crate) fn folder(name: &str) -> NodeInfo {
         library_root: false,
         in_library: true,
         writable: true,
+        checked_out: false,
     }
 }
 

@@ -41,6 +41,8 @@ pub struct Repository {
     pub generation: i64,
     /// A clone was refused.
     pub cloned: bool,
+    /// Nothing of its sets is delivered (R-SET-7).
+    pub paused: bool,
 }
 
 /// What a token speaks for.
@@ -120,6 +122,7 @@ impl TryFrom<repository::Model> for Repository {
             installation: row.installation,
             generation: row.generation,
             cloned: row.cloned,
+            paused: row.paused,
         })
     }
 }

@@ -10,7 +10,7 @@ use super::{convert, names, scopes};
 use crate::domain::access::Role;
 use crate::domain::ids::TokenId;
 use crate::service::access::{Network, NewToken, Repository, Token, TokenSubject};
-use crate::service::{Coordinator, Error, UserScope};
+use crate::service::{Coordinator, Error, Principal, UserScope};
 
 /// Answers the calls of AccessService.
 #[derive(Debug)]
@@ -23,6 +23,18 @@ impl Handler {
     #[must_use]
     pub const fn new(coordinator: Coordinator) -> Self {
         Self { coordinator }
+    }
+
+    async fn pause(
+        &self,
+        caller: &Principal,
+        name: &str,
+        paused: bool,
+    ) -> Result<wire::Repository, Error> {
+        let (network, name) = names::repository("name", name)?;
+        let scope = self.coordinator.for_admin(caller, network).await?;
+        let repository = scope.pause_repository(name, paused).await?;
+        Ok(wire_repository(&scope.user, repository))
     }
 }
 
@@ -117,6 +129,30 @@ impl AccessService for Handler {
         let bound = scope.rebind_repository(name).await?;
         Ok(Response::new(wire::RebindRepositoryResponse {
             repository: Some(wire_repository(&scope.user, bound)),
+        }))
+    }
+
+    /// Status: INVALID_ARGUMENT, PERMISSION_DENIED, NOT_FOUND.
+    async fn pause_repository(
+        &self,
+        request: Request<wire::PauseRepositoryRequest>,
+    ) -> Result<Response<wire::PauseRepositoryResponse>, Status> {
+        let caller = principal(&request)?;
+        let paused = self.pause(&caller, &request.get_ref().name, true).await?;
+        Ok(Response::new(wire::PauseRepositoryResponse {
+            repository: Some(paused),
+        }))
+    }
+
+    /// Status: INVALID_ARGUMENT, PERMISSION_DENIED, NOT_FOUND.
+    async fn resume_repository(
+        &self,
+        request: Request<wire::ResumeRepositoryRequest>,
+    ) -> Result<Response<wire::ResumeRepositoryResponse>, Status> {
+        let caller = principal(&request)?;
+        let resumed = self.pause(&caller, &request.get_ref().name, false).await?;
+        Ok(Response::new(wire::ResumeRepositoryResponse {
+            repository: Some(resumed),
         }))
     }
 
@@ -295,6 +331,7 @@ fn wire_repository(scope: &UserScope, repository: Repository) -> wire::Repositor
         installation_id: repository.installation.unwrap_or_default(),
         generation: repository.generation,
         cloned: repository.cloned,
+        paused: repository.paused,
         create_time: Some(convert::timestamp(repository.created_at)),
     }
 }

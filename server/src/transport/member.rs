@@ -140,7 +140,7 @@ impl MemberService for Handler {
         let after: Option<skipped::Place> = list.position(&request.page_token)?;
         let found = scope.skipped_nodes(set, after, size + 1).await?;
         let shown = found.into_iter().map(|one| {
-            let place: skipped::Place = (one.side, one.node.copy.node.clone());
+            let place: skipped::Place = (one.side, one.node.clone());
             (place, wire_skipped(one))
         });
         let (nodes, next_page_token) = fitting_page(list, shown.collect(), size)?;
@@ -180,15 +180,16 @@ impl MemberService for Handler {
         Ok(Response::new(wire::RequestSyncResponse { requested }))
     }
 
-    /// Status: INVALID_ARGUMENT, PERMISSION_DENIED, NOT_FOUND, UNIMPLEMENTED.
+    /// Status: INVALID_ARGUMENT, PERMISSION_DENIED, NOT_FOUND, FAILED_PRECONDITION.
     async fn unsync_member(
         &self,
         request: Request<wire::UnsyncMemberRequest>,
     ) -> Result<Response<wire::UnsyncMemberResponse>, Status> {
         let caller = principal(&request)?;
-        let name = &request.get_ref().name;
-        let (scope, set, id) = self.member(&caller, name, Role::User).await?;
-        scope.member_verb_later(set, id, "UnsyncMember").await?;
+        let request = request.into_inner();
+        let (scope, set, id) = self.member(&caller, &request.name, Role::User).await?;
+        let ended = scope.unsync_member(set, id, request.remove_cloud_copy);
+        ended.await?;
         Ok(Response::new(wire::UnsyncMemberResponse {}))
     }
 

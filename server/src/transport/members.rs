@@ -93,6 +93,7 @@ fn wire_hold(hold: ShownHold) -> wire::Hold {
         ShownHold::Own(Hold::Parent) => wire::Hold::Parent,
         ShownHold::Own(Hold::Name) => wire::Hold::Name,
         ShownHold::MassDelete => wire::Hold::MassDelete,
+        ShownHold::Paused => wire::Hold::Paused,
     }
 }
 
@@ -121,12 +122,11 @@ fn wire_failure(member: &Member, failure: &Failure) -> wire::Failure {
 
 /// A skipped node as it is shown.
 pub(super) fn wire_skipped(skipped: Skipped) -> wire::SkippedCopy {
-    let CopyView { copy, path } = skipped.node;
     wire::SkippedCopy {
         side: convert::wire_side(skipped.side).into(),
-        node_id: copy.node.0,
-        path,
-        kind: convert::wire_kind(copy.projection.kind).into(),
+        node_id: skipped.node.0,
+        path: skipped.path,
+        kind: convert::wire_kind(skipped.kind).into(),
         reason: skipped.reason.to_owned(),
     }
 }
@@ -175,5 +175,6 @@ pub(super) fn wire_info(info: NodeInfo) -> wire::NodeInfo {
         library_root: info.library_root,
         in_library: info.in_library,
         writable: info.writable,
+        checked_out: info.checked_out,
     }
 }

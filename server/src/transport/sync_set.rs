@@ -9,15 +9,17 @@ use uuid::Uuid;
 
 use super::auth::principal;
 use super::tokens::{List, fitting_page, page_size};
-use super::{names, scopes};
+use super::{names, scopes, status};
 use crate::domain::access::Role;
 use crate::domain::ids::{NodeId, SyncSetId};
+use crate::domain::limits::SYNC_NAMES_MAX;
 use crate::domain::projection::Sides;
 use crate::domain::sync_set::Options;
 use crate::service::create_set::NewSet;
 use crate::service::nodes::NodeChoice;
+use crate::service::owners::Answers;
 use crate::service::sync_sets::{HoldDecision, SetState, SetView, created_at};
-use crate::service::{Coordinator, Error, Principal, UserScope};
+use crate::service::{AdminScope, Coordinator, Error, Principal, UserScope};
 use crate::transport::convert;
 
 /// Answers the calls of SyncSetService.
@@ -43,6 +45,31 @@ impl Handler {
         let (network, id) = names::uid_in_network("name", name, "syncSets")?;
         let scope = self.coordinator.for_user(caller, network, role).await?;
         Ok((scope, SyncSetId(id)))
+    }
+
+    /// The scope of an admin, and the ids of several sets of one network.
+    async fn sets(
+        &self,
+        caller: &Principal,
+        parent: &str,
+        named: &[String],
+    ) -> Result<(AdminScope, Vec<SyncSetId>), Error> {
+        let network = names::network("parent", parent)?;
+        let scope = self.coordinator.for_admin(caller, network).await?;
+        if !(1..=SYNC_NAMES_MAX).contains(&named.len()) {
+            let rule = format!("must be 1 to {SYNC_NAMES_MAX} sets; ask in several calls");
+            return Err(Error::invalid("names", rule));
+        }
+        let read = |(at, name): (usize, &String)| {
+            let field = format!("names[{at}]");
+            let (of, id) = names::uid_in_network(&field, name, "syncSets")?;
+            match of == network {
+                true => Ok(SyncSetId(id)),
+                false => Err(Error::invalid(field, "must belong to `parent`")),
+            }
+        };
+        let sets: Result<Vec<SyncSetId>, Error> = named.iter().enumerate().map(read).collect();
+        Ok((scope, sets?))
     }
 
     /// A call of a whole network that is not offered yet.
@@ -132,7 +159,7 @@ impl SyncSetService for Handler {
         }))
     }
 
-    /// Status: INVALID_ARGUMENT, PERMISSION_DENIED, NOT_FOUND, UNIMPLEMENTED.
+    /// Status: INVALID_ARGUMENT, PERMISSION_DENIED, NOT_FOUND, FAILED_PRECONDITION.
     async fn pause_sync_set(
         &self,
         request: Request<wire::PauseSyncSetRequest>,
@@ -140,10 +167,13 @@ impl SyncSetService for Handler {
         let caller = principal(&request)?;
         let name = &request.get_ref().name;
         let (scope, id) = self.set(&caller, name, Role::User).await?;
-        Err(later(scope.set_verb_later(id, "PauseSyncSet").await))
+        let set = scope.pause_set(id, true).await?;
+        Ok(Response::new(wire::PauseSyncSetResponse {
+            sync_set: Some(wire_set(&scope, &set)),
+        }))
     }
 
-    /// Status: INVALID_ARGUMENT, PERMISSION_DENIED, NOT_FOUND, UNIMPLEMENTED.
+    /// Status: INVALID_ARGUMENT, PERMISSION_DENIED, NOT_FOUND, FAILED_PRECONDITION.
     async fn resume_sync_set(
         &self,
         request: Request<wire::ResumeSyncSetRequest>,
@@ -151,7 +181,10 @@ impl SyncSetService for Handler {
         let caller = principal(&request)?;
         let name = &request.get_ref().name;
         let (scope, id) = self.set(&caller, name, Role::User).await?;
-        Err(later(scope.set_verb_later(id, "ResumeSyncSet").await))
+        let set = scope.pause_set(id, false).await?;
+        Ok(Response::new(wire::ResumeSyncSetResponse {
+            sync_set: Some(wire_set(&scope, &set)),
+        }))
     }
 
     /// Status: INVALID_ARGUMENT, PERMISSION_DENIED, NOT_FOUND, FAILED_PRECONDITION.
@@ -189,26 +222,32 @@ impl SyncSetService for Handler {
         Ok(Response::new(wire::UnsyncSyncSetResponse {}))
     }
 
-    /// Status: INVALID_ARGUMENT, PERMISSION_DENIED, UNIMPLEMENTED.
+    /// Status: INVALID_ARGUMENT, PERMISSION_DENIED.
     async fn transfer_ownership(
         &self,
         request: Request<wire::TransferOwnershipRequest>,
     ) -> Result<Response<wire::TransferOwnershipResponse>, Status> {
         let caller = principal(&request)?;
-        let parent = &request.get_ref().parent;
-        let later = self.later(&caller, parent, Role::Admin, "TransferOwnership");
-        Err(later.await?.into())
+        let request = request.into_inner();
+        let (scope, sets) = self.sets(&caller, &request.parent, &request.names).await?;
+        let answers = scope.transfer_ownership(&sets, &request.owner).await?;
+        Ok(Response::new(wire::TransferOwnershipResponse {
+            answers: wire_answers(&scope.user, answers),
+        }))
     }
 
-    /// Status: INVALID_ARGUMENT, PERMISSION_DENIED, UNIMPLEMENTED.
+    /// Status: INVALID_ARGUMENT, PERMISSION_DENIED.
     async fn force_unsync(
         &self,
         request: Request<wire::ForceUnsyncRequest>,
     ) -> Result<Response<wire::ForceUnsyncResponse>, Status> {
         let caller = principal(&request)?;
-        let parent = &request.get_ref().parent;
-        let later = self.later(&caller, parent, Role::Admin, "ForceUnsync");
-        Err(later.await?.into())
+        let request = request.into_inner();
+        let (scope, sets) = self.sets(&caller, &request.parent, &request.names).await?;
+        let answers = scope.force_unsync(&sets).await;
+        Ok(Response::new(wire::ForceUnsyncResponse {
+            answers: wire_answers(&scope.user, answers),
+        }))
     }
 
     type ExportSyncSetsStream = BoxStream<'static, Result<wire::ExportSyncSetsResponse, Status>>;
@@ -236,12 +275,17 @@ impl SyncSetService for Handler {
     }
 }
 
-/// The refusal of a call that is not offered yet; it has no other outcome.
-fn later(refused: Result<(), Error>) -> Status {
-    let refused = refused.err().unwrap_or(Error::NotImplemented {
-        feature: "this call",
-    });
-    refused.into()
+fn wire_answers(scope: &UserScope, answers: Answers) -> Vec<wire::SetAnswer> {
+    let answer = |(set, result): (SyncSetId, Result<(), Error>)| {
+        let refused = result.err();
+        let reason = refused.as_ref().map(status::reason);
+        wire::SetAnswer {
+            name: scope.set_name(set),
+            reason: reason.unwrap_or(wire::ErrorReason::Unspecified).into(),
+            message: refused.map(|error| error.to_string()).unwrap_or_default(),
+        }
+    };
+    answers.into_iter().map(answer).collect()
 }
 
 fn new_set(network: &str, request: &wire::CreateSyncSetRequest) -> Result<NewSet, Error> {
@@ -398,6 +442,8 @@ fn wire_set(scope: &UserScope, view: &SetView) -> wire::SyncSet {
         etag: String::new(),
         create_time: created_at(set.id.0).map(convert::timestamp),
         scanning: view.scanning,
+        paused: set.paused && !set.ending,
+        repository_paused: set.repository_paused,
     };
     shown.etag = etag(&shown);
     shown

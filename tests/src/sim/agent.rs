@@ -302,7 +302,10 @@ impl Agent {
                     result: self.absence(repository, &node),
                     delivered: None,
                 },
-                None => super::apply::apply(repository, &delivery),
+                None => {
+                    repository.watched.clone_from(&self.durable.roots);
+                    super::apply::apply(repository, &delivery)
+                }
             },
         };
         let told = format!("applies {:?} -> {answer:?}", delivery.action);

@@ -27,7 +27,8 @@ pub fn apply(repository: &mut Repository, delivery: &Delivery) -> Answer {
         Action::Delete {
             node,
             expected_revision,
-        } => delete(repository, node, expected_revision),
+            with_content,
+        } => delete(repository, node, expected_revision, *with_content),
         Action::Release { node } => {
             if let Some(node) = repository.nodes.get_mut(node) {
                 node.locked = false;
@@ -193,17 +194,40 @@ fn update(repository: &mut Repository, delivery: &Delivery) -> Answer {
     applied(repository, node, Some(projection))
 }
 
-fn delete(repository: &mut Repository, node: &NodeId, expected_revision: &str) -> Answer {
+fn delete(
+    repository: &mut Repository,
+    node: &NodeId,
+    expected_revision: &str,
+    with_content: bool,
+) -> Answer {
     let Some(found) = repository.nodes.get(node) else {
         return applied(repository, node, None);
     };
     if format!("r{}", found.revision) != expected_revision {
         return Answer::Stale(look(repository, node));
     }
+    let content = found.content;
+    if with_content {
+        delete_content(repository, node);
+    }
     if repository.children(node).is_empty() {
-        let content = found.content;
         repository.archive.insert(content);
         repository.remove(node);
     }
     applied(repository, node, None)
+}
+
+/// R-UNS-1: what lies in a folder goes, children first, but watched roots and the folders above them.
+fn delete_content(repository: &mut Repository, folder: &NodeId) {
+    for child in repository.children(folder) {
+        if repository.watched.contains(&child) {
+            continue;
+        }
+        delete_content(repository, &child);
+        if repository.children(&child).is_empty() {
+            let content = repository.nodes.get(&child).map(|node| node.content);
+            repository.archive.extend(content);
+            repository.remove(&child);
+        }
+    }
 }

@@ -9,7 +9,7 @@ use tandem_server::domain::member::Lane;
 use tandem_server::domain::projection::Side;
 use tandem_server::domain::report::{Item, ScanOutcome, ScanPage};
 use tandem_server::domain::session::{Greeting, Numbering, Refused, ResumeKey, admit, number};
-use tandem_server::domain::sync_set::Gate;
+use tandem_server::domain::sync_set::{Gate, Removal};
 use tandem_server::domain::view::CopyKey;
 
 use super::link::{Batch, Down, Link, Up};
@@ -431,7 +431,8 @@ impl Coordinator {
                 due.zip(set).is_some_and(|(due, set)| {
                     let held = due.lane == Lane::Removal && set.guard.gate != Gate::Open;
                     let outside = set.outside.on_premise || set.outside.cloud;
-                    let held = held || outside && due.lane != Lane::Release;
+                    let held =
+                        held || outside && !matches!(due.lane, Lane::Release | Lane::Clearing);
                     due.side == side && due.not_before <= self.now && !held
                 })
             })
@@ -486,7 +487,11 @@ impl Coordinator {
     }
 
     pub(super) fn roots(&self, side: Side) -> Vec<NodeId> {
-        let live = self.store.sets.values().filter(|set| !set.ending);
+        let live = self
+            .store
+            .sets
+            .values()
+            .filter(|set| !set.ending || side == Side::Cloud && set.removal != Removal::None);
         let roots = live.filter_map(|set| self.store.members.get(&set.root));
         roots
             .filter_map(|root| root.nodes.get(side).clone())
@@ -495,26 +500,22 @@ impl Coordinator {
 
     /// Members of a set that was ended follow one by one; the set goes with the last.
     fn end_members(&mut self, random: &mut Random) -> Result<Option<String>, String> {
-        let Some(set) = self.store.sets.values().find(|set| set.ending) else {
-            return Ok(None);
-        };
-        let id = set.id;
-        let mut members = self
-            .store
-            .members
-            .values()
-            .filter(|member| member.set == id);
-        let next = members
-            .clone()
-            .find(|member| member.due.is_none_or(|due| due.lane != Lane::Release));
-        if let Some(member) = next.map(|member| member.id) {
-            self.request(Request::EndMember(member), random)?;
-            return Ok(Some(format!("ends member {member}")));
+        let ending = self.store.sets.values().filter(|set| set.ending);
+        for id in ending.map(|set| set.id).collect::<Vec<_>>() {
+            let members = self.store.members.values();
+            let mut members = members.filter(|member| member.set == id);
+            let next = members.clone().find(|member| {
+                !member.clearing && member.due.is_none_or(|due| due.lane != Lane::Release)
+            });
+            if let Some(member) = next.map(|member| member.id) {
+                self.request(Request::EndMember(member), random)?;
+                return Ok(Some(format!("ends member {member}")));
+            }
+            if members.next().is_none() {
+                self.store.sets.remove(&id);
+                return Ok(Some(format!("forgets set {id}")));
+            }
         }
-        if members.next().is_some() {
-            return Ok(None);
-        }
-        self.store.sets.remove(&id);
-        Ok(Some(format!("forgets set {id}")))
+        Ok(None)
     }
 }

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use tandem_server::domain::engine::Request;
+use tandem_server::domain::engine::{Ending, Request};
 use tandem_server::domain::failure::Reason;
 use tandem_server::domain::ids::{NodeId, SyncSetId};
 use tandem_server::domain::member::{Member, MemberState};
 use tandem_server::domain::names::NameRule;
 use tandem_server::domain::projection::{NodeKind, Side, Sides};
 use tandem_server::domain::report::NodeTrait;
-use tandem_server::domain::sync_set::{Options, SyncSet};
+use tandem_server::domain::sync_set::{Options, Removal, SyncSet};
 
 use super::coordinator::repository_id;
 use super::oracle;
@@ -253,6 +253,16 @@ impl Lab {
     pub fn request(&mut self, request: Request) {
         let done = self.world.request(request);
         done.unwrap_or_else(|why| panic!("{why}"));
+    }
+
+    /// The owner ends the set.
+    pub fn end_set(&mut self, removal: Removal) {
+        self.request(Request::EndSet(Ending {
+            set: self.set,
+            removal,
+            actor: "owner".to_owned(),
+            forced: false,
+        }));
     }
 
     /// Lets everybody work until nobody has anything to do; what is refused as a clone is rebound.

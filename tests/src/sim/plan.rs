@@ -39,6 +39,10 @@ pub struct Plan {
     pub refusal_percent: usize,
     /// People use Request Sync.
     pub requests_percent: usize,
+    /// How often, in a thousand steps, a set is paused, or resumed.
+    pub pauses_permille: usize,
+    /// How often, in a thousand steps, a set is ended.
+    pub ends_permille: usize,
     /// How often, in a thousand steps, state is lost or comes back from a backup.
     pub disaster_permille: usize,
     /// The disasters that happen.
@@ -70,6 +74,16 @@ impl Plan {
         let disaster_permille = sometimes(20, 12);
         let disasters = Disaster::ALL.into_iter().filter(|_| random.chance(50));
         let disasters = disasters.collect();
+        let ends_permille = if random.chance(20) {
+            1 + random.below(8)
+        } else {
+            0
+        };
+        let pauses_permille = if random.chance(20) {
+            1 + random.below(20)
+        } else {
+            0
+        };
         Self {
             sets,
             name_rules: Sides {
@@ -87,6 +101,8 @@ impl Plan {
             agent_crash_percent,
             coordinator_crash_percent,
             refusal_percent,
+            pauses_permille,
+            ends_permille,
             disaster_permille,
             disasters,
         }

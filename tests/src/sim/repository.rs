@@ -55,6 +55,8 @@ pub struct Repository {
     pub adds_title: bool,
     /// All nodes.
     pub nodes: BTreeMap<NodeId, Node>,
+    /// The roots that the agent watches.
+    pub watched: BTreeSet<NodeId>,
     /// Contents that the agent archived.
     pub archive: BTreeSet<u64>,
     /// Deliveries that will still be refused.
@@ -125,6 +127,7 @@ impl Repository {
             name_rule,
             adds_title: false,
             nodes: BTreeMap::new(),
+            watched: BTreeSet::new(),
             archive: BTreeSet::new(),
             refusals: 0,
             counter: 0,

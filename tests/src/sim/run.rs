@@ -1,9 +1,9 @@
 //! Runs one seed: a stormy time in which users act and everything fails, then calm, then judgement.
 
-use tandem_server::domain::engine::Request;
+use tandem_server::domain::engine::{Ending, Request};
 use tandem_server::domain::ids::{MemberId, NodeId};
 use tandem_server::domain::projection::{NodeKind, Side};
-use tandem_server::domain::sync_set::Gate;
+use tandem_server::domain::sync_set::{Gate, Removal};
 
 use super::apply::marked;
 use super::oracle;
@@ -43,6 +43,7 @@ pub fn run(seed: u64) -> Report {
         roots: Vec::new(),
         fixed: Vec::new(),
         suffered: false,
+        clears: false,
         recorded: (0, 0),
     };
     storm.world.trace.tell(format!("{:?}", storm.plan));
@@ -65,6 +66,8 @@ struct Storm {
     roots: Vec<NodeId>,
     fixed: Vec<NodeId>,
     suffered: bool,
+    /// A set was ended that removes its cloud copy (R-UNS-1).
+    clears: bool,
     recorded: (usize, usize),
 }
 
@@ -182,6 +185,12 @@ impl Storm {
         if self.world.random.chance(self.plan.requests_percent) {
             self.request()?;
         }
+        if self.world.random.below(1_000) < self.plan.pauses_permille {
+            self.pause_or_resume()?;
+        }
+        if self.world.random.below(1_000) < self.plan.ends_permille {
+            self.end_a_set()?;
+        }
         self.check()
     }
 
@@ -208,6 +217,8 @@ impl Storm {
         let store = &world.coordinator.store;
         let now = &world.places.get(side).repository;
         let locks = self.plan.sets.iter().any(|set| set.lock_on_premise_copy);
+        // What goes with a cloud copy may be known to nobody else; its agent keeps it.
+        let clears = self.clears && side == Side::Cloud;
         // Nodes that exchanged their names while their ids were lost are taken for each other (R-AGT-10).
         let other = world.places.get(side.other()).repository.nodes.values();
         let newer = |old: u64, new: u64| world.ledger.may_overwrite(store, old, new);
@@ -225,6 +236,7 @@ impl Storm {
                         ));
                     }
                 }
+                None if clears && now.archive.contains(&old.content) => {}
                 None if !world.ledger.may_remove(store, old.content) => {
                     return Err(format!(
                         "I3: {side:?} {id} was removed with {}",
@@ -321,8 +333,48 @@ impl Storm {
             .request(Request::Sync(member, "somebody".to_owned()))
     }
 
+    /// R-SET-7: whatever happens meanwhile, a pause only delays.
+    fn pause_or_resume(&mut self) -> Result<(), String> {
+        let sets = self.world.coordinator.store.sets.values();
+        let sets: Vec<_> = sets.map(|set| (set.id, set.paused)).collect();
+        let Some((set, paused)) = self.world.random.pick(&sets).copied() else {
+            return Ok(());
+        };
+        let request = Request::Pause(set, !paused, "owner".to_owned());
+        self.world.request(request)
+    }
+
+    /// R-UNS-1: at any moment, with and without its cloud copy.
+    fn end_a_set(&mut self) -> Result<(), String> {
+        let sets = self.world.coordinator.store.sets.values();
+        let sets: Vec<_> = sets.map(|set| set.id).collect();
+        let Some(set) = self.world.random.pick(&sets).copied() else {
+            return Ok(());
+        };
+        let removals = [Removal::None, Removal::Members, Removal::Everything];
+        let removal = removals[self.world.random.below(3)];
+        self.clears |= removal != Removal::None;
+        self.world.request(Request::EndSet(Ending {
+            set,
+            removal,
+            actor: "owner".to_owned(),
+            forced: false,
+        }))
+    }
+
+    fn resume_all(&mut self) -> Result<(), String> {
+        let sets = self.world.coordinator.store.sets.values();
+        let paused: Vec<_> = sets.filter(|set| set.paused).map(|set| set.id).collect();
+        for set in paused {
+            let request = Request::Pause(set, false, "owner".to_owned());
+            self.world.request(request)?;
+        }
+        Ok(())
+    }
+
     fn calm(&mut self) -> Result<(), String> {
         self.plan.agent_crash_percent = 0;
+        self.resume_all()?;
         for side in Side::BOTH {
             self.world.places.get_mut(side).repository.refusals = 0;
             self.world.make_fit(side);

@@ -14,6 +14,7 @@ use tandem_server::domain::member::Member;
 use tandem_server::domain::projection::Side;
 use tandem_server::domain::repository::Repository;
 use tandem_server::domain::session::Remembered;
+use tandem_server::domain::stay::Stay;
 use tandem_server::domain::sync_set::SyncSet;
 use tandem_server::domain::view::{CopyKey, Loaded, Need};
 
@@ -74,6 +75,8 @@ pub struct Store {
     pub versions: BTreeMap<(MemberId, Side), Digest>,
     /// Content that was ever named.
     pub kept: BTreeSet<Digest>,
+    /// What stays on the cloud of sets that ended.
+    pub stays: Vec<Stay>,
     /// The journal.
     pub journal: Vec<Entry>,
     clock: u64,
@@ -235,6 +238,7 @@ impl Store {
         self.take_lost(effects);
         self.conflicts.extend(effects.conflicts.iter().cloned());
         self.journal.extend(effects.journal.iter().cloned());
+        self.stays.extend(effects.stays.iter().cloned());
     }
 
     fn take_lost(&mut self, effects: &Effects) {

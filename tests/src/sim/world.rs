@@ -7,7 +7,7 @@ use tandem_server::domain::member::Member;
 use tandem_server::domain::names::NameRule;
 use tandem_server::domain::projection::{NodeKind, Side, Sides};
 use tandem_server::domain::report::NodeTrait;
-use tandem_server::domain::sync_set::{Counters, Guard, Options, SyncSet};
+use tandem_server::domain::sync_set::{Counters, Guard, Options, Removal, SyncSet};
 
 use super::agent::Agent;
 use super::coordinator::{Coordinator, repository_id};
@@ -169,6 +169,9 @@ impl World {
             owner: "owner".to_owned(),
             ending: false,
             outside: Sides::default(),
+            removal: Removal::default(),
+            paused: false,
+            repository_paused: false,
             counters: Counters::default(),
             guard: Guard::default(),
         };

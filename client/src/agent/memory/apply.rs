@@ -155,11 +155,29 @@ impl MemoryTree {
         if node.revision.to_string() != delete.expected_revision || self.faults.is_stale() {
             return self.stale(&delete.node_id);
         }
+        if delete.with_content {
+            self.delete_content(delivery, &delete.node_id);
+        }
         if self.children(&delete.node_id).next().is_none() {
             self.archive(&delete.node_id, delivery);
             self.remove(&delete.node_id);
         }
         self.result(&delete.node_id)
+    }
+
+    /// R-UNS-1: what lies in a folder goes, children first, but watched roots, what they hold, and the folders above them.
+    fn delete_content(&mut self, delivery: &Delivery, folder: &str) {
+        let children: Vec<String> = self.children(folder).map(|(id, _)| id.clone()).collect();
+        for child in children {
+            if self.roots.iter().any(|root| root.node_id == child) {
+                continue;
+            }
+            self.delete_content(delivery, &child);
+            if self.children(&child).next().is_none() {
+                self.archive(&child, delivery);
+                self.remove(&child);
+            }
+        }
     }
 
     fn release(&mut self, node_id: &str) -> Answer {

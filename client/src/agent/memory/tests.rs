@@ -158,6 +158,7 @@ fn r_del_2_a_folder_is_removed_only_when_it_is_empty() {
         Action::Delete(DeleteNode {
             node_id: node_id.to_owned(),
             expected_revision: tree.observation(node_id).revision,
+            with_content: false,
         })
     };
     let outcome = tree.apply_delivery(&delivery(b"f", 1, action(&tree, &inner)), None);
@@ -166,6 +167,38 @@ fn r_del_2_a_folder_is_removed_only_when_it_is_empty() {
     let outcome = tree.apply_delivery(&delivery(b"f", 2, action(&tree, &inner)), None);
     assert!(matches!(result_of(&outcome).state, Some(State::Absent(_))));
     assert_eq!(tree.kept_versions(&kept, "", 10).0.len(), 1);
+}
+
+#[test]
+fn r_uns_1_a_folder_goes_with_its_content_but_not_with_what_other_sets_watch() {
+    let (mut tree, folder) = tree();
+    let doomed = tree.create_folder(&folder, "doomed").unwrap();
+    let inner = tree.create_folder(&doomed, "inner").unwrap();
+    let mine = tree.create_document(&inner, "mine.txt", "x").unwrap();
+    let other = tree.create_folder(&doomed, "other set").unwrap();
+    let theirs = tree.create_document(&other, "theirs.txt", "y").unwrap();
+    let root = |node_id: &str| WatchRoot {
+        node_id: node_id.to_owned(),
+        include_subfolders: true,
+        ..WatchRoot::default()
+    };
+    tree.watch(&[root(&folder), root(&other)]);
+    let action = |tree: &MemoryTree| {
+        Action::Delete(DeleteNode {
+            node_id: doomed.clone(),
+            expected_revision: tree.observation(&doomed).revision,
+            with_content: true,
+        })
+    };
+    let outcome = tree.apply_delivery(&delivery(b"f", 1, action(&tree)), None);
+    assert!(matches!(result_of(&outcome).state, Some(State::Present(_))));
+    assert!(tree.content(&theirs).is_some());
+    assert!(tree.content(&mine).is_none());
+    assert_eq!(tree.kept_versions(&mine, "", 10).0.len(), 1);
+    tree.watch(&[root(&folder)]);
+    let outcome = tree.apply_delivery(&delivery(b"f", 2, action(&tree)), None);
+    assert!(matches!(result_of(&outcome).state, Some(State::Absent(_))));
+    assert_eq!(tree.kept_versions(&theirs, "", 10).0.len(), 1);
 }
 
 #[test]

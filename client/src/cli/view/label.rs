@@ -1,8 +1,9 @@
 //! The words of the protocol without the prefixes that the wire needs; `None` stands for "not given".
 
 use tandem_proto::v1alpha::{
-    ConflictGrain, ConflictKind, ConflictPolicy, ConflictState, FailureReason, Hold, JournalKind,
-    MemberState, NameClashPolicy, NodeKind, Role, Side, SyncSetKind, SyncSetState, VersionReason,
+    ConflictGrain, ConflictKind, ConflictPolicy, ConflictState, ErrorReason, FailureReason, Hold,
+    JournalKind, MemberState, NameClashPolicy, NodeKind, Role, Side, SyncSetKind, SyncSetState,
+    VersionReason,
 };
 
 /// A word of the protocol.
@@ -22,6 +23,7 @@ labels! {
     conflict_kind(ConflictKind) = "CONFLICT_KIND_";
     conflict_policy(ConflictPolicy) = "CONFLICT_POLICY_";
     conflict_state(ConflictState) = "CONFLICT_STATE_";
+    error_reason(ErrorReason) = "ERROR_REASON_";
     failure_reason(FailureReason) = "FAILURE_REASON_";
     hold(Hold) = "HOLD_";
     journal_kind(JournalKind) = "JOURNAL_KIND_";

@@ -14,6 +14,7 @@ pub(crate) mod member_step;
 pub(crate) mod network;
 pub(crate) mod repository;
 pub(crate) mod set;
+pub(crate) mod set_answer;
 mod set_options;
 pub(crate) mod skipped;
 pub(crate) mod text;

@@ -20,6 +20,7 @@ pub(crate) struct RepositoryView {
     installation_id: Option<String>,
     generation: i64,
     cloned: bool,
+    paused: bool,
     create_time: Option<String>,
 }
 
@@ -35,12 +36,18 @@ impl From<Repository> for RepositoryView {
             installation_id: bound.then_some(repository.installation_id),
             generation: repository.generation,
             cloned: repository.cloned,
+            paused: repository.paused,
         }
     }
 }
 
 impl RepositoryView {
-    fn agent(&self) -> &'static str {
+    fn agent(&self) -> String {
+        let paused = if self.paused { " (paused)" } else { "" };
+        format!("{}{paused}", self.session())
+    }
+
+    fn session(&self) -> &'static str {
         match (self.cloned, self.connected, &self.installation_id) {
             (true, ..) => "cloned",
             (_, true, _) => "connected",
@@ -66,7 +73,7 @@ impl Row for RepositoryView {
         vec![
             short(&self.name),
             label::readable(self.side),
-            self.agent().to_owned(),
+            self.agent(),
             self.generation.to_string(),
             time::readable(self.create_time.as_deref()),
             text::or_dash(&self.display_name),
@@ -89,7 +96,7 @@ impl Show for RepositoryView {
             ("Repository", short(&self.name)),
             ("Display name", text::or_dash(&self.display_name)),
             ("Side", label::readable(self.side)),
-            ("Agent", self.agent().to_owned()),
+            ("Agent", self.agent()),
             (
                 "Installation",
                 text::or_dash(self.installation_id.as_deref().unwrap_or_default()),
@@ -119,8 +126,10 @@ mod tests {
             cloned,
             ..Repository::default()
         };
+        let mut paused = repository(true, "i", false);
+        paused.paused = true;
         let repositories = [
-            repository(true, "i", false),
+            paused,
             repository(false, "i", false),
             repository(false, "", false),
             repository(true, "i", true),
@@ -131,11 +140,11 @@ mod tests {
         };
         assert_eq!(
             listed.human(),
-            "REPOSITORY  SIDE        AGENT       GENERATION  CREATED  DISPLAY NAME\n\
-             hq          ON_PREMISE  connected   1           -        -\n\
-             hq          ON_PREMISE  away        1           -        -\n\
-             hq          ON_PREMISE  never seen  1           -        -\n\
-             hq          ON_PREMISE  cloned      1           -        -\n\n\
+            "REPOSITORY  SIDE        AGENT               GENERATION  CREATED  DISPLAY NAME\n\
+             hq          ON_PREMISE  connected (paused)  1           -        -\n\
+             hq          ON_PREMISE  away                1           -        -\n\
+             hq          ON_PREMISE  never seen          1           -        -\n\
+             hq          ON_PREMISE  cloned              1           -        -\n\n\
              A cloned repository takes part again after its copy was stopped, or after \
              `tandem repository rebind`.\n"
         );

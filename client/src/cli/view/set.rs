@@ -19,6 +19,8 @@ pub(crate) struct SetView {
     kind: Label,
     state: Label,
     scanning: bool,
+    paused: bool,
+    repository_paused: bool,
     held_deletions: i64,
     members: i64,
     pending: i64,
@@ -44,6 +46,8 @@ impl From<SyncSet> for SetView {
             name: set.name,
             uid: set.uid,
             scanning: set.scanning,
+            paused: set.paused,
+            repository_paused: set.repository_paused,
             held_deletions: set.held_deletions,
             members: counters.members,
             pending: counters.pending,
@@ -65,6 +69,12 @@ impl SetView {
         let mut state = label::readable(self.state);
         if self.scanning {
             state.push_str(" (scanning)");
+        }
+        if self.paused {
+            state.push_str(" (paused)");
+        }
+        if self.repository_paused {
+            state.push_str(" (repository paused)");
         }
         if self.held_deletions > 0 {
             state.push_str(&format!(" ({} deletions held)", self.held_deletions));
@@ -191,6 +201,21 @@ mod tests {
              `tandem member list --state failed` shows what failed and what to do.\n\n\
              `tandem set hold confirm|refuse SET` decides about held deletions.\n"
         );
+    }
+
+    #[test]
+    fn r_set_7_a_paused_set_shows_what_is_paused() {
+        let paused = SyncSet {
+            paused: true,
+            repository_paused: true,
+            held_deletions: 0,
+            ..set()
+        };
+        let view = SetView::from(paused);
+        assert_eq!(view.readable_state(), "FAILED (paused) (repository paused)");
+        let json = serde_json::to_value(view).expect("it is JSON");
+        assert_eq!(json["paused"], true);
+        assert_eq!(json["repository_paused"], true);
     }
 
     #[test]

@@ -104,6 +104,7 @@ impl Core {
             library_root: false,
             in_library: true,
             writable: self.may(tree, node, Access::WRITE_OK),
+            checked_out: false,
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::super::copy::Copy;
+use super::super::copy::{Copy, CopyState};
 use super::super::delivery::{Action, Delivery, FolderRef};
 use super::super::ids::MemberId;
 use super::super::member::{Due, Lane, Member};
@@ -44,7 +44,8 @@ impl Engine<'_> {
         let Some(set) = self.view.set(member.set)? else {
             return Ok(None);
         };
-        if set.ending && due.lane != Lane::Release {
+        let ends = matches!(due.lane, Lane::Release | Lane::Clearing);
+        if set.is_paused() || set.ending && !ends {
             return Ok(None);
         }
         let own = self.copy_of(&set, &member, side)?.filter(Copy::is_there);
@@ -52,9 +53,11 @@ impl Engine<'_> {
             (Lane::Change | Lane::Aside, own) => {
                 return self.change(&set, member, due, own);
             }
-            (Lane::Removal | Lane::ChosenRemoval, Some(own)) => Action::Delete {
+            (Lane::Removal | Lane::ChosenRemoval | Lane::Clearing, Some(own)) => Action::Delete {
                 node: own.node,
                 expected_revision: own.revision,
+                // A folder that is no member: what lies in it is not known one by one.
+                with_content: due.lane == Lane::Clearing && own.state != CopyState::Live,
             },
             (Lane::Release, Some(own)) => Action::Release { node: own.node },
             (_, None) => return Ok(None),

@@ -14,7 +14,7 @@ impl Engine<'_> {
     pub(super) fn end_or_release(&mut self, set: &SyncSet, mut member: Member) -> Result<(), Miss> {
         let copy = self.copy_of(set, &member, Side::OnPremise)?;
         if !copy.is_some_and(|copy| copy.is_there() && copy.locked) {
-            return self.end(set, member);
+            return self.end_or_clear(set, member);
         }
         member.due = Some(Due {
             side: Side::OnPremise,
@@ -31,11 +31,23 @@ impl Engine<'_> {
 
     /// Removes the member. What is there and lies in a synced folder is *left*; what is gone is remembered (R-DEL-4).
     pub(super) fn end(&mut self, set: &SyncSet, member: Member) -> Result<(), Miss> {
+        self.end_saying(set, member, "the membership ended")
+    }
+
+    /// The same, with these words in the journal.
+    pub(super) fn end_saying(
+        &mut self,
+        set: &SyncSet,
+        member: Member,
+        message: &str,
+    ) -> Result<(), Miss> {
         let node_name = self.name_of(set, &member)?;
         for side in Side::BOTH {
             if let Some(copy) = self.copy_of(set, &member, side)? {
                 self.unlink(set, &member, copy, side)?;
-            } else if let Some(source) = self.copy_of(set, &member, side.other())? {
+            } else if let Some(source) = self.copy_of(set, &member, side.other())?
+                && !member.clearing
+            {
                 self.remember_ended(*set.repositories.get(side), member.id, &source);
             }
         }
@@ -46,7 +58,7 @@ impl Engine<'_> {
             side: None,
             actor: String::new(),
             node_name,
-            message: "the membership ended".to_owned(),
+            message: message.to_owned(),
         });
         for side in Side::BOTH {
             self.wake(set, side, Obstacle::Folder(member.id))?;
@@ -90,7 +102,7 @@ impl Engine<'_> {
         Ok(row.is_some())
     }
 
-    fn unlink(
+    pub(super) fn unlink(
         &mut self,
         set: &SyncSet,
         member: &Member,

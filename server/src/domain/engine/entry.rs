@@ -26,6 +26,13 @@ impl Engine<'_> {
             Place::Inside(parent, set) => (*parent, *set),
             Place::Outside => {
                 self.note(at, NoteKind::NotSynced("its folder is not synced"));
+                if known.is_none()
+                    && let Some(set) = self.clearing_set(key.0, &presence.parent)?
+                {
+                    return self
+                        .list_newcomer(&set, key.0, &key.1, presence)
+                        .map(|()| false);
+                }
                 return self.remember_outside(key, presence).map(|()| false);
             }
             Place::Unknown => {

@@ -141,5 +141,5 @@ pub(super) fn removes(member: &Member) -> bool {
     let due = member.due.is_some_and(|due| due.lane == Lane::Removal);
     let waiting = matches!(&member.blocked, Some((_, Obstacle::Folder(on))) if *on == member.id);
     let chosen = member.choice.is_some() || member.deleting.is_some();
-    due || waiting && !chosen
+    due || waiting && !chosen && !member.clearing
 }

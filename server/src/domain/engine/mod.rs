@@ -5,6 +5,7 @@
 //! clock or draws a number.
 
 mod absence;
+mod clearing;
 mod deliver;
 mod ending;
 mod entry;
@@ -31,11 +32,12 @@ use super::member::PeerChoice;
 use super::member::{Member, MemberState};
 use super::projection::{ContentRef, Side};
 use super::report::Item;
+use super::stay::Stay;
 use super::sync_set::{Counters, SyncSet};
 use super::view::{Changes, CopyKey, Loaded, View};
 
 pub use deliver::deliveries;
-pub use request::Request;
+pub use request::{Ending, Request};
 
 /// What a run depends on beside the rows.
 #[derive(Debug, Clone, Default)]
@@ -158,6 +160,8 @@ pub struct Effects {
     pub found: BTreeSet<CopyKey>,
     /// Synced folders that were just made, to be scanned: something may lie in them before their agent watches them.
     pub new_roots: Vec<CopyKey>,
+    /// What stays on the cloud although its set removes the cloud copy.
+    pub stays: Vec<Stay>,
     /// Remarks on the items of each input.
     pub notes: Vec<Vec<Note>>,
     /// Inputs that are refused whole; then nothing of this run may be used.

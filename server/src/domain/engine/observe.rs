@@ -131,6 +131,9 @@ impl Engine<'_> {
             return Ok(false);
         };
         let side = self.view.side(copy.repository).unwrap_or(Side::OnPremise);
+        if set.ending {
+            return self.seen_of_ended(copy, member, &set, presence);
+        }
         match member.nodes.get(side) {
             Some(node) if *node == copy.node => {}
             // A new one was asked for, and now the old one is there again: the pairing resumes (SPEC §7).
@@ -167,10 +170,8 @@ impl Engine<'_> {
                 }
             }
         }
-        let kind = presence.projection.kind;
-        if let Some(reason) =
-            Self::skip_reason(&set, kind, presence.node_trait).filter(|_| !member.direct)
-        {
+        let skipped = Self::skip_reason(&set, presence.projection.kind, presence.node_trait);
+        if let Some(reason) = skipped.filter(|_| !member.direct) {
             self.note(at, NoteKind::NotSynced(reason.text()));
             return self.moved_out(copy, &member);
         }

@@ -54,6 +54,13 @@ impl Engine<'_> {
             return Ok(());
         }
         match answer {
+            _ if member.clearing && side == Side::OnPremise => Ok(()),
+            Answer::Applied { result, .. } if member.clearing => {
+                self.cleared(member, &set, version, result, false)
+            }
+            Answer::Stale(seen) if member.clearing => {
+                self.cleared(member, &set, version, seen, true)
+            }
             Answer::Applied { result, .. } if Self::is_repeat(&member, side, version, result) => {
                 self.observe(repository, result, at).map(|_| ())
             }
@@ -119,6 +126,11 @@ impl Engine<'_> {
         if known.as_ref().is_some_and(Copy::is_there) {
             return Ok(());
         }
+        let content = delivered.as_ref().map(|delivered| delivered.content);
+        let written = content.is_some_and(|content| content != presence.projection.content);
+        if let Some(set) = self.clearing_set(repository, &presence.parent)? {
+            return self.clear_orphan(&set, (repository, node), presence, written);
+        }
         if known.is_none() && !self.has_ended(repository, member)? {
             // R-AGT-4: a coordinator that was restored does not know what it asked for after its backup.
             return self.seen_new(&key, None, presence, at).map(|_| ());
@@ -132,11 +144,7 @@ impl Engine<'_> {
             Side::Cloud => set.options.allow_delete_on_cloud,
         };
         // Somebody wrote into it already: it stays.
-        let removes = removes
-            && delivered
-                .as_ref()
-                .is_none_or(|delivered| delivered.content == presence.projection.content);
-        if !removes {
+        if written || !removes {
             row.state = CopyState::Left;
             return self.put_copy_and_wake(None, row, &set);
         }
@@ -173,7 +181,7 @@ impl Engine<'_> {
             false => lane,
         };
         match (&result.seen, lane) {
-            (_, Some(Lane::Release)) => self.end(set, member),
+            (_, Some(Lane::Release)) => self.end_or_clear(set, member),
             (Seen::Absent { .. }, _) => self.removed(member, set, side),
             (Seen::Present(_), Some(Lane::Removal | Lane::ChosenRemoval)) => self.kept(member, set),
             (Seen::Present(presence), _) => {

@@ -6,7 +6,7 @@ use super::super::journal::{Entry, JournalKind};
 use super::super::member::{Member, MemberState, PeerChoice, Restlessness};
 use super::super::projection::{ContentRef, NodeKind, Side};
 use super::super::reconcile::Decision;
-use super::super::sync_set::SyncSet;
+use super::super::sync_set::{Removal, SyncSet};
 use super::super::view::Miss;
 use super::Engine;
 
@@ -36,12 +36,31 @@ pub enum Request {
     RefuseRemoval(MemberId),
     /// Every held deletion of the set was refused.
     RefusedHold(SyncSetId, String),
+    /// Give a set to another owner; its members follow one by one.
+    Transfer(SyncSetId, String, String),
+    /// The set of this member has another owner.
+    OwnerChanged(MemberId),
+    /// Pause a set, or resume it.
+    Pause(SyncSetId, bool, String),
     /// End a set; its members follow one by one.
-    EndSet(SyncSetId, String),
+    EndSet(Ending),
     /// End a member of a set that is ending.
     EndMember(MemberId),
     /// Look again at a member: its wait is over, or what it waited for may have changed.
     Settle(MemberId),
+}
+
+/// How a set is ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ending {
+    /// The set.
+    pub set: SyncSetId,
+    /// What becomes of its cloud copy.
+    pub removal: Removal,
+    /// Who asked for it.
+    pub actor: String,
+    /// An admin of the cloud did, over the head of the owner (R-ADM-1).
+    pub forced: bool,
 }
 
 impl Engine<'_> {
@@ -70,7 +89,10 @@ impl Engine<'_> {
             Request::ConfirmHold(set, actor) => self.open_gate(*set, actor, "confirmed"),
             Request::RefusedHold(set, actor) => self.open_gate(*set, actor, "refused"),
             Request::RefuseRemoval(member) => self.refuse_removal(*member),
-            Request::EndSet(set, actor) => self.end_set(*set, actor),
+            Request::Transfer(set, owner, actor) => self.transfer(*set, owner, actor),
+            Request::OwnerChanged(member) => self.owner_changed(*member),
+            Request::Pause(set, paused, actor) => self.pause(*set, *paused, actor),
+            Request::EndSet(ending) => self.end_set(ending),
             Request::EndMember(member) => self.end_member(*member),
             Request::Settle(member) => {
                 self.touch(*member);
@@ -219,15 +241,8 @@ impl Engine<'_> {
             return Ok(());
         };
         set.guard.open();
-        self.effects.journal.push(Entry {
-            kind: JournalKind::HoldResolved,
-            set: Some(id),
-            member: None,
-            side: None,
-            actor: actor.to_owned(),
-            node_name: String::new(),
-            message: format!("held deletions {message}"),
-        });
+        let message = format!("held deletions {message}");
+        self.journal_set(id, JournalKind::HoldResolved, actor, &message);
         self.touched_sets.insert(id);
         self.view.put_set(set);
         Ok(())
@@ -252,19 +267,86 @@ impl Engine<'_> {
         Ok(())
     }
 
-    fn end_set(&mut self, id: SyncSetId, actor: &str) -> Result<(), Miss> {
+    /// R-ADM-1: from now on deliveries act as the new owner.
+    fn transfer(&mut self, id: SyncSetId, owner: &str, actor: &str) -> Result<(), Miss> {
         let Some(mut set) = self.view.set(id)? else {
             return Ok(());
         };
-        set.ending = true;
+        if set.ending || set.owner == owner {
+            return Ok(());
+        }
+        let message = format!("the owner is {owner} and no longer {}", set.owner);
+        owner.clone_into(&mut set.owner);
+        self.journal_set(id, JournalKind::OwnershipTransferred, actor, &message);
+        self.view.put_set(set);
+        Ok(())
+    }
+
+    /// R-ERR-1: what failed because of the owner is tried again.
+    fn owner_changed(&mut self, id: MemberId) -> Result<(), Miss> {
+        match self.view.member(id)?.map(|member| member.state) {
+            Some(MemberState::Failed(failure)) if failure.reason.is_of_owner() => self.retry(id),
+            _ => Ok(()),
+        }
+    }
+
+    /// R-SET-7: everything stays due; it is not sent. Twice is once, and a set that ends is not paused any more.
+    fn pause(&mut self, id: SyncSetId, paused: bool, actor: &str) -> Result<(), Miss> {
+        let Some(mut set) = self.view.set(id)? else {
+            return Ok(());
+        };
+        if set.ending || set.paused == paused {
+            return Ok(());
+        }
+        set.paused = paused;
+        let (kind, message) = match paused {
+            true => (JournalKind::Paused, "sync set paused"),
+            false => (JournalKind::Resumed, "sync set resumed"),
+        };
+        self.journal_set(id, kind, actor, message);
+        self.view.put_set(set);
+        Ok(())
+    }
+
+    /// An act of management on a whole set.
+    fn journal_set(&mut self, set: SyncSetId, kind: JournalKind, actor: &str, message: &str) {
         self.effects.journal.push(Entry {
-            kind: JournalKind::SetEnded,
-            set: Some(id),
+            kind,
+            set: Some(set),
             member: None,
             side: None,
             actor: actor.to_owned(),
             node_name: String::new(),
-            message: "sync set ended".to_owned(),
+            message: message.to_owned(),
+        });
+    }
+
+    /// Twice is once: the first call says what becomes of the cloud copy.
+    fn end_set(&mut self, ending: &Ending) -> Result<(), Miss> {
+        let Some(mut set) = self.view.set(ending.set)? else {
+            return Ok(());
+        };
+        if set.ending {
+            return Ok(());
+        }
+        set.ending = true;
+        set.removal = ending.removal;
+        let what = match ending.forced {
+            true => "sync set ended from the cloud",
+            false => "sync set ended",
+        };
+        let copies = match ending.removal {
+            Removal::None => "",
+            Removal::Members | Removal::Everything => "; its cloud copy is removed",
+        };
+        self.effects.journal.push(Entry {
+            kind: JournalKind::SetEnded,
+            set: Some(ending.set),
+            member: None,
+            side: ending.forced.then_some(Side::Cloud),
+            actor: ending.actor.clone(),
+            node_name: String::new(),
+            message: format!("{what}{copies}"),
         });
         self.view.put_set(set);
         Ok(())

@@ -33,7 +33,10 @@ impl Engine<'_> {
             return self.end_or_release(&set, member);
         }
         if set.ending {
-            return Ok(());
+            return match member.clearing {
+                true => self.clear(&set, member),
+                false => Ok(()),
+            };
         }
         if self.waits_for_listing(&set) {
             self.put_off(&set, member);
@@ -350,7 +353,12 @@ impl Engine<'_> {
         Ok(())
     }
 
-    fn holds_members(&mut self, set: &SyncSet, member: &Member, side: Side) -> Result<bool, Miss> {
+    pub(super) fn holds_members(
+        &mut self,
+        set: &SyncSet,
+        member: &Member,
+        side: Side,
+    ) -> Result<bool, Miss> {
         let Some(node) = member.nodes.get(side).clone() else {
             return Ok(false);
         };

@@ -5,7 +5,7 @@ use super::super::ids::MemberId;
 use super::super::member::Member;
 use super::super::names::NameRule;
 use super::super::projection::{Comparison, NodeKind, Side, Sides, State};
-use super::super::reconcile::{Decision, Sight, Situation, decide};
+use super::super::reconcile::{Decision, Sight, Situation, decide, is_pulled};
 use super::super::repository::comparison;
 use super::super::sync_set::SyncSet;
 use super::super::view::Miss;
@@ -108,8 +108,22 @@ impl Engine<'_> {
 
     /// What the table of SPEC §5 says of a member as it stands, without doing it.
     pub(super) fn decision(&mut self, set: &SyncSet, member: &Member) -> Result<Decision, Miss> {
+        self.situation(set, member, decide)
+    }
+
+    /// Whether the cloud copy holds nothing that the on-premise side never had (R-UNS-1).
+    pub(super) fn is_pulled(&mut self, set: &SyncSet, member: &Member) -> Result<bool, Miss> {
+        self.situation(set, member, is_pulled)
+    }
+
+    fn situation<T>(
+        &mut self,
+        set: &SyncSet,
+        member: &Member,
+        ask: impl Fn(&Situation<'_>) -> T,
+    ) -> Result<T, Miss> {
         let sights = self.sights(set, member)?;
-        Ok(decide(&Situation {
+        Ok(ask(&Situation {
             base: member.base.as_ref(),
             sights: &sights,
             options: &set.options,

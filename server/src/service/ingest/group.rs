@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::content::Content;
 use super::work::{Worked, work};
-use super::{Accepted, Batch, Change, Done, Writer};
+use super::{Accepted, Batch, Change, Done, RepositoryPause, Writer};
 use crate::domain::engine::{Input, Refusal, Request};
 use crate::domain::ids::{NodeId, RepositoryId, SyncSetId};
 use crate::domain::report::{Item, ScanOutcome, ScanPage};
@@ -15,7 +15,7 @@ use crate::service::Error;
 use crate::storage::Tx;
 use crate::storage::sync::save::{Wake, save};
 use crate::storage::sync::scans::{self, ScanKind};
-use crate::storage::sync::{batches, journal, sets, walks};
+use crate::storage::sync::{batches, ended, journal, pauses, sets, walks};
 
 /// What a group came to.
 pub(super) struct Written {
@@ -133,10 +133,14 @@ impl Writer {
                 Change::Batch(batch) => self.plan_batch(tx, batch, &mut last, &content).await?,
                 Change::Request(request) => Plan::Run(Input::Request(request.clone())),
                 Change::CreateSet(id, create) => self.plan_set(tx, id.as_deref(), create).await?,
-                Change::SetJob(set, walks::SetJobKind::End, actor) => {
-                    Plan::Run(Input::Request(Request::EndSet(*set, actor.clone())))
+                Change::Transfer(set, owner, actor) => {
+                    let transfer = Request::Transfer(*set, owner.clone(), actor.clone());
+                    Plan::Run(Input::Request(transfer))
                 }
-                Change::SetJob(..) | Change::Scan(..) => Plan::Beside,
+                Change::EndSet(ending) => {
+                    Plan::Run(Input::Request(Request::EndSet(ending.clone())))
+                }
+                Change::SetJob(..) | Change::Scan(..) | Change::PauseRepository(_) => Plan::Beside,
             });
         }
         self.note_suspects(tx, &plans, changes).await?;
@@ -293,17 +297,68 @@ impl Writer {
                     .await
             }
             Change::SetJob(set, kind, actor) => {
-                walks::begin_set_job_in(&**tx, self.network, *set, *kind, actor).await?;
-                finish.wake.any = true;
-                finish.steps = true;
-                Ok(Done::Plain)
+                self.begin_job(tx, (*set, *kind), actor, finish).await
             }
-            Change::Scan(repository, read_content) => {
-                scans::ask_all_in(&**tx, *repository, ScanKind::Demand, *read_content).await?;
+            Change::Transfer(set, _, actor) => {
+                let job = (*set, walks::SetJobKind::RetryOwner);
+                self.begin_job(tx, job, actor, finish).await
+            }
+            Change::EndSet(ending) => {
+                ended::remember_in(&**tx, ending.set).await?;
+                let job = (ending.set, walks::SetJobKind::End);
+                self.begin_job(tx, job, &ending.actor, finish).await
+            }
+            Change::Scan(repository, root, read_content) => {
+                let (kind, read_content) = (ScanKind::Demand, *read_content);
+                match root {
+                    Some(root) => {
+                        scans::ask_in(&**tx, *repository, root, kind, read_content).await?;
+                    }
+                    None => {
+                        scans::ask_all_in(&**tx, *repository, kind, read_content).await?;
+                    }
+                }
                 finish.wake.watching.insert(*repository);
                 Ok(Done::Plain)
             }
+            Change::PauseRepository(pause) => {
+                self.finish_pause(tx, pause, &mut finish.wake).await?;
+                Ok(Done::Plain)
+            }
         }
+    }
+
+    async fn begin_job(
+        &self,
+        tx: &Tx,
+        (set, kind): (SyncSetId, walks::SetJobKind),
+        actor: &str,
+        finish: &mut Finish,
+    ) -> Result<Done, Error> {
+        walks::begin_set_job_in(&**tx, self.network, set, kind, actor).await?;
+        finish.wake.any = true;
+        finish.steps = true;
+        Ok(Done::Plain)
+    }
+
+    /// R-SET-7: what was due stays due, so when the pause ends there is nothing to do but to look again.
+    async fn finish_pause(
+        &self,
+        tx: &Tx,
+        pause: &RepositoryPause,
+        wake: &mut Wake,
+    ) -> Result<(), Error> {
+        let RepositoryPause {
+            repository, paused, ..
+        } = *pause;
+        if pauses::pause_repository_in(&**tx, self.network, repository, paused).await? {
+            let now = self.parts.clock.now();
+            journal::append_in(&**tx, self.network, &[pause.entry()], now).await?;
+            wake.any = true;
+            let woken = pauses::partners_in(&**tx, repository).await?;
+            wake.repositories.extend(woken);
+        }
+        Ok(())
     }
 
     async fn finish_set(

@@ -1,8 +1,8 @@
 //! What people ask for, on its way to the writer.
 
-use super::{Change, Done, Ingest};
-use crate::domain::engine::Request;
-use crate::domain::ids::{NetworkId, RepositoryId, SyncSetId};
+use super::{Change, Done, Ingest, RepositoryPause};
+use crate::domain::engine::{Ending, Request};
+use crate::domain::ids::{NetworkId, NodeId, RepositoryId, SyncSetId};
 use crate::service::Error;
 use crate::storage::sync::walks::SetJobKind;
 
@@ -54,7 +54,46 @@ impl Ingest {
             .map(|_| ())
     }
 
-    /// Asks a repository's agent to list every watched folder again (R-AGT-5).
+    /// Ends a set (R-UNS-1); what is left to be done goes on by itself.
+    ///
+    /// # Errors
+    /// [`Error::StoreUnavailable`].
+    pub async fn end_set(&self, network: NetworkId, ending: Ending) -> Result<(), Error> {
+        self.submit(network, Change::EndSet(ending))
+            .await
+            .map(|_| ())
+    }
+
+    /// Gives a set to another owner (R-ADM-1); what failed because of the old one is tried again.
+    ///
+    /// # Errors
+    /// [`Error::StoreUnavailable`].
+    pub async fn transfer(
+        &self,
+        network: NetworkId,
+        set: SyncSetId,
+        owner: &str,
+        actor: &str,
+    ) -> Result<(), Error> {
+        let change = Change::Transfer(set, owner.to_owned(), actor.to_owned());
+        self.submit(network, change).await.map(|_| ())
+    }
+
+    /// Pauses a repository, or resumes it (R-SET-7); committed when it returns.
+    ///
+    /// # Errors
+    /// [`Error::StoreUnavailable`].
+    pub async fn pause_repository(
+        &self,
+        network: NetworkId,
+        pause: RepositoryPause,
+    ) -> Result<(), Error> {
+        self.submit(network, Change::PauseRepository(pause))
+            .await
+            .map(|_| ())
+    }
+
+    /// Asks a repository's agent to list every watched folder again, or only this one (R-AGT-5).
     ///
     /// # Errors
     /// [`Error::StoreUnavailable`].
@@ -62,9 +101,10 @@ impl Ingest {
         &self,
         network: NetworkId,
         repository: RepositoryId,
+        root: Option<NodeId>,
         read_content: bool,
     ) -> Result<(), Error> {
-        self.submit(network, Change::Scan(repository, read_content))
+        self.submit(network, Change::Scan(repository, root, read_content))
             .await
             .map(|_| ())
     }

@@ -22,11 +22,13 @@ use tokio_util::task::TaskTracker;
 use super::error::StorageError;
 use super::wakeup::Wakeup;
 use super::{Clock, Error};
-use crate::domain::engine::{Note, Request};
-use crate::domain::ids::{BatchId, Digest, NetworkId, RepositoryId, SyncSetId};
+use crate::domain::engine::{Ending, Note, Request};
+use crate::domain::ids::{BatchId, Digest, NetworkId, NodeId, RepositoryId, SyncSetId};
+use crate::domain::journal::{Entry, JournalKind};
 use crate::domain::limits::{
     INGEST_GATHER_ITEMS_MIN, INGEST_GATHER_MILLISECONDS, INGEST_GROUP_ITEMS_MAX, INGEST_QUEUE_MAX,
 };
+use crate::domain::projection::Side;
 use crate::domain::report::Item;
 use crate::storage::Store;
 use crate::storage::sync::walks::SetJobKind;
@@ -101,8 +103,48 @@ pub(super) enum Change {
     CreateSet(Option<Vec<u8>>, Request),
     /// Work on all members of a set.
     SetJob(SyncSetId, SetJobKind, String),
-    /// Every watched folder of a repository is to be listed again.
-    Scan(RepositoryId, bool),
+    /// A set ends.
+    EndSet(Ending),
+    /// A set is given to another owner: set, owner, who asked for it.
+    Transfer(SyncSetId, String, String),
+    /// Every watched folder of a repository, or this one, is to be listed again.
+    Scan(RepositoryId, Option<NodeId>, bool),
+    /// A repository is paused or resumed.
+    PauseRepository(RepositoryPause),
+}
+
+/// A pause of a repository that begins or ends (R-SET-7).
+#[derive(Debug, Clone)]
+pub struct RepositoryPause {
+    /// The repository.
+    pub repository: RepositoryId,
+    /// Its side.
+    pub side: Side,
+    /// Its name, for the journal.
+    pub name: String,
+    /// It begins.
+    pub paused: bool,
+    /// Who asked for it.
+    pub actor: String,
+}
+
+impl RepositoryPause {
+    /// What the journal tells of it.
+    fn entry(&self) -> Entry {
+        let (kind, message) = match self.paused {
+            true => (JournalKind::Paused, "repository paused"),
+            false => (JournalKind::Resumed, "repository resumed"),
+        };
+        Entry {
+            kind,
+            set: None,
+            member: None,
+            side: Some(self.side),
+            actor: self.actor.clone(),
+            node_name: self.name.clone(),
+            message: message.to_owned(),
+        }
+    }
 }
 
 impl Change {
@@ -110,7 +152,13 @@ impl Change {
     fn batch(&self) -> Option<&Batch> {
         match self {
             Self::Batch(batch) => Some(batch),
-            Self::Request(_) | Self::CreateSet(..) | Self::SetJob(..) | Self::Scan(..) => None,
+            Self::Request(_)
+            | Self::CreateSet(..)
+            | Self::SetJob(..)
+            | Self::EndSet(_)
+            | Self::Transfer(..)
+            | Self::Scan(..)
+            | Self::PauseRepository(_) => None,
         }
     }
 }

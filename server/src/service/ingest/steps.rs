@@ -130,24 +130,30 @@ impl Writer {
             Input::Request(match job.kind {
                 SetJobKind::End => Request::EndMember(member),
                 SetJobKind::RefuseHold => Request::RefuseRemoval(member),
+                SetJobKind::RetryOwner => Request::OwnerChanged(member),
             })
         };
         let inputs: Vec<Input> = members.into_iter().map(request).collect();
         let wake = self.run_step(tx, &inputs, now).await?;
-        walks::advance_set_job_in(&**tx, job.set, Some(last)).await?;
+        walks::advance_set_job_in(&**tx, &job, Some(last)).await?;
         Ok(wake)
     }
 
     async fn finish_set_job(&self, tx: &Tx, job: &SetJob, now: i64) -> Result<Wake, Error> {
-        walks::advance_set_job_in(&**tx, job.set, None).await?;
+        walks::advance_set_job_in(&**tx, job, None).await?;
         let mut wake = match job.kind {
             SetJobKind::RefuseHold => {
                 let request = Request::RefusedHold(job.set, job.actor.clone());
                 self.run_step(tx, &[Input::Request(request)], now).await?
             }
+            SetJobKind::RetryOwner => Wake::default(),
             SetJobKind::End => {
-                sets::remove_if_empty_in(&**tx, job.set).await?;
-                Wake::default()
+                let mut wake = Wake::default();
+                if let Some(set) = sets::set_in(&**tx, self.network, job.set).await? {
+                    wake.watching
+                        .extend(sets::remove_if_empty_in(&**tx, &set).await?);
+                }
+                wake
             }
         };
         wake.any = true;

@@ -4,6 +4,8 @@ mod conflicts;
 mod creating;
 mod journal;
 mod members;
+mod owners;
+mod pauses;
 mod sessions;
 mod sets;
 mod steps;

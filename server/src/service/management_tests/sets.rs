@@ -3,10 +3,13 @@
 use std::ops::Range;
 
 use crate::domain::access::{Role, Side};
+use crate::domain::ids::{MemberId, NodeId, SyncSetId};
+use crate::domain::stay::StayReason;
 use crate::domain::sync_set::{Gate, Options};
 use crate::service::Error;
+use crate::service::command::{NodeInfo, Reply};
 use crate::service::sync_sets::{HoldDecision, SetState, SetView};
-use crate::service::testing::{Fixture, absent, present};
+use crate::service::testing::{Fixture, absent, folder, one, present};
 use crate::storage::sync::members::Filter;
 
 async fn with_documents(fixture: &Fixture, count: usize) -> SetView {
@@ -69,21 +72,111 @@ async fn r_uns_1_a_set_ends_for_its_owner_only_and_twice_is_once() {
     let (alice, bob) = (fixture.alice().await, fixture.user("bob", Role::User).await);
     let refused = bob.unsync_set(set, false).await;
     assert!(matches!(refused, Err(Error::NotAllowed)));
-    let refused = alice.unsync_set(set, true).await;
-    assert!(matches!(refused, Err(Error::NotImplemented { .. })));
     alice.unsync_set(set, false).await.unwrap();
+    gone(&fixture, set).await;
+    alice.unsync_set(set, false).await.unwrap();
+    let other = alice.unsync_set(set, true).await;
+    assert!(matches!(other, Err(Error::WrongState { state: "ENDED" })));
+    let refused = bob.unsync_set(set, false).await;
+    assert!(matches!(refused, Err(Error::NotAllowed)));
+    let unknown = alice.unsync_set(SyncSetId::default(), false).await;
+    assert!(matches!(unknown, Err(Error::SyncSetNotFound { .. })));
+}
+
+/// Waits until nothing is left of a set; it shows as ending until then.
+async fn gone(fixture: &Fixture, set: SyncSetId) {
+    let admin = fixture.user("root", Role::Admin).await;
     let mut bell = fixture.coordinator.wakeup.network(fixture.network.id);
     loop {
-        match alice.sync_set(set).await {
+        bell.mark_unchanged();
+        match admin.sync_set(set).await {
             Ok(ending) => assert_eq!(ending.state(), SetState::Ending),
-            Err(Error::SyncSetNotFound { .. }) => break,
+            Err(Error::SyncSetNotFound { .. }) => return,
             Err(other) => panic!("{other:?}"),
         }
-        alice.unsync_set(set, false).await.ok();
         bell.changed().await.unwrap();
     }
-    let refused = alice.unsync_set(set, false).await;
-    assert!(matches!(refused, Err(Error::SyncSetNotFound { .. })));
+}
+
+#[tokio::test]
+async fn r_uns_1_the_removal_of_the_cloud_copy_is_queued_and_what_stays_is_listed() {
+    let fixture = Fixture::new().await;
+    let view = with_documents(&fixture, 2).await;
+    let (set, alice) = (view.set.id, fixture.alice().await);
+    let edited = present("c:d00", "c:docs", "elsewhere", Some("mine".to_owned()));
+    fixture.report(Side::Cloud, vec![edited]).await;
+    alice.unsync_set(set, true).await.unwrap();
+    alice.unsync_set(set, true).await.unwrap();
+    let other = alice.unsync_set(set, false).await;
+    assert!(matches!(other, Err(Error::WrongState { state: "ENDED" })));
+    let mut bell = fixture.coordinator.wakeup.network(fixture.network.id);
+    while alice.sync_set(set).await.unwrap().set.counters.members > 2 {
+        bell.changed().await.unwrap();
+    }
+    fixture.deliver_all(Side::OnPremise).await;
+    let node = NodeId("d00".to_owned());
+    let on_premise = fixture.coordinator.store.copy(fixture.hq.id, &node).await;
+    assert_eq!(on_premise.unwrap(), None, "unlinked at once");
+    fixture.deliver_all(Side::Cloud).await;
+    gone(&fixture, set).await;
+    alice.unsync_set(set, true).await.unwrap();
+    let stays = alice.skipped_nodes(set, None, 10).await.unwrap();
+    let stays: Vec<_> = stays
+        .iter()
+        .map(|one| (one.path.as_str(), one.reason))
+        .collect();
+    assert_eq!(stays, [("docs/d00", StayReason::NotPulled.text())]);
+    let foreign = alice.skipped_nodes(SyncSetId::default(), None, 10).await;
+    assert!(matches!(foreign, Err(Error::SyncSetNotFound { .. })));
+}
+
+#[tokio::test]
+async fn r_mem_2_only_chosen_members_are_unsynced_alone_and_the_synced_folder_ends_its_set() {
+    let fixture = Fixture::new().await;
+    let view = with_documents(&fixture, 1).await;
+    let (set, root, alice) = (view.set.id, view.set.root, fixture.alice().await);
+    let inner = fixture.member_named(&view, "d00").await;
+    let refused = alice.unsync_member(set, inner, false).await;
+    assert!(matches!(
+        refused,
+        Err(Error::WrongState { state: "INDIRECT" })
+    ));
+    let bob = fixture.user("bob", Role::User).await;
+    for member in [inner, root] {
+        let refused = bob.unsync_member(set, member, false).await;
+        assert!(matches!(refused, Err(Error::NotAllowed)));
+    }
+    let unknown = alice.unsync_member(set, MemberId::default(), false).await;
+    assert!(matches!(unknown, Err(Error::MemberNotFound { .. })));
+    alice.unsync_member(set, root, false).await.unwrap();
+    gone(&fixture, set).await;
+    alice.unsync_member(set, root, false).await.unwrap();
+    let ended = alice.unsync_member(set, inner, false).await;
+    assert!(matches!(ended, Err(Error::MemberNotFound { .. })));
+}
+
+fn folder_that_is(checked_out: bool) -> Option<Reply> {
+    one(NodeInfo {
+        node: NodeId("c:docs".to_owned()),
+        checked_out,
+        ..folder("docs")
+    })
+}
+
+#[tokio::test]
+async fn r_uns_1_only_a_cloud_copy_that_is_checked_out_is_not_removed() {
+    let fixture = Fixture::new().await;
+    let set = with_documents(&fixture, 1).await.set.id;
+    let alice = fixture.alice().await;
+    fixture.agent(Side::Cloud, |_| folder_that_is(true));
+    let refused = alice.unsync_set(set, true).await;
+    let checked_out = Error::WrongState {
+        state: "CHECKED_OUT",
+    };
+    assert_eq!(refused.unwrap_err().to_string(), checked_out.to_string());
+    assert!(!alice.sync_set(set).await.unwrap().set.ending);
+    fixture.agent(Side::Cloud, |_| folder_that_is(false));
+    alice.unsync_set(set, true).await.unwrap();
 }
 
 #[tokio::test]

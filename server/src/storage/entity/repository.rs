@@ -47,6 +47,8 @@ pub struct Model {
     pub name_rule_unicode: Option<String>,
     /// What the agent declared that it can keep.
     pub capabilities: Option<Vec<u8>>,
+    /// Nothing of its sets is delivered (R-SET-7).
+    pub paused: bool,
 }
 
 /// None: joins are written where they are needed.

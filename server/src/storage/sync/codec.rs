@@ -159,6 +159,8 @@ struct MemberBody {
     answered_on_cloud: i64,
     #[prost(bool, optional, tag = "22")]
     made_on_cloud: Option<bool>,
+    #[prost(bool, tag = "40")]
+    clearing: bool,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -412,6 +414,7 @@ pub fn encode_member(member: &Member) -> Vec<u8> {
         answered_on_premise: member.answered.on_premise,
         answered_on_cloud: member.answered.cloud,
         made_on_cloud: member.made.map(|side| side == Side::Cloud),
+        clearing: member.clearing,
     }
     .encode_to_vec()
 }
@@ -465,6 +468,7 @@ pub fn decode_member(member: &mut Member, state_number: i32, bytes: &[u8]) -> Re
         flips_since: body.flips_since,
     };
     member.made = body.made_on_cloud.map(side);
+    member.clearing = body.clearing;
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use sea_orm::ConnectionTrait;
 
 use super::super::{Error, Store, sql};
 use super::rows::json;
-use crate::domain::ids::{Digest, MemberId, RepositoryId};
+use crate::domain::ids::{Digest, MemberId, RepositoryId, SyncSetId};
 
 /// Where reading goes on: behind this entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -49,7 +49,8 @@ impl Store {
     /// Members that are due in a repository now, in order, behind one of them.
     ///
     /// Removals that the guard of their set holds are left out (R-DEL-3), all of sets whose synced folder lies outside
-    /// every library (R-MOV-1), and of those a side of which is listed anew, because it may not be true any more (R-AGT-4).
+    /// every library (R-MOV-1), of those a side of which is listed anew, because it may not be true any more (R-AGT-4),
+    /// and of those that are paused, or a repository of which is (R-SET-7).
     ///
     /// # Errors
     /// Whatever the database answers.
@@ -63,7 +64,9 @@ impl Store {
         let text = "SELECT d.since, d.member FROM due d JOIN sync_set s ON s.id = d.set_id \
                     WHERE d.repository = ? AND (d.since, d.member) > (?, ?) \
                     AND d.not_before <= ? AND (d.lane <> 2 OR s.gate = 0) \
-                    AND (s.ending = 0 AND s.outside = 0 OR d.lane = 5) \
+                    AND (s.ending = 0 AND s.outside = 0 OR d.lane IN (5, 6)) AND (s.paused = 0 OR s.ending = 1) \
+                    AND NOT EXISTS (SELECT 1 FROM repository p WHERE p.paused = 1 \
+                    AND p.id IN (s.on_premise_repository, s.cloud_repository)) \
                     AND NOT EXISTS (SELECT 1 FROM generation g WHERE g.repository IN \
                     (s.on_premise_repository, s.cloud_repository)) \
                     ORDER BY d.since, d.member LIMIT ?";
@@ -84,6 +87,21 @@ impl Store {
             });
         }
         Ok(due)
+    }
+
+    /// Whether nothing of a set can be delivered to a repository now: what is due failed, and waits for its time.
+    ///
+    /// # Errors
+    /// Whatever the database answers.
+    pub async fn is_delivered(
+        &self,
+        repository: RepositoryId,
+        set: SyncSetId,
+    ) -> Result<bool, Error> {
+        let text =
+            "SELECT 1 FROM due WHERE repository = ? AND set_id = ? AND not_before = 0 LIMIT 1";
+        let values = [repository.0.into(), set.to_bytes().into()];
+        Ok(sql::one(self.reader(), text, values).await?.is_none())
     }
 
     /// When the next work that waits for its time is due, if any.

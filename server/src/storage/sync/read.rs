@@ -8,7 +8,7 @@ use crate::domain::copy::{Absence, Copy, CopyState, SkipReason, Unfit};
 use crate::domain::ids::{MemberId, NetworkId, NodeId, RepositoryId, SyncSetId};
 use crate::domain::member::Member;
 use crate::domain::projection::{NodeKind, Side, Sides};
-use crate::domain::sync_set::{Counters, Gate, Guard, Options, SyncSet};
+use crate::domain::sync_set::{Counters, Gate, Guard, Options, Removal, SyncSet};
 
 /// The columns that [`copy`] reads, of a table called `c`.
 pub(super) const COPY: &str = "c.repository, c.node, c.member, c.state, c.parent, c.name_key, \
@@ -91,7 +91,9 @@ pub(super) const SET: &str = "s.id, s.network, s.on_premise_repository, s.cloud_
      s.root, s.target, s.source_folder, s.include_subfolders, s.lock_on_premise_copy, \
      s.allow_delete_on_cloud, s.delete_on_premise, s.max_delete_percent, s.owner, s.ending, \
      s.members, s.pending, s.failed, s.bytes, s.gate, s.deletions, s.guard_since, s.counting, \
-     s.removals, s.emptied, s.outside";
+     s.removals, s.emptied, s.outside, s.paused, \
+     EXISTS (SELECT 1 FROM repository p WHERE p.paused = 1 \
+     AND p.id IN (s.on_premise_repository, s.cloud_repository)), s.removal";
 
 pub(super) fn sync_set(row: &QueryResult) -> Result<SyncSet, Error> {
     let id: Vec<u8> = row.try_get_by_index(0)?;
@@ -121,6 +123,9 @@ pub(super) fn sync_set(row: &QueryResult) -> Result<SyncSet, Error> {
         owner: row.try_get_by_index(12)?,
         ending: row.try_get_by_index(13)?,
         outside: sides(row.try_get_by_index(24)?),
+        paused: row.try_get_by_index(25)?,
+        repository_paused: row.try_get_by_index(26)?,
+        removal: Removal::from_number(row.try_get_by_index(27)?),
         counters: Counters {
             members: row.try_get_by_index(14)?,
             pending: row.try_get_by_index(15)?,

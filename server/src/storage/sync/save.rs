@@ -7,7 +7,7 @@ use sea_orm::{ConnectionTrait, Value};
 use super::super::{Error, sql};
 use super::rows::{Insert, json};
 use super::scans::{self, ScanKind};
-use super::{codec, conflicts, generations, journal, load, read, versions};
+use super::{codec, conflicts, generations, journal, load, read, sets, stays, versions};
 use crate::domain::copy::Copy;
 use crate::domain::engine::{Effects, Walk};
 use crate::domain::failure::Failure;
@@ -41,8 +41,11 @@ const BLOCKED: Insert = Insert {
     tail: "",
 };
 const SETS: Insert = Insert {
-    head: "INSERT OR REPLACE INTO sync_set VALUES",
-    columns: 25,
+    head: "INSERT OR REPLACE INTO sync_set (id, network, on_premise_repository, cloud_repository, root, \
+           target, source_folder, include_subfolders, lock_on_premise_copy, allow_delete_on_cloud, \
+           delete_on_premise, max_delete_percent, owner, ending, members, pending, failed, bytes, gate, \
+           deletions, guard_since, counting, removals, emptied, outside, paused, removal) VALUES",
+    columns: 27,
     tail: "",
 };
 const WALKS: Insert = Insert {
@@ -96,7 +99,14 @@ pub async fn save<C: ConnectionTrait>(
     conflicts::insert_in(tx, network, &effects.conflicts).await?;
     versions::change_in(tx, &effects.versions, &effects.losers, mark.position, now).await?;
     share(tx, effects, now).await?;
+    stays::insert_in(tx, &effects.stays).await?;
     wake.any = !effects.journal.is_empty() || !effects.changes.members.is_empty();
+    for set in effects.changes.sets.values() {
+        if set.ending && set.counters.members == 0 {
+            wake.watching
+                .extend(sets::remove_if_empty_in(tx, set).await?);
+        }
+    }
     Ok(wake)
 }
 
@@ -293,13 +303,15 @@ fn is_watched_anew(loaded: &Loaded, effects: &Effects, set: &SyncSet) -> bool {
     root_moved || before.is_none_or(|before| before.ending != set.ending)
 }
 
-/// A gate that opens, or a synced folder that is back in a library, lets work flow that was due before (R-DEL-3,
-/// R-MOV-1).
+/// A gate that opens, a synced folder that is back in a library, or a pause that ends lets work flow that was due before
+/// (R-DEL-3, R-MOV-1, R-SET-7).
 fn opened<'a>(loaded: &'a Loaded, effects: &'a Effects) -> impl Iterator<Item = RepositoryId> + 'a {
     let changed = effects.changes.sets.values().filter(|set| {
         let before = loaded.sets.get(&set.id).and_then(Option::as_ref);
         before.is_none_or(|before| {
-            before.guard.gate != set.guard.gate || before.outside != set.outside
+            before.guard.gate != set.guard.gate
+                || before.outside != set.outside
+                || before.paused != set.paused
         })
     });
     changed.flat_map(|set| [set.repositories.on_premise, set.repositories.cloud])
@@ -337,6 +349,8 @@ fn set_row(set: &SyncSet) -> Vec<Value> {
         set.guard.due.into(),
         set.guard.emptied.map(|side| side.name().to_owned()).into(),
         read::sides_number(set.outside).into(),
+        set.paused.into(),
+        (set.removal as i32).into(),
     ]
 }
 

@@ -81,7 +81,8 @@ pub async fn ask_all_in<C: ConnectionTrait>(
     Ok(!roots.is_empty())
 }
 
-/// The roots that a repository's agent watches: the copies of the synced folders.
+/// The roots that a repository's agent watches: the copies of the synced folders, and on the cloud those that are being
+/// removed, so that what comes into them is known.
 ///
 /// # Errors
 /// Whatever the database answers.
@@ -94,7 +95,8 @@ pub async fn roots_in<C: ConnectionTrait>(
          JOIN member m ON m.id = s.root WHERE s.on_premise_repository = ?1 AND s.ending = 0 \
          UNION ALL \
          SELECT m.cloud_node, s.include_subfolders FROM sync_set s \
-         JOIN member m ON m.id = s.root WHERE s.cloud_repository = ?1 AND s.ending = 0) r \
+         JOIN member m ON m.id = s.root WHERE s.cloud_repository = ?1 \
+         AND (s.ending = 0 OR s.removal <> 0)) r \
          LEFT JOIN scan x ON x.repository = ?1 AND x.root = r.node WHERE r.node IS NOT NULL";
     let mut roots = Vec::new();
     for row in sql::all(connection, text, [repository.0.into()]).await? {

@@ -94,9 +94,7 @@ impl Store {
         network: NetworkId,
         id: SyncSetId,
     ) -> Result<Option<SyncSet>, Error> {
-        let values = [network.0.into(), id.to_bytes().into()];
-        let row = sql::one(self.reader(), ONE.as_str(), values).await?;
-        row.as_ref().map(read::sync_set).transpose()
+        set_in(self.reader(), network, id).await
     }
 
     /// True while a scan of either side of a set is not complete, or nodes that one missed are still to be looked at.
@@ -170,15 +168,34 @@ pub async fn note_request_in<C: ConnectionTrait>(
     Ok(())
 }
 
-/// Removes a set whose last member has ended.
+/// Removes a set whose last member has ended, once the work on its members is done; answers who watched it.
 ///
 /// # Errors
 /// Whatever the database answers.
-pub async fn remove_if_empty_in<C: ConnectionTrait>(tx: &C, set: SyncSetId) -> Result<(), Error> {
+pub async fn remove_if_empty_in<C: ConnectionTrait>(
+    tx: &C,
+    set: &SyncSet,
+) -> Result<Vec<RepositoryId>, Error> {
     let text = "DELETE FROM sync_set WHERE id = ?1 AND ending = 1 \
-                AND NOT EXISTS (SELECT 1 FROM member WHERE set_id = ?1)";
-    sql::execute(tx, text, [set.to_bytes().into()]).await?;
-    Ok(())
+                AND NOT EXISTS (SELECT 1 FROM member WHERE set_id = ?1) \
+                AND NOT EXISTS (SELECT 1 FROM set_job WHERE set_id = ?1)";
+    let removed = sql::execute(tx, text, [set.id.to_bytes().into()]).await?;
+    let both = vec![set.repositories.on_premise, set.repositories.cloud];
+    Ok(if removed > 0 { both } else { Vec::new() })
+}
+
+/// A set as it is stored, in a transaction.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn set_in<C: ConnectionTrait>(
+    tx: &C,
+    network: NetworkId,
+    id: SyncSetId,
+) -> Result<Option<SyncSet>, Error> {
+    let values = [network.0.into(), id.to_bytes().into()];
+    let row = sql::one(tx, ONE.as_str(), values).await?;
+    row.as_ref().map(read::sync_set).transpose()
 }
 
 /// Whether a node is a member of a set (R-SET-5).

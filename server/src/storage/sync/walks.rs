@@ -27,6 +27,18 @@ pub enum SetJobKind {
     End = 0,
     /// Restore what a held deletion would remove.
     RefuseHold = 1,
+    /// Try again what failed because of the owner.
+    RetryOwner = 2,
+}
+
+impl SetJobKind {
+    /// The kind of a stored number.
+    fn from_number(number: i32) -> Self {
+        [Self::RefuseHold, Self::RetryOwner]
+            .into_iter()
+            .find(|kind| *kind as i32 == number)
+            .unwrap_or(Self::End)
+    }
 }
 
 /// Work on all members of a set.
@@ -176,11 +188,7 @@ pub async fn next_set_job_in<C: ConnectionTrait>(
         set: SyncSetId::from_bytes(&set).ok_or(Error::Corrupt {
             what: "the set of a job",
         })?,
-        kind: if kind == 1 {
-            SetJobKind::RefuseHold
-        } else {
-            SetJobKind::End
-        },
+        kind: SetJobKind::from_number(kind),
         after: row.try_get_by_index(2)?,
         actor: row.try_get_by_index(3)?,
     }))
@@ -214,17 +222,19 @@ pub async fn members_of_set_in<C: ConnectionTrait>(
 /// Whatever the database answers.
 pub async fn advance_set_job_in<C: ConnectionTrait>(
     tx: &C,
-    set: SyncSetId,
+    job: &SetJob,
     after: Option<MemberId>,
 ) -> Result<(), Error> {
-    let id = set.to_bytes();
+    let (id, kind) = (job.set.to_bytes(), job.kind as i32);
     match after {
         Some(after) => {
-            let text = "UPDATE set_job SET after = ? WHERE set_id = ?";
-            sql::execute(tx, text, [after.to_bytes().into(), id.into()]).await?;
+            let text = "UPDATE set_job SET after = ? WHERE set_id = ? AND kind = ?";
+            let values = [after.to_bytes().into(), id.into(), kind.into()];
+            sql::execute(tx, text, values).await?;
         }
         None => {
-            sql::execute(tx, "DELETE FROM set_job WHERE set_id = ?", [id.into()]).await?;
+            let text = "DELETE FROM set_job WHERE set_id = ? AND kind = ?";
+            sql::execute(tx, text, [id.into(), kind.into()]).await?;
         }
     }
     Ok(())

@@ -131,5 +131,6 @@ fn node_info(info: wire::NodeInfo) -> NodeInfo {
         library_root: info.library_root,
         in_library: info.in_library,
         writable: info.writable,
+        checked_out: info.checked_out,
     }
 }

@@ -120,9 +120,11 @@ fn action(delivery: &Delivery, inline: Option<Bytes>) -> wire::delivery::Action 
         Action::Delete {
             node,
             expected_revision,
+            with_content,
         } => Wire::Delete(wire::DeleteNode {
             node_id: node.0.clone(),
             expected_revision: expected_revision.clone(),
+            with_content: *with_content,
         }),
         Action::Release { node } => Wire::Release(wire::ReleaseNode {
             node_id: node.0.clone(),

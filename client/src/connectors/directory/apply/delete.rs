@@ -1,8 +1,8 @@
 //! Deleting nodes: documents into the versions, folders only when nothing is left in them (R-DEL-2).
 
-use std::io;
+use std::{collections::HashSet, io};
 
-use tandem_proto::v1alpha::{DeleteNode, Delivery};
+use tandem_proto::v1alpha::{DeleteNode, Delivery, FailureReason};
 use uuid::Uuid;
 
 use super::{
@@ -11,12 +11,29 @@ use super::{
         node::{Node, Print, Revision},
         os::{self, FileKind},
         reading,
+        tree::Tree,
         versions::{Version, Versions},
     },
-    Answer, Group, State, from_io,
+    Answer, Group, State,
+    answer::fail,
+    from_io,
+    intent::{self, Intent},
     stage::comment,
     update::same_content,
 };
+
+/// What lies in a folder and goes with it, children first.
+fn doomed(tree: &Tree, folder: &Uuid) -> Vec<Uuid> {
+    let mut staying: HashSet<Uuid> = HashSet::new();
+    let roots = tree.watched().keys();
+    for root in roots.filter(|root| tree.ancestors(root).contains(folder)) {
+        staying.extend(tree.ancestors(root));
+        staying.extend(tree.below(root));
+        staying.insert(*root);
+    }
+    let below = tree.below(folder).into_iter().rev();
+    below.filter(|id| !staying.contains(id)).collect()
+}
 
 impl Group<'_> {
     /// Removes a node if it still is what the coordinator thinks.
@@ -40,6 +57,7 @@ impl Group<'_> {
             Err(other) => return Err(other),
         };
         let node = state.tree.live(&id).cloned().ok_or(Answer::Gone)?;
+        let whole = delete.with_content && node.kind == FileKind::Folder;
         if Revision::parse(&delete.expected_revision) != Some(node.revision()) {
             drop(state);
             return Ok(self.stale(&id));
@@ -48,6 +66,11 @@ impl Group<'_> {
             .faults
             .at(Point::Checked)
             .map_err(|error| from_io(&error))?;
+        if whole {
+            drop(state);
+            self.remove_content(delivery, &id)?;
+            state = self.certain(&id)?;
+        }
         let removed = match node.kind {
             FileKind::Folder => self.remove_folder(&state, &node),
             _ => self.remove_file(&state, &node, delivery, version),
@@ -72,6 +95,61 @@ impl Group<'_> {
             .at(Point::Visible)
             .map_err(|error| from_io(&error))?;
         Ok(absent)
+    }
+
+    /// R-UNS-1: all that lies in a folder goes, children first, but watched roots, what they hold, and the folders above
+    /// them: those belong to other sets.
+    fn remove_content(&mut self, delivery: &Delivery, folder: &Uuid) -> Result<(), Answer> {
+        let doomed = doomed(&self.core.state().tree, folder);
+        let versions: Vec<(Uuid, Uuid)> = doomed.iter().map(|id| (*id, Uuid::now_v7())).collect();
+        self.intend(delivery, &versions)
+            .map_err(|error| from_io(&error))?;
+        for (id, version) in versions {
+            self.remove_one(delivery, &id, version)?;
+        }
+        Ok(())
+    }
+
+    /// Writes down what is going to be removed, before the first of it is.
+    fn intend(&mut self, delivery: &Delivery, versions: &[(Uuid, Uuid)]) -> io::Result<()> {
+        let intents: Vec<Intent> = versions
+            .iter()
+            .filter_map(|(id, version)| self.deletion(delivery, &id.to_string(), *version))
+            .collect();
+        self.intents.extend(intents.iter().cloned());
+        self.core
+            .index
+            .run(move |transaction| intent::save(transaction, &intents))
+    }
+
+    fn remove_one(&mut self, delivery: &Delivery, id: &Uuid, version: Uuid) -> Result<(), Answer> {
+        let mut state = match self.certain(id) {
+            Ok(state) => state,
+            Err(Answer::Gone) => return Ok(()),
+            Err(other) => return Err(other),
+        };
+        let Some(node) = state.tree.live(id).cloned() else {
+            return Ok(());
+        };
+        let removed = match node.kind {
+            FileKind::Folder => self.remove_folder(&state, &node)?,
+            _ => self.remove_file(&state, &node, delivery, version)?,
+        };
+        if removed {
+            if let Some(path) = state.tree.path(&node.parent) {
+                self.flush.path(path);
+            }
+            state.tree.remove(id);
+            return Ok(());
+        }
+        match node.kind {
+            // Something came into it meanwhile.
+            FileKind::Folder => Ok(()),
+            _ => Err(fail(
+                FailureReason::ContentUnavailable,
+                &"a file changed while its folder was removed; it is tried again",
+            )),
+        }
     }
 
     /// False when something is left in it.

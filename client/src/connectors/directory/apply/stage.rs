@@ -326,7 +326,12 @@ impl Group<'_> {
         })
     }
 
-    fn deletion(&self, delivery: &Delivery, node: &str, version: Uuid) -> Option<Intent> {
+    pub(super) fn deletion(
+        &self,
+        delivery: &Delivery,
+        node: &str,
+        version: Uuid,
+    ) -> Option<Intent> {
         let node = Uuid::try_parse(node).ok()?;
         let path = self.core.state().tree.path(&node)?;
         Some(Intent {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use tandem_proto::v1alpha::{
-    FailureReason, Property, PropertyValue, ReleaseNode, property_value::Kind,
+    FailureReason, Property, PropertyValue, ReleaseNode, WatchRoot, property_value::Kind,
 };
 
 use super::{super::faults::Point, *};
@@ -337,4 +337,54 @@ async fn many_files_are_made_with_few_flushes() {
     }
     assert_eq!(fs::read_dir(fixture.path("")).expect("listed").count(), 250);
     assert!(fixture.told().await.is_empty());
+}
+
+fn delete_with_content(seen: &Observation) -> Delivery {
+    delivery(
+        1,
+        Action::Delete(DeleteNode {
+            node_id: seen.node_id.clone(),
+            expected_revision: seen.revision.clone(),
+            with_content: true,
+        }),
+    )
+}
+
+#[tokio::test]
+async fn r_uns_1_a_folder_goes_with_its_content_but_not_with_what_other_sets_watch() {
+    let fixture = Fixture::with(|root| {
+        for folder in ["doomed/inner", "doomed/deep/other"] {
+            fs::create_dir_all(root.join(folder)).expect("folders");
+        }
+        fs::write(root.join("doomed/inner/mine"), "mine").expect("mine");
+        fs::write(root.join("doomed/deep/other/theirs"), "theirs").expect("theirs");
+        std::os::unix::fs::symlink("inner", root.join("doomed/link")).expect("a link");
+    })
+    .await;
+    fixture.scan(10).await;
+    let doomed = fixture.id("doomed").await;
+    let other = fixture.id("doomed/deep/other").await;
+    let root = |node_id: &str| WatchRoot {
+        node_id: node_id.to_owned(),
+        include_subfolders: true,
+        ..WatchRoot::default()
+    };
+    let directory = fixture.directory();
+    let roots = [root(&fixture.root), root(&other)];
+    directory.watch(&roots).await.expect("watched");
+    let seen = fixture.observe(&doomed).await;
+    let result = applied(fixture.apply(delete_with_content(&seen), None).await);
+    assert_eq!(name(&result), "doomed", "it stays");
+    assert_eq!(fixture.read("doomed/deep/other/theirs"), "theirs");
+    assert!(!fixture.path("doomed/inner").exists());
+    assert!(fixture.path("doomed/link").symlink_metadata().is_err());
+    let (versions, _) = directory.versions("", "", 10).await.expect("listed");
+    let paths: Vec<&str> = versions.iter().map(|one| one.path.as_str()).collect();
+    assert_eq!(paths, ["doomed/inner/mine"]);
+    directory.watch(&roots[..1]).await.expect("watched");
+    let result = applied(fixture.apply(delete_with_content(&seen), None).await);
+    assert_eq!(absent(&result), Some(AbsenceKind::Deleted));
+    assert!(!fixture.path("doomed").exists());
+    let (versions, _) = directory.versions("", "", 10).await.expect("listed");
+    assert_eq!(versions.len(), 2, "all of it is kept");
 }

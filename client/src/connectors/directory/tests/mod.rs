@@ -334,6 +334,7 @@ fn delete(member: u8, seen: &Observation) -> Delivery {
         Action::Delete(DeleteNode {
             node_id: seen.node_id.clone(),
             expected_revision: seen.revision.clone(),
+            with_content: false,
         }),
     )
 }

@@ -1,0 +1,175 @@
+//! Ending sets: both copies stay, or the cloud copy is removed once its last changes are pulled (R-UNS-1).
+
+use std::time::Duration;
+
+use super::nodes::NodeChoice;
+use super::{Error, UserScope};
+use crate::domain::access::Role;
+use crate::domain::engine::{Ending, Request};
+use crate::domain::ids::{MemberId, NodeId, SyncSetId};
+use crate::domain::limits::PULL_SECONDS_MAX;
+use crate::domain::sync_set::{Removal, SyncSet};
+
+impl UserScope {
+    /// Ends a set. Asked again it gives the same answer, also when nothing is left of the set.
+    ///
+    /// # Errors
+    /// [`Error::SyncSetNotFound`], [`Error::NotAllowed`]; [`Error::WrongState`] when the cloud copy is to be removed and
+    /// is checked out, or when the set was ended before with another choice about it.
+    pub async fn unsync_set(&self, id: SyncSetId, remove_cloud_copy: bool) -> Result<(), Error> {
+        let ended = self.own_set_or_ended(id).await?;
+        let set = match ended {
+            Known::Live(set) if !set.ending => *set,
+            Known::Live(set) => return same_end(set.removal, remove_cloud_copy),
+            Known::Ended(removal) => return same_end(removal, remove_cloud_copy),
+        };
+        let removal = match remove_cloud_copy {
+            false => Removal::None,
+            true => self.before_removal(&set).await?,
+        };
+        let ending = Ending {
+            set: id,
+            removal,
+            actor: self.user.clone(),
+            forced: false,
+        };
+        let ingest = &self.coordinator.ingest;
+        ingest.end_set(self.network, ending).await
+    }
+
+    /// Ends the membership of one chosen node; that of a synced folder is its whole set (R-UNS-1).
+    ///
+    /// # Errors
+    /// As [`UserScope::unsync_set`]; [`Error::MemberNotFound`]; [`Error::WrongState`] for a node inside a synced folder
+    /// (R-MEM-2).
+    pub async fn unsync_member(
+        &self,
+        set: SyncSetId,
+        id: MemberId,
+        remove_cloud_copy: bool,
+    ) -> Result<(), Error> {
+        match self.member_row(set, id).await {
+            Ok((set, member)) if !member.direct => {
+                self.own_set(set.id).await?;
+                return Err(Error::WrongState { state: "INDIRECT" });
+            }
+            Ok(_) => {}
+            Err(error @ Error::MemberNotFound { .. }) => {
+                let ended = self.coordinator.store.ended_set(self.network, set).await?;
+                if ended.is_none_or(|ended| ended.root != id) {
+                    return Err(error);
+                }
+            }
+            Err(error) => return Err(error),
+        }
+        self.unsync_set(set, remove_cloud_copy).await
+    }
+
+    /// A set that the user may steer, or the memory of one that they might have.
+    async fn own_set_or_ended(&self, id: SyncSetId) -> Result<Known, Error> {
+        match self.own_set(id).await {
+            Err(Error::SyncSetNotFound { .. }) => {}
+            found => return found.map(|set| Known::Live(Box::new(set))),
+        }
+        let ended = self.coordinator.store.ended_set(self.network, id).await?;
+        let ended = ended.ok_or_else(|| self.no_set(id))?;
+        if ended.owner != self.user {
+            self.require(Role::Admin)?;
+        }
+        Ok(Known::Ended(ended.removal))
+    }
+
+    /// What is done before a set ends whose cloud copy is removed: the cloud's last changes are pulled. Whoever is away,
+    /// or takes longer than a caller should wait, does not hold it up; what was not pulled stays where it is.
+    async fn before_removal(&self, set: &SyncSet) -> Result<Removal, Error> {
+        let presence = &self.coordinator.presence;
+        let cloud = set.repositories.cloud;
+        let connected = presence.is_connected(cloud);
+        let node = self.cloud_root(set).await?;
+        if let Some(node) = &node {
+            self.check_not_checked_out(set, node).await?;
+        }
+        if let Some(node) = node.filter(|_| !set.repository_paused) {
+            self.pull(set, node, connected).await?;
+        }
+        Ok(match connected {
+            true => Removal::Everything,
+            false => Removal::Members,
+        })
+    }
+
+    /// Lets changes flow, those too that a pause held back, and waits for them.
+    async fn pull(&self, set: &SyncSet, node: NodeId, connected: bool) -> Result<(), Error> {
+        let ingest = &self.coordinator.ingest;
+        if set.paused {
+            let resume = Request::Pause(set.id, false, self.user.clone());
+            ingest.request(self.network, resume).await?;
+        }
+        if connected {
+            let cloud = set.repositories.cloud;
+            let look = ingest.ask_scan(self.network, cloud, Some(node), false);
+            look.await?;
+        }
+        let within = Duration::from_secs(PULL_SECONDS_MAX);
+        match tokio::time::timeout(within, self.until_pulled(set, connected)).await {
+            Ok(pulled) => pulled,
+            Err(_) => Ok(()),
+        }
+    }
+
+    async fn cloud_root(&self, set: &SyncSet) -> Result<Option<NodeId>, Error> {
+        let root = self
+            .coordinator
+            .store
+            .member(self.network, set.root)
+            .await?;
+        Ok(root.and_then(|root| root.nodes.cloud))
+    }
+
+    /// Agents that are away or cannot tell check-outs never refuse.
+    async fn check_not_checked_out(&self, set: &SyncSet, node: &NodeId) -> Result<(), Error> {
+        let store = &self.coordinator.store;
+        let cloud = store
+            .repository(self.network, set.repositories.cloud)
+            .await?;
+        let Some(cloud) = cloud else { return Ok(()) };
+        let choice = NodeChoice::Id(node.clone());
+        match self.resolve(&cloud, &choice, "name").await {
+            Ok(found) if found.checked_out => Err(Error::WrongState {
+                state: "CHECKED_OUT",
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Waits until the cloud copy is listed, and nothing of the set can be delivered on-premise any more.
+    async fn until_pulled(&self, set: &SyncSet, listed: bool) -> Result<(), Error> {
+        let (store, on_premise) = (&self.coordinator.store, set.repositories.on_premise);
+        let mut bell = self.coordinator.wakeup.network(self.network);
+        loop {
+            bell.mark_unchanged();
+            let away = !self.coordinator.presence.is_connected(on_premise);
+            let delivered = away || store.is_delivered(on_premise, set.id).await?;
+            if delivered && !(listed && store.is_scanning(set).await?) {
+                return Ok(());
+            }
+            if bell.changed().await.is_err() {
+                bell = self.coordinator.wakeup.network(self.network);
+            }
+        }
+    }
+}
+
+/// A set that is there, or what became of the cloud copy of one that was ended.
+enum Known {
+    Live(Box<SyncSet>),
+    Ended(Removal),
+}
+
+/// The same call gives the same answer; another one comes too late.
+fn same_end(removal: Removal, remove_cloud_copy: bool) -> Result<(), Error> {
+    if (removal != Removal::None) == remove_cloud_copy {
+        return Ok(());
+    }
+    Err(Error::WrongState { state: "ENDED" })
+}
