@@ -15,6 +15,7 @@ mod m20261125_000004_due_later;
 mod m20261125_000005_generations;
 mod m20261125_000006_guard;
 mod m20261125_000007_outside;
+mod m20261125_000011_policies;
 
 /// Every migration, oldest first.
 #[derive(Debug)]
@@ -31,6 +32,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261125_000005_generations::Migration),
             Box::new(m20261125_000006_guard::Migration),
             Box::new(m20261125_000007_outside::Migration),
+            Box::new(m20261125_000011_policies::Migration),
         ]
     }
 }

@@ -9,6 +9,7 @@ use tandem_server::domain::conflict::ConflictKind;
 use tandem_server::domain::copy::Absence;
 use tandem_server::domain::failure::Reason;
 use tandem_server::domain::member::PeerChoice;
+use tandem_server::domain::policy::ConflictPolicy;
 use tandem_server::domain::projection::{
     Comparison, NodeKind, Projection, Properties, PropertyValue, Side, Sides, State,
 };
@@ -151,8 +152,23 @@ fn model(situation: &Situation<'_>) -> String {
         .to_owned()
 }
 
+/// The side that holds in a conflict: of a locked copy there is nothing that could (R-LCK-1).
+fn holder(options: &Options) -> Side {
+    let by_policy = [
+        (ConflictPolicy::CloudWins, Side::Cloud),
+        (ConflictPolicy::OnPremiseWins, Side::OnPremise),
+    ];
+    let listed = by_policy
+        .into_iter()
+        .find(|(policy, _)| *policy == options.conflict_policy);
+    match listed {
+        Some((_, side)) if !options.lock_on_premise_copy => side,
+        _ => Side::Cloud,
+    }
+}
+
 /// What the domain decided, in the words of the rows.
-fn told(decision: &Decision, sights: &Sides<Sight>) -> String {
+fn told(decision: &Decision, sights: &Sides<Sight>, options: &Options) -> String {
     let side = |side: &Side| match side {
         Side::OnPremise => "on-premise",
         Side::Cloud => "cloud",
@@ -174,7 +190,7 @@ fn told(decision: &Decision, sights: &Sides<Sight>) -> String {
         },
         Decision::Revive(of) => format!("make {} again", side(of)),
         Decision::Conflict { kind, winner } => {
-            assert_eq!(*winner, Side::Cloud);
+            assert_eq!(*winner, holder(options));
             match kind {
                 ConflictKind::ChangeChange => "change/change",
                 ConflictKind::DeleteChange => "delete/change",
@@ -219,11 +235,15 @@ fn sights() -> impl Strategy<Value = Sight> {
 }
 
 fn options() -> impl Strategy<Value = Options> {
-    any::<(bool, bool, bool)>().prop_map(|(lock, allow, follow)| Options {
+    any::<(bool, bool, bool, bool)>().prop_map(|(lock, allow, follow, mirrored)| Options {
         lock_on_premise_copy: lock,
         allow_delete_on_cloud: allow,
         // R-SET-2 refuses the fourth combination at creation.
         delete_on_premise: allow && follow,
+        conflict_policy: match mirrored {
+            true => ConflictPolicy::OnPremiseWins,
+            false => ConflictPolicy::CloudWins,
+        },
         ..Options::default()
     })
 }
@@ -284,7 +304,7 @@ proptest! {
             deleting: deleting.map(side),
             made: made.map(side),
         };
-        prop_assert_eq!(told(&decide(&situation), &sights), model(&situation));
+        prop_assert_eq!(told(&decide(&situation), &sights, &options), model(&situation));
     }
 }
 

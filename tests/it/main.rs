@@ -24,6 +24,7 @@ mod rules_folder_sets;
 mod rules_generations;
 mod rules_membership;
 mod rules_names_and_moves;
+mod rules_policies;
 mod shape;
 mod sim;
 mod source;

@@ -1,6 +1,7 @@
 //! Conflicts: both copies left the base, differently. Records, never errors (SPEC §6).
 
 use super::ids::{ConflictId, MemberId, SyncSetId};
+use super::policy::ConflictPolicy;
 use super::projection::{Side, Sides, State};
 
 /// What collided.
@@ -49,6 +50,8 @@ pub struct Conflict {
     pub states: Sides<Option<State>>,
     /// Who changed each side, where the repositories tell.
     pub actors: Sides<String>,
+    /// The policy that decided.
+    pub policy: ConflictPolicy,
     /// The side whose state holds.
     pub winner: Side,
     /// When, in microseconds since 1970.

@@ -16,6 +16,7 @@ pub mod limits;
 pub mod member;
 pub mod names;
 pub mod past;
+pub mod policy;
 pub mod projection;
 pub mod reconcile;
 pub mod report;

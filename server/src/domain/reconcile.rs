@@ -103,13 +103,20 @@ impl Situation<'_> {
             .is_none_or(|base| !self.comparison.equal(base, state))
     }
 
+    fn conflict(&self, kind: ConflictKind) -> Decision {
+        Decision::Conflict {
+            kind,
+            winner: self.options.winner(),
+        }
+    }
+
     /// Changed by somebody: what a repository made of a delivery is never a side of a conflict (R-PRJ-5).
     fn changed_on(&self, side: Side, state: &State) -> bool {
         self.made != Some(side) && self.changed(state)
     }
 }
 
-/// R-REC-1, push, pull, R-CON-1, R-LCK-1.
+/// R-REC-1, push, pull, R-CON-1, R-CON-3, R-LCK-1.
 fn both_live(situation: &Situation<'_>, on_premise: &State, cloud: &State) -> Decision {
     if situation.comparison.equal(on_premise, cloud) {
         return Decision::Agreed;
@@ -120,17 +127,14 @@ fn both_live(situation: &Situation<'_>, on_premise: &State, cloud: &State) -> De
         (true, true) => match situation.made {
             Some(Side::OnPremise) => Decision::Rebase(on_premise.clone()),
             Some(Side::Cloud) => Decision::Rebase(cloud.clone()),
-            None => Decision::Conflict {
-                kind: ConflictKind::ChangeChange,
-                winner: Side::Cloud,
-            },
+            None => situation.conflict(ConflictKind::ChangeChange),
         },
         (true, false) => Decision::Deliver(Side::Cloud),
         (false, _) => Decision::Deliver(Side::OnPremise),
     }
 }
 
-/// §7 rows 1 and 2, R-REC-2; under a lock the copy is put back (R-LCK-1).
+/// §7 rows 1 and 2, R-REC-2 (or R-CON-3, where the deletion wins); under a lock the copy is put back (R-LCK-1).
 fn deleted_on_premise(situation: &Situation<'_>, cloud: &State) -> Decision {
     if situation.options.lock_on_premise_copy && situation.choice.is_none() {
         return Decision::Revive(Side::OnPremise);
@@ -143,10 +147,7 @@ fn deleted_on_premise(situation: &Situation<'_>, cloud: &State) -> Decision {
         return Decision::End;
     }
     if situation.changed_on(Side::Cloud, cloud) {
-        return Decision::Conflict {
-            kind: ConflictKind::DeleteChange,
-            winner: Side::Cloud,
-        };
+        return situation.conflict(ConflictKind::DeleteChange);
     }
     Decision::Remove {
         side: Side::Cloud,
@@ -154,7 +155,7 @@ fn deleted_on_premise(situation: &Situation<'_>, cloud: &State) -> Decision {
     }
 }
 
-/// §7 rows 3 to 6, R-REC-3.
+/// §7 rows 3 to 6, R-REC-3 (or R-CON-3, where the change wins).
 fn deleted_on_cloud(situation: &Situation<'_>, on_premise: &State) -> Decision {
     if !situation.options.allow_delete_on_cloud {
         return Decision::Revive(Side::Cloud);
@@ -165,10 +166,7 @@ fn deleted_on_cloud(situation: &Situation<'_>, on_premise: &State) -> Decision {
         None => situation.options.delete_on_premise,
     };
     match (removes, situation.changed_on(Side::OnPremise, on_premise)) {
-        (true, true) => Decision::Conflict {
-            kind: ConflictKind::ChangeDelete,
-            winner: Side::Cloud,
-        },
+        (true, true) => situation.conflict(ConflictKind::ChangeDelete),
         (true, false) => Decision::Remove {
             side: Side::OnPremise,
             chosen: situation.choice.is_some(),

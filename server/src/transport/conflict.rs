@@ -242,8 +242,8 @@ fn wire_conflict(scope: &UserScope, conflict: &Conflict) -> wire::Conflict {
         cloud: projection(conflict.states.get(Side::Cloud)),
         on_premise_actor: conflict.actors.on_premise.clone(),
         cloud_actor: conflict.actors.cloud.clone(),
-        // The only policy that is offered decides at once.
-        policy: wire::ConflictPolicy::CloudWins.into(),
+        // The numbers are the same.
+        policy: conflict.policy as i32,
         winner: convert::wire_side(conflict.winner).into(),
         state: wire::ConflictState::Resolved.into(),
         create_time: Some(convert::timestamp(conflict.at)),

@@ -12,6 +12,7 @@ use super::tokens::{List, fitting_page, page_size};
 use super::{names, scopes};
 use crate::domain::access::Role;
 use crate::domain::ids::{NodeId, SyncSetId};
+use crate::domain::policy::ConflictPolicy;
 use crate::domain::projection::Sides;
 use crate::domain::sync_set::Options;
 use crate::service::create_set::NewSet;
@@ -322,7 +323,6 @@ fn options(given: Option<&wire::SyncSetOptions>) -> Result<Options, Error> {
         return Ok(Options::default());
     };
     let default = Options::default();
-    offered("conflict_policy", given.conflict_policy, CONFLICT_POLICY)?;
     offered("conflict_grain", given.conflict_grain, CONFLICT_GRAIN)?;
     offered(
         "name_clash_policy",
@@ -338,10 +338,20 @@ fn options(given: Option<&wire::SyncSetOptions>) -> Result<Options, Error> {
             .allow_delete_on_cloud
             .unwrap_or(default.allow_delete_on_cloud),
         delete_on_premise: given.delete_on_premise,
+        conflict_policy: conflict_policy(given.conflict_policy)?,
         max_delete_percent: given
             .max_delete_percent
             .unwrap_or(default.max_delete_percent),
     })
+}
+
+/// 0 is the default.
+fn conflict_policy(number: i32) -> Result<ConflictPolicy, Error> {
+    if let Some(policy) = ConflictPolicy::from_number(number) {
+        return Ok(policy);
+    }
+    offered("conflict_policy", number, CONFLICT_POLICY)?;
+    Ok(ConflictPolicy::default())
 }
 
 /// 0 and 1 are the default; the values behind it are not offered yet.
@@ -424,7 +434,7 @@ fn wire_options(options: &Options) -> wire::SyncSetOptions {
         lock_on_premise_copy: options.lock_on_premise_copy,
         allow_delete_on_cloud: Some(options.allow_delete_on_cloud),
         delete_on_premise: options.delete_on_premise,
-        conflict_policy: wire::ConflictPolicy::CloudWins.into(),
+        conflict_policy: options.conflict_policy as i32,
         conflict_grain: wire::ConflictGrain::WholeNode.into(),
         name_clash_policy: wire::NameClashPolicy::Fail.into(),
         max_delete_percent: Some(options.max_delete_percent),

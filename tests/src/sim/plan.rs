@@ -1,6 +1,7 @@
 //! What a seed draws: options, name rules, who acts, and which faults there are.
 
 use tandem_server::domain::names::NameRule;
+use tandem_server::domain::policy::ConflictPolicy;
 use tandem_server::domain::projection::{Side, Sides};
 use tandem_server::domain::sync_set::Options;
 
@@ -100,7 +101,15 @@ fn options(random: &mut Random) -> Options {
         lock_on_premise_copy: random.chance(15),
         allow_delete_on_cloud,
         delete_on_premise: allow_delete_on_cloud && random.chance(50),
+        conflict_policy: conflict_policy(random),
         max_delete_percent: if random.chance(80) { 100 } else { 50 },
+    }
+}
+
+fn conflict_policy(random: &mut Random) -> ConflictPolicy {
+    match random.below(4) {
+        0 | 1 => ConflictPolicy::CloudWins,
+        _ => ConflictPolicy::OnPremiseWins,
     }
 }
 

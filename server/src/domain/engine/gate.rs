@@ -77,7 +77,7 @@ impl Engine<'_> {
             return Ok(Gate::Open(Lane::Change));
         }
         if let Some(own) = own.filter(|_| !stays && Self::is_folder(member))
-            && let Some(gate) = self.gate_tree(member, &own, &folder, side)?
+            && let Some(gate) = self.gate_tree(set, member, &own, (&folder, side))?
         {
             let waits = match &gate {
                 Gate::Wait(_, Obstacle::Folder(above)) => Some(*above),
@@ -370,10 +370,10 @@ impl Engine<'_> {
     /// R-MOV-5: a folder cannot move below itself; it waits for the move that frees the way, or one of both is undone.
     fn gate_tree(
         &mut self,
+        set: &SyncSet,
         member: &Member,
         own: &Copy,
-        folder: &NodeId,
-        side: Side,
+        (folder, side): (&NodeId, Side),
     ) -> Result<Option<Gate>, Miss> {
         let key = (own.repository, folder.clone());
         let mut chain: Vec<Copy> = self.view.copy(&key)?.into_iter().collect();
@@ -390,19 +390,24 @@ impl Engine<'_> {
                 return Ok(Some(Gate::Wait(Hold::Parent, Obstacle::Folder(above))));
             }
         }
-        if side == Side::Cloud {
+        if side == set.options.winner() {
             return Ok(Some(Gate::Undo));
         }
-        self.undo_on_premise(member, &chain)
+        self.undo_other(member, &chain, side.other())
     }
 
-    /// The cloud's move holds: the on-premise move that stands against it is undone first.
-    fn undo_on_premise(&mut self, member: &Member, chain: &[Copy]) -> Result<Option<Gate>, Miss> {
+    /// The winner's move holds: the other side's move that stands against it is undone first.
+    fn undo_other(
+        &mut self,
+        member: &Member,
+        chain: &[Copy],
+        winner: Side,
+    ) -> Result<Option<Gate>, Miss> {
         for copy in chain {
             let Some(above) = copy.member.filter(|above| *above != member.id) else {
                 continue;
             };
-            let moved = self.wanted(above, Side::Cloud)?;
+            let moved = self.wanted(above, winner)?;
             if moved.is_some() {
                 // Settling it finds the cycle from its side, where it is the loser.
                 self.touch(above);

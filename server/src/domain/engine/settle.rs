@@ -64,7 +64,8 @@ impl Engine<'_> {
                 Decision::Revive(side) => self.revive(&mut member, side),
                 Decision::Deliver(side) => match self.gate_change(&set, &member, side)? {
                     Gate::Undo => {
-                        self.conflict(&set, &mut member, ConflictKind::MoveMove, Side::Cloud)?;
+                        let winner = set.options.winner();
+                        self.conflict(&set, &mut member, ConflictKind::MoveMove, winner)?;
                     }
                     gate => return self.owe(&set, member, side, gate),
                 },
@@ -144,7 +145,7 @@ impl Engine<'_> {
         if let Some(content) = lost.as_ref().and_then(|state| state.projection.content) {
             self.effects.losers.push((member.id, loser, content.digest));
         }
-        self.journal_conflict(set, member, kind)?;
+        self.journal_conflict(set, member, kind, winner)?;
         self.effects.conflicts.push(Conflict {
             id,
             set: set.id,
@@ -153,6 +154,7 @@ impl Engine<'_> {
             base: member.base.clone(),
             states,
             actors,
+            policy: set.options.conflict_policy,
             winner,
             at: self.context.now,
         });
@@ -170,8 +172,13 @@ impl Engine<'_> {
         set: &SyncSet,
         member: &Member,
         kind: ConflictKind,
+        winner: Side,
     ) -> Result<(), Miss> {
         let node_name = self.name_of(set, member)?;
+        let holds = match winner {
+            Side::OnPremise => "the on-premise state holds",
+            Side::Cloud => "the cloud's state holds",
+        };
         self.journal(Entry {
             kind: JournalKind::Conflict,
             set: Some(set.id),
@@ -179,7 +186,7 @@ impl Engine<'_> {
             side: None,
             actor: String::new(),
             node_name,
-            message: format!("{kind:?}: the cloud's state holds; the loser is kept"),
+            message: format!("{kind:?}: {holds}; the loser is kept"),
         });
         Ok(())
     }

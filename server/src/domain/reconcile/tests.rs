@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::super::policy::ConflictPolicy;
 use super::super::projection::{NodeKind, Projection};
 use super::*;
 
@@ -104,6 +105,13 @@ fn locks() -> Options {
     Options {
         lock_on_premise_copy: true,
         ..Options::default()
+    }
+}
+
+fn mirrored(options: Options) -> Options {
+    Options {
+        conflict_policy: ConflictPolicy::OnPremiseWins,
+        ..options
     }
 }
 
@@ -275,4 +283,53 @@ fn r_prj_5_what_a_repository_made_of_a_delivery_is_never_a_side_of_a_conflict() 
     assert!(matches!(moved_out.decision(), Decision::Remove { .. }));
     let marked = case(live("by rule"), DELETED).made_on(Side::OnPremise);
     assert_eq!(marked.decision(), Decision::CloudCopyDeleted);
+}
+
+#[test]
+fn r_con_3_on_premise_wins_mirrors_each_conflict() {
+    let cases = [
+        (
+            case(live("a"), live("b")),
+            Options::default(),
+            ConflictKind::ChangeChange,
+        ),
+        (
+            case(DELETED, live("b")),
+            Options::default(),
+            ConflictKind::DeleteChange,
+        ),
+        (
+            case(live("a"), DELETED),
+            deletes_on_premise(),
+            ConflictKind::ChangeDelete,
+        ),
+    ];
+    for (case, options, kind) in cases {
+        let winner = Side::OnPremise;
+        let decision = case.with(mirrored(options)).decision();
+        assert_eq!(decision, Decision::Conflict { kind, winner });
+    }
+}
+
+#[test]
+fn r_lck_1_a_lock_decides_for_the_cloud_whatever_the_policy() {
+    let decision = |on_premise, cloud| {
+        let locked = mirrored(Options {
+            lock_on_premise_copy: true,
+            ..deletes_on_premise()
+        });
+        case(on_premise, cloud).with(locked)
+    };
+    assert_eq!(
+        decision(live("a"), live("b")).decision(),
+        Decision::Rebase(state("a"))
+    );
+    assert_eq!(
+        decision(live("a"), live("b")).new_on_both().decision(),
+        conflict(ConflictKind::ChangeChange)
+    );
+    assert_eq!(
+        decision(live("a"), DELETED).decision(),
+        conflict(ConflictKind::ChangeDelete)
+    );
 }

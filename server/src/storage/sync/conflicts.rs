@@ -7,15 +7,16 @@ use super::codec;
 use super::rows::Insert;
 use crate::domain::conflict::{Conflict, ConflictKind};
 use crate::domain::ids::{ConflictId, MemberId, NetworkId, SyncSetId};
+use crate::domain::policy::ConflictPolicy;
 use crate::domain::projection::{Side, Sides, State};
 
 const INSERT: Insert = Insert {
     head: "INSERT INTO conflict (id, network, set_id, member, kind, winner, on_premise_digest, \
-           cloud_digest, at, body) VALUES",
-    columns: 10,
+           cloud_digest, at, body, policy) VALUES",
+    columns: 11,
     tail: "",
 };
-const COLUMNS: &str = "SELECT id, set_id, member, kind, winner, at, body FROM conflict ";
+const COLUMNS: &str = "SELECT id, set_id, member, kind, winner, at, body, policy FROM conflict";
 
 /// Keeps conflicts.
 ///
@@ -64,6 +65,7 @@ fn row(network: NetworkId, conflict: &Conflict) -> Vec<Value> {
         digest(Side::Cloud).into(),
         conflict.at.into(),
         codec::encode_conflict(states, actors).into(),
+        (conflict.policy as i32).into(),
     ]
 }
 
@@ -84,6 +86,7 @@ fn read(row: &QueryResult) -> Result<Conflict, Error> {
             on_premise: on_premise_actor,
             cloud: cloud_actor,
         },
+        policy: ConflictPolicy::from_number(row.try_get_by_index(7)?).ok_or_else(corrupt)?,
         winner: Side::from_name(&winner).ok_or_else(corrupt)?,
         at: row.try_get_by_index(5)?,
     })
@@ -99,11 +102,10 @@ impl Store {
         network: NetworkId,
         id: ConflictId,
     ) -> Result<Option<Conflict>, Error> {
-        let text = "SELECT id, set_id, member, kind, winner, at, body FROM conflict \
-                    WHERE network = ? AND id = ?";
+        let text = format!("{COLUMNS} WHERE network = ? AND id = ?");
         let row = sql::one(
             self.reader(),
-            text,
+            &text,
             [network.0.into(), id.to_bytes().into()],
         )
         .await?;

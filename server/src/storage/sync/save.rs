@@ -41,8 +41,12 @@ const BLOCKED: Insert = Insert {
     tail: "",
 };
 const SETS: Insert = Insert {
-    head: "INSERT OR REPLACE INTO sync_set VALUES",
-    columns: 25,
+    head: "INSERT OR REPLACE INTO sync_set (id, network, on_premise_repository, cloud_repository, \
+           root, target, source_folder, include_subfolders, lock_on_premise_copy, \
+           allow_delete_on_cloud, delete_on_premise, max_delete_percent, owner, ending, members, \
+           pending, failed, bytes, gate, deletions, guard_since, counting, removals, emptied, \
+           outside, conflict_policy) VALUES",
+    columns: 26,
     tail: "",
 };
 const WALKS: Insert = Insert {
@@ -337,6 +341,7 @@ fn set_row(set: &SyncSet) -> Vec<Value> {
         set.guard.due.into(),
         set.guard.emptied.map(|side| side.name().to_owned()).into(),
         read::sides_number(set.outside).into(),
+        (set.options.conflict_policy as i32).into(),
     ]
 }
 

@@ -145,7 +145,10 @@ impl Fixture {
         let (set, member) = (SyncSetId(Uuid::now_v7()), MemberId(Uuid::now_v7()));
         let node = member.to_string();
         self.execute(
-            "INSERT INTO sync_set VALUES (?, 1, 1, 2, x'', '', '', 1, 0, 1, 0, 50, '', 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, 0)",
+            "INSERT INTO sync_set (id, network, on_premise_repository, cloud_repository, root, target, \
+             source_folder, include_subfolders, lock_on_premise_copy, allow_delete_on_cloud, \
+             delete_on_premise, max_delete_percent, owner, ending, members, pending, failed, bytes, \
+             gate, deletions, guard_since, counting, removals, emptied, outside) VALUES (?, 1, 1, 2, x'', '', '', 1, 0, 1, 0, 50, '', 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, 0)",
             [set.to_bytes().into()],
         )
         .await;

@@ -1,0 +1,37 @@
+//! Flags for what a new set does about conflicts; the same wherever sets are made.
+
+use clap::{Args, ValueEnum};
+use tandem_proto::v1alpha::{self as wire, SyncSetOptions};
+
+/// What a new set does where its two sides differ.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub struct Policies {
+    /// Whose state holds when both sides changed a node differently
+    #[arg(long, value_name = "POLICY", value_enum, default_value_t)]
+    pub conflict_policy: ConflictPolicy,
+}
+
+/// Whose state holds in a conflict.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum ConflictPolicy {
+    /// The cloud's
+    #[default]
+    CloudWins,
+    /// The on-premise one's
+    OnPremiseWins,
+}
+
+impl Policies {
+    /// The options with these policies.
+    #[must_use]
+    pub fn set(self, options: SyncSetOptions) -> SyncSetOptions {
+        let conflict_policy = match self.conflict_policy {
+            ConflictPolicy::CloudWins => wire::ConflictPolicy::CloudWins,
+            ConflictPolicy::OnPremiseWins => wire::ConflictPolicy::OnPremiseWins,
+        };
+        SyncSetOptions {
+            conflict_policy: conflict_policy.into(),
+            ..options
+        }
+    }
+}

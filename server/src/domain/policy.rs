@@ -1,0 +1,37 @@
+//! How a set decides where its two sides differ (SPEC §6): fixed at its creation (R-SET-2).
+
+use super::projection::Side;
+use super::sync_set::Options;
+
+/// Which side holds when both copies left the base, differently (R-CON-3); the numbers are those of the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[repr(i32)]
+pub enum ConflictPolicy {
+    /// The cloud's state holds.
+    #[default]
+    CloudWins = 1,
+    /// The mirror image: the on-premise state holds.
+    OnPremiseWins = 2,
+}
+
+impl ConflictPolicy {
+    /// The policy of a stored number.
+    #[must_use]
+    pub fn from_number(number: i32) -> Option<Self> {
+        [Self::CloudWins, Self::OnPremiseWins]
+            .into_iter()
+            .find(|policy| *policy as i32 == number)
+    }
+}
+
+impl Options {
+    /// The side whose state holds in a conflict. Nobody may change a locked copy, so there the cloud's does whatever
+    /// the policy (R-LCK-1).
+    #[must_use]
+    pub fn winner(&self) -> Side {
+        match self.conflict_policy {
+            ConflictPolicy::OnPremiseWins if !self.lock_on_premise_copy => Side::OnPremise,
+            ConflictPolicy::OnPremiseWins | ConflictPolicy::CloudWins => Side::Cloud,
+        }
+    }
+}
