@@ -9,6 +9,9 @@ pub struct Policies {
     /// Whose state holds when both sides changed a node differently
     #[arg(long, value_name = "POLICY", value_enum, default_value_t)]
     pub conflict_policy: ConflictPolicy,
+    /// What collides
+    #[arg(long, value_name = "GRAIN", value_enum, default_value_t)]
+    pub conflict_grain: ConflictGrain,
 }
 
 /// Whose state holds in a conflict.
@@ -21,6 +24,16 @@ pub enum ConflictPolicy {
     OnPremiseWins,
 }
 
+/// What collides in a conflict.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum ConflictGrain {
+    /// Any two changes of one node
+    #[default]
+    WholeNode,
+    /// Only two changes of the same: name, content, place, or one property
+    PerField,
+}
+
 impl Policies {
     /// The options with these policies.
     #[must_use]
@@ -29,7 +42,12 @@ impl Policies {
             ConflictPolicy::CloudWins => wire::ConflictPolicy::CloudWins,
             ConflictPolicy::OnPremiseWins => wire::ConflictPolicy::OnPremiseWins,
         };
+        let conflict_grain = match self.conflict_grain {
+            ConflictGrain::WholeNode => wire::ConflictGrain::WholeNode,
+            ConflictGrain::PerField => wire::ConflictGrain::PerField,
+        };
         SyncSetOptions {
+            conflict_grain: conflict_grain.into(),
             conflict_policy: conflict_policy.into(),
             ..options
         }

@@ -1,8 +1,8 @@
 //! What a set does where its sides differ: every policy for conflicts, and what collides (R-CON-2, R-CON-3).
 
 use tandem_server::domain::conflict::ConflictKind;
-use tandem_server::domain::policy::ConflictPolicy;
-use tandem_server::domain::projection::Side::{Cloud, OnPremise};
+use tandem_server::domain::policy::{ConflictGrain, ConflictPolicy};
+use tandem_server::domain::projection::Side::{self, Cloud, OnPremise};
 use tandem_server::domain::sync_set::Options;
 use tandem_tests::sim::lab::Lab;
 
@@ -72,4 +72,83 @@ fn r_mov_5_of_moves_that_make_a_cycle_the_winners_holds() {
         assert_eq!(lab.tree(Cloud), tree, "{policy:?}");
         assert_eq!(lab.conflicts(), 1);
     }
+}
+
+fn per_field(conflict_policy: ConflictPolicy) -> Options {
+    Options {
+        conflict_grain: ConflictGrain::PerField,
+        ..with(conflict_policy)
+    }
+}
+
+fn entitle(lab: &mut Lab, side: Side, path: &str, title: &str) {
+    let node = lab.find(side, path).unwrap();
+    let repository = &mut lab.world.places.get_mut(side).repository;
+    repository.change(&node, |node| node.title = Some(title.to_owned()));
+    lab.world.notice(side, vec![node]);
+}
+
+fn title(lab: &Lab, side: Side, path: &str) -> Option<String> {
+    let node = lab.find(side, path).unwrap();
+    lab.repository(side).nodes[&node].title.clone()
+}
+
+#[test]
+fn r_con_2_changes_of_different_fields_are_put_together_and_are_no_conflict() {
+    let mut lab = Lab::holding(per_field(ConflictPolicy::CloudWins), &["f", "x.txt"]);
+    let written = lab.write(OnPremise, "x.txt");
+    lab.relocate(OnPremise, "x.txt", "f");
+    lab.rename(Cloud, "x.txt", "y.txt");
+    entitle(&mut lab, Cloud, "y.txt", "theirs");
+    lab.converge();
+    for side in [OnPremise, Cloud] {
+        assert_eq!(lab.tree(side), ["f", "f/y.txt"], "{side:?}");
+        assert_eq!(lab.content(side, "f/y.txt"), written);
+        assert_eq!(title(&lab, side, "f/y.txt").as_deref(), Some("theirs"));
+    }
+    assert_eq!(lab.conflicts(), 0);
+}
+
+#[test]
+fn r_con_2_of_two_changes_of_one_field_the_policy_decides_and_the_other_fields_stay() {
+    for (policy, winner) in [
+        (ConflictPolicy::CloudWins, Cloud),
+        (ConflictPolicy::OnPremiseWins, OnPremise),
+    ] {
+        let mut lab = Lab::holding(per_field(policy), &["x.txt"]);
+        let contents = [lab.write(OnPremise, "x.txt"), lab.write(Cloud, "x.txt")];
+        lab.rename(winner.other(), "x.txt", "y.txt");
+        lab.converge();
+        for side in [OnPremise, Cloud] {
+            assert_eq!(lab.tree(side), ["y.txt"], "{policy:?} {side:?}");
+            assert_eq!(lab.content(side, "y.txt"), contents[winner as usize]);
+        }
+        let lost = contents[winner.other() as usize];
+        assert!(lab.repository(winner.other()).archive.contains(&lost));
+        assert_eq!(lab.conflicts(), 1);
+    }
+}
+
+#[test]
+fn r_con_2_a_whole_node_collides_where_its_fields_would_not() {
+    let mut lab = Lab::holding(with(ConflictPolicy::CloudWins), &["x.txt"]);
+    let lost = lab.write(OnPremise, "x.txt");
+    lab.rename(Cloud, "x.txt", "y.txt");
+    lab.converge();
+    assert_ne!(lab.content(OnPremise, "y.txt"), lost);
+    assert_eq!(lab.conflicts(), 1);
+}
+
+#[test]
+fn r_con_2_a_merge_needs_names_that_others_leave_on_both_sides() {
+    let options = per_field(ConflictPolicy::CloudWins);
+    let mut lab = Lab::holding(options, &["a.txt", "b.txt"]);
+    let (a, b) = (lab.write(Cloud, "a.txt"), lab.write(Cloud, "b.txt"));
+    lab.exchange(OnPremise, &["a.txt", "b.txt"]);
+    lab.converge();
+    for side in [OnPremise, Cloud] {
+        let found = (lab.content(side, "a.txt"), lab.content(side, "b.txt"));
+        assert_eq!(found, (b, a), "{side:?}");
+    }
+    assert_eq!(lab.conflicts(), 0);
 }

@@ -10,6 +10,7 @@ pub mod copy;
 pub mod delivery;
 pub mod engine;
 pub mod failure;
+pub mod fields;
 pub mod ids;
 pub mod journal;
 pub mod limits;

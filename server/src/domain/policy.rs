@@ -24,6 +24,27 @@ impl ConflictPolicy {
     }
 }
 
+/// What collides (R-CON-2); the numbers are those of the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[repr(i32)]
+pub enum ConflictGrain {
+    /// Any two changes of one node.
+    #[default]
+    WholeNode = 1,
+    /// Name, content, each property and place are independent: only two changes of the same do.
+    PerField = 2,
+}
+
+impl ConflictGrain {
+    /// The grain of a stored number.
+    #[must_use]
+    pub fn from_number(number: i32) -> Option<Self> {
+        [Self::WholeNode, Self::PerField]
+            .into_iter()
+            .find(|grain| *grain as i32 == number)
+    }
+}
+
 impl Options {
     /// The side whose state holds in a conflict. Nobody may change a locked copy, so there the cloud's does whatever
     /// the policy (R-LCK-1).

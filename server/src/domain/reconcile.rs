@@ -5,7 +5,9 @@
 use super::conflict::ConflictKind;
 use super::copy::Absence;
 use super::failure::Reason;
+use super::fields::Field;
 use super::member::PeerChoice;
+use super::policy::ConflictGrain;
 use super::projection::{Comparison, Side, Sides, State};
 use super::sync_set::Options;
 
@@ -124,6 +126,9 @@ fn both_live(situation: &Situation<'_>, on_premise: &State, cloud: &State) -> De
     let locked = situation.options.lock_on_premise_copy && situation.base.is_some();
     match (situation.changed(on_premise), situation.changed(cloud)) {
         (true, _) if locked => Decision::Rebase(on_premise.clone()),
+        (true, true) if situation.options.conflict_grain == ConflictGrain::PerField => {
+            per_field(situation, on_premise, cloud)
+        }
         (true, true) => match situation.made {
             Some(Side::OnPremise) => Decision::Rebase(on_premise.clone()),
             Some(Side::Cloud) => Decision::Rebase(cloud.clone()),
@@ -131,6 +136,50 @@ fn both_live(situation: &Situation<'_>, on_premise: &State, cloud: &State) -> De
         },
         (true, false) => Decision::Deliver(Side::Cloud),
         (false, _) => Decision::Deliver(Side::OnPremise),
+    }
+}
+
+/// R-CON-2: what does not collide is merged, and a merge goes to on-premise first (ARCHITECTURE, base (b)).
+fn per_field(situation: &Situation<'_>, on_premise: &State, cloud: &State) -> Decision {
+    let comparison = situation.comparison;
+    let collisions = comparison.collisions(situation.base, on_premise, cloud);
+    if !collisions.is_empty() {
+        let given_up = match situation.made {
+            Some(Side::OnPremise) => on_premise,
+            Some(Side::Cloud) => cloud,
+            None => return situation.conflict(ConflictKind::ChangeChange),
+        };
+        let base = situation.base.unwrap_or(given_up);
+        return Decision::Rebase(base.with(&collisions, given_up));
+    }
+    let is_merged = situation.base.is_some_and(|base| {
+        let merged = comparison.merged(base, on_premise, cloud);
+        comparison.equal(&merged, on_premise)
+    });
+    Decision::Deliver(match is_merged {
+        true => Side::Cloud,
+        false => Side::OnPremise,
+    })
+}
+
+/// What the base becomes when a conflict of two live copies is decided: the loser's state, or of it what collided
+/// (ARCHITECTURE, base (a)).
+#[must_use]
+pub fn given_up(
+    situation: &Situation<'_>,
+    kind: ConflictKind,
+    (lost, won): (&State, Option<&State>),
+) -> State {
+    let whole = situation.options.conflict_grain == ConflictGrain::WholeNode;
+    let (Some(base), Some(won), false) = (situation.base, won, whole) else {
+        return lost.clone();
+    };
+    match kind {
+        ConflictKind::MoveMove => base.with(&[Field::Parent], lost),
+        _ => {
+            let collisions = situation.comparison.collisions(Some(base), lost, won);
+            base.with(&collisions, lost)
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Sync sets: what one "Sync to Cloud" action made, with its options and the guard against mass deletion.
 
 use super::ids::{MemberId, NetworkId, NodeId, RepositoryId, SyncSetId};
-use super::policy::ConflictPolicy;
+use super::policy::{ConflictGrain, ConflictPolicy};
 use super::projection::{Side, Sides};
 
 /// Options, fixed at creation (R-SET-2).
@@ -17,6 +17,8 @@ pub struct Options {
     pub delete_on_premise: bool,
     /// Which side holds in a conflict.
     pub conflict_policy: ConflictPolicy,
+    /// What collides.
+    pub conflict_grain: ConflictGrain,
     /// The share of members whose deletion is held; 100 = no share is. An emptied root is held in any case.
     pub max_delete_percent: i32,
 }
@@ -29,6 +31,7 @@ impl Default for Options {
             allow_delete_on_cloud: true,
             delete_on_premise: false,
             conflict_policy: ConflictPolicy::CloudWins,
+            conflict_grain: ConflictGrain::WholeNode,
             max_delete_percent: 50,
         }
     }

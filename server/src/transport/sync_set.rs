@@ -12,7 +12,7 @@ use super::tokens::{List, fitting_page, page_size};
 use super::{names, scopes};
 use crate::domain::access::Role;
 use crate::domain::ids::{NodeId, SyncSetId};
-use crate::domain::policy::ConflictPolicy;
+use crate::domain::policy::{ConflictGrain, ConflictPolicy};
 use crate::domain::projection::Sides;
 use crate::domain::sync_set::Options;
 use crate::service::create_set::NewSet;
@@ -323,7 +323,6 @@ fn options(given: Option<&wire::SyncSetOptions>) -> Result<Options, Error> {
         return Ok(Options::default());
     };
     let default = Options::default();
-    offered("conflict_grain", given.conflict_grain, CONFLICT_GRAIN)?;
     offered(
         "name_clash_policy",
         given.name_clash_policy,
@@ -339,6 +338,7 @@ fn options(given: Option<&wire::SyncSetOptions>) -> Result<Options, Error> {
             .unwrap_or(default.allow_delete_on_cloud),
         delete_on_premise: given.delete_on_premise,
         conflict_policy: conflict_policy(given.conflict_policy)?,
+        conflict_grain: conflict_grain(given.conflict_grain)?,
         max_delete_percent: given
             .max_delete_percent
             .unwrap_or(default.max_delete_percent),
@@ -354,6 +354,19 @@ fn conflict_policy(number: i32) -> Result<ConflictPolicy, Error> {
     Ok(ConflictPolicy::default())
 }
 
+/// 0 is the default.
+fn conflict_grain(number: i32) -> Result<ConflictGrain, Error> {
+    match number {
+        0 => Ok(ConflictGrain::default()),
+        number => ConflictGrain::from_number(number).ok_or_else(|| unknown("conflict_grain")),
+    }
+}
+
+fn unknown(field: &str) -> Error {
+    let rule = "is not known; leave it out";
+    Error::invalid(format!("definition.options.{field}"), rule)
+}
+
 /// 0 and 1 are the default; the values behind it are not offered yet.
 fn offered(field: &str, value: i32, later: &[&'static str]) -> Result<(), Error> {
     if matches!(value, 0 | 1) {
@@ -363,10 +376,7 @@ fn offered(field: &str, value: i32, later: &[&'static str]) -> Result<(), Error>
         .ok()
         .and_then(|at| later.get(at.checked_sub(2)?));
     Err(known.map_or_else(
-        || {
-            let rule = "is not known; leave it out";
-            Error::invalid(format!("definition.options.{field}"), rule)
-        },
+        || unknown(field),
         |feature| Error::NotImplemented { feature },
     ))
 }
@@ -377,8 +387,6 @@ const CONFLICT_POLICY: &[&str] = &[
     "CONFLICT_POLICY_KEEP_BOTH",
     "CONFLICT_POLICY_MANUAL",
 ];
-/// See [`CONFLICT_POLICY`].
-const CONFLICT_GRAIN: &[&str] = &["CONFLICT_GRAIN_PER_FIELD"];
 /// See [`CONFLICT_POLICY`].
 const NAME_CLASH_POLICY: &[&str] = &[
     "NAME_CLASH_POLICY_ADOPT_IDENTICAL",
@@ -435,7 +443,7 @@ fn wire_options(options: &Options) -> wire::SyncSetOptions {
         allow_delete_on_cloud: Some(options.allow_delete_on_cloud),
         delete_on_premise: options.delete_on_premise,
         conflict_policy: options.conflict_policy as i32,
-        conflict_grain: wire::ConflictGrain::WholeNode.into(),
+        conflict_grain: options.conflict_grain as i32,
         name_clash_policy: wire::NameClashPolicy::Fail.into(),
         max_delete_percent: Some(options.max_delete_percent),
     }

@@ -1,7 +1,7 @@
 //! What a seed draws: options, name rules, who acts, and which faults there are.
 
 use tandem_server::domain::names::NameRule;
-use tandem_server::domain::policy::ConflictPolicy;
+use tandem_server::domain::policy::{ConflictGrain, ConflictPolicy};
 use tandem_server::domain::projection::{Side, Sides};
 use tandem_server::domain::sync_set::Options;
 
@@ -102,6 +102,10 @@ fn options(random: &mut Random) -> Options {
         allow_delete_on_cloud,
         delete_on_premise: allow_delete_on_cloud && random.chance(50),
         conflict_policy: conflict_policy(random),
+        conflict_grain: match random.chance(40) {
+            true => ConflictGrain::PerField,
+            false => ConflictGrain::WholeNode,
+        },
         max_delete_percent: if random.chance(80) { 100 } else { 50 },
     }
 }

@@ -4,11 +4,12 @@ use super::super::copy::{Copy, CopyState};
 use super::super::failure::Reason;
 use super::super::ids::{MemberId, NodeId};
 use super::super::member::{Hold, Lane, Member, MemberState, Obstacle};
-use super::super::projection::Side;
+use super::super::projection::{Side, State};
 use super::super::reconcile::Decision;
 use super::super::sync_set::SyncSet;
 use super::super::view::{Miss, NameKey};
 use super::Engine;
+use super::situation::merges;
 
 /// What a change meets on the receiving side.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,11 +56,11 @@ impl Engine<'_> {
         member: &Member,
         side: Side,
     ) -> Result<Gate, Miss> {
-        let Some(source) = self.copy_of(set, member, side.other())? else {
+        let Some(desired) = self.desired(set, member, side)? else {
             return Ok(Gate::NoFolder);
         };
         let own = self.copy_of(set, member, side)?.filter(Copy::is_there);
-        let folder = match self.receiving_folder(set, member, &source, own.as_ref(), side)? {
+        let folder = match self.receiving_folder(set, member, &desired, own.as_ref(), side)? {
             Folder::There(node) => node,
             Folder::Coming => return Ok(Gate::Open(Lane::Change)),
             Folder::Waits(parent) => {
@@ -71,7 +72,7 @@ impl Engine<'_> {
             Folder::Deleted(parent) => return Ok(Gate::FolderDeleted(parent)),
             Folder::Missing => return Ok(Gate::NoFolder),
         };
-        let key = self.name_rule(set, side).key(&source.projection.name);
+        let key = self.name_rule(set, side).key(&desired.projection.name);
         let stays = own.as_ref().is_some_and(|own| own.parent == folder);
         if stays && own.as_ref().is_some_and(|own| own.name_key == key) {
             return Ok(Gate::Open(Lane::Change));
@@ -97,7 +98,7 @@ impl Engine<'_> {
         &mut self,
         set: &SyncSet,
         member: &Member,
-        source: &Copy,
+        desired: &State,
         own: Option<&Copy>,
         side: Side,
     ) -> Result<Folder, Miss> {
@@ -114,7 +115,7 @@ impl Engine<'_> {
                 Folder::There(node)
             });
         }
-        let Some(parent) = self.parent_member(source)? else {
+        let Some(parent) = desired.parent else {
             return Ok(Folder::Missing);
         };
         let Some(mut parent) = self.view.member(parent)? else {
@@ -170,12 +171,12 @@ impl Engine<'_> {
         };
         let place = match self.decision(&set, &member)? {
             Decision::Remove { side: from, .. } if from == side => None,
-            Decision::Deliver(to) if to == side => {
-                let Some(source) = self.copy_of(&set, &member, side.other())? else {
+            Decision::Deliver(to) if to == side || merges(&set) => {
+                let Some(desired) = self.desired(&set, &member, side)? else {
                     return Ok(None);
                 };
-                let key = self.name_rule(&set, side).key(&source.projection.name);
-                let folder = self.peer_folder(&set, &member, &source, side)?;
+                let key = self.name_rule(&set, side).key(&desired.projection.name);
+                let folder = self.peer_folder(&set, &member, &desired, side)?;
                 Some((folder.unwrap_or_default(), key))
             }
             _ => return Ok(None),
@@ -187,13 +188,13 @@ impl Engine<'_> {
         &mut self,
         set: &SyncSet,
         member: &Member,
-        source: &Copy,
+        desired: &State,
         side: Side,
     ) -> Result<Option<NodeId>, Miss> {
         if member.direct {
             return Ok(self.copy_of(set, member, side)?.map(|copy| copy.parent));
         }
-        let Some(parent) = self.parent_member(source)? else {
+        let Some(parent) = desired.parent else {
             return Ok(None);
         };
         let Some(parent) = self.view.member(parent)? else {

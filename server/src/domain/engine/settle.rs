@@ -7,12 +7,13 @@ use super::super::ids::{ConflictId, MemberId};
 use super::super::journal::{Entry, JournalKind};
 use super::super::member::{Due, Hold, Lane, Member, MemberState, Obstacle};
 use super::super::projection::{Side, Sides, State};
-use super::super::reconcile::{Decision, Sight};
+use super::super::reconcile::{Decision, Sight, given_up};
 use super::super::sync_set::SyncSet;
 use super::super::view::{CopyKey, Miss};
 use super::Engine;
 use super::gate::Gate;
 use super::guard::removes;
+use super::situation::situation;
 
 /// A decision that only moves the base is followed by another one; three such steps are the most there can be.
 const STEPS_MAX: usize = 5;
@@ -161,7 +162,15 @@ impl Engine<'_> {
         member.conflict = Some(id);
         member.made = None;
         match lost {
-            Some(state) => member.base = Some(state),
+            Some(state) => {
+                let comparison = self.comparison(set);
+                let won = match sights.get(winner) {
+                    Sight::Live(state) => Some(state),
+                    Sight::Never | Sight::Gone(_) => None,
+                };
+                let situation = situation(set, member, &sights, &comparison);
+                member.base = Some(given_up(&situation, kind, (&state, won)));
+            }
             None => self.revive(member, loser),
         }
         Ok(())
