@@ -22,6 +22,8 @@ pub enum ConflictPolicy {
     CloudWins,
     /// The on-premise one's
     OnPremiseWins,
+    /// A person decides; until then both copies stay as they are
+    Manual,
 }
 
 /// What collides in a conflict.
@@ -41,6 +43,7 @@ impl Policies {
         let conflict_policy = match self.conflict_policy {
             ConflictPolicy::CloudWins => wire::ConflictPolicy::CloudWins,
             ConflictPolicy::OnPremiseWins => wire::ConflictPolicy::OnPremiseWins,
+            ConflictPolicy::Manual => wire::ConflictPolicy::Manual,
         };
         let conflict_grain = match self.conflict_grain {
             ConflictGrain::WholeNode => wire::ConflictGrain::WholeNode,

@@ -202,18 +202,20 @@ fn model(situation: &Situation<'_>) -> String {
     format!("base becomes {:?}", given_up.map(words).unwrap_or_default())
 }
 
-/// The side that holds in a conflict: of a locked copy there is nothing that could (R-LCK-1).
-fn holder(options: &Options) -> Side {
+/// The side that holds in a conflict, if that is not left to a person: of a locked copy there is nothing that could
+/// (R-LCK-1).
+fn holder(options: &Options) -> Option<Side> {
     let by_policy = [
-        (ConflictPolicy::CloudWins, Side::Cloud),
-        (ConflictPolicy::OnPremiseWins, Side::OnPremise),
+        (ConflictPolicy::CloudWins, Some(Side::Cloud)),
+        (ConflictPolicy::OnPremiseWins, Some(Side::OnPremise)),
+        (ConflictPolicy::Manual, None),
     ];
     let listed = by_policy
         .into_iter()
         .find(|(policy, _)| *policy == options.conflict_policy);
     match listed {
         Some((_, side)) if !options.lock_on_premise_copy => side,
-        _ => Side::Cloud,
+        _ => Some(Side::Cloud),
     }
 }
 

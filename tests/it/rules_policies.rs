@@ -1,6 +1,8 @@
 //! What a set does where its sides differ: every policy for conflicts, and what collides (R-CON-2, R-CON-3).
 
 use tandem_server::domain::conflict::ConflictKind;
+use tandem_server::domain::engine::Request;
+use tandem_server::domain::member::Hold;
 use tandem_server::domain::policy::{ConflictGrain, ConflictPolicy};
 use tandem_server::domain::projection::Side::{self, Cloud, OnPremise};
 use tandem_server::domain::sync_set::Options;
@@ -39,7 +41,7 @@ fn r_con_3_a_deletion_on_premise_beats_a_change_on_the_cloud() {
     assert!(lab.repository(Cloud).archive.contains(&lost));
     let conflicts = &lab.world.coordinator.store.conflicts;
     assert_eq!(conflicts[0].kind, ConflictKind::DeleteChange);
-    assert_eq!(conflicts[0].winner, OnPremise);
+    assert_eq!(conflicts[0].winner, Some(OnPremise));
 }
 
 #[test]
@@ -151,4 +153,96 @@ fn r_con_2_a_merge_needs_names_that_others_leave_on_both_sides() {
         assert_eq!(found, (b, a), "{side:?}");
     }
     assert_eq!(lab.conflicts(), 0);
+}
+
+fn manual() -> Options {
+    with(ConflictPolicy::Manual)
+}
+
+fn resolve(lab: &mut Lab, winner: Side) {
+    let conflicts = &lab.world.coordinator.store.conflicts;
+    let open = conflicts.iter().find(|conflict| conflict.open).unwrap();
+    let (member, id) = (open.member, open.id);
+    lab.request(Request::Resolve(member, id, winner, "owner".to_owned()));
+    lab.converge();
+}
+
+#[test]
+fn r_con_3_manual_keeps_both_copies_until_a_person_decides_about_what_is_there_then() {
+    for winner in [OnPremise, Cloud] {
+        let mut lab = Lab::holding(manual(), &["x.txt"]);
+        lab.write(OnPremise, "x.txt");
+        let theirs = lab.write(Cloud, "x.txt");
+        lab.converge();
+        let later = lab.write(OnPremise, "x.txt");
+        lab.converge();
+        assert_eq!(lab.content(OnPremise, "x.txt"), later);
+        assert_eq!(lab.content(Cloud, "x.txt"), theirs);
+        let hold = lab.member(OnPremise, "x.txt").unwrap().hold;
+        assert_eq!(hold, Some(Hold::ManualConflict));
+        resolve(&mut lab, winner);
+        let (held, lost) = match winner {
+            OnPremise => (later, theirs),
+            Cloud => (theirs, later),
+        };
+        assert_eq!(lab.content(OnPremise, "x.txt"), held);
+        assert_eq!(lab.content(Cloud, "x.txt"), held);
+        assert!(lab.repository(winner.other()).archive.contains(&lost));
+        assert_eq!(lab.conflicts(), 1);
+    }
+}
+
+#[test]
+fn r_con_3_manual_is_over_when_the_copies_are_equal_or_one_side_takes_its_change_back() {
+    for equal in [true, false] {
+        let mut lab = Lab::holding(manual(), &["x.txt"]);
+        lab.rename(OnPremise, "x.txt", "y.txt");
+        lab.rename(Cloud, "x.txt", "z.txt");
+        lab.converge();
+        lab.rename(Cloud, "z.txt", if equal { "y.txt" } else { "x.txt" });
+        lab.converge();
+        for side in [OnPremise, Cloud] {
+            assert_eq!(lab.tree(side), ["y.txt"], "{side:?}");
+        }
+        let conflict = &lab.world.coordinator.store.conflicts[0];
+        assert!(!conflict.open);
+        assert_eq!(conflict.winner, (!equal).then_some(OnPremise));
+    }
+}
+
+#[test]
+fn r_con_3_manual_leaves_a_deletion_against_a_change_to_a_person() {
+    for winner in [OnPremise, Cloud] {
+        let mut lab = Lab::holding(manual(), &["a", "a/x.txt", "a/y.txt"]);
+        lab.delete(OnPremise, "a");
+        lab.write(Cloud, "a/x.txt");
+        lab.converge();
+        assert_eq!(lab.tree(Cloud), ["a", "a/x.txt"]);
+        resolve(&mut lab, winner);
+        let tree: &[&str] = match winner {
+            OnPremise => &[],
+            Cloud => &["a", "a/x.txt"],
+        };
+        for side in [OnPremise, Cloud] {
+            assert_eq!(lab.tree(side), tree, "{winner:?} {side:?}");
+        }
+    }
+}
+
+#[test]
+fn r_con_2_manual_waits_only_where_a_field_collides() {
+    let mut lab = Lab::holding(per_field(ConflictPolicy::Manual), &["x.txt", "y.txt"]);
+    let written = lab.write(OnPremise, "x.txt");
+    lab.rename(Cloud, "x.txt", "z.txt");
+    lab.rename(OnPremise, "y.txt", "p.txt");
+    lab.rename(Cloud, "y.txt", "c.txt");
+    let content = lab.write(Cloud, "c.txt");
+    lab.converge();
+    assert_eq!(lab.content(Cloud, "z.txt"), written);
+    assert_eq!(lab.tree(OnPremise), ["p.txt", "z.txt"]);
+    resolve(&mut lab, OnPremise);
+    for side in [OnPremise, Cloud] {
+        assert_eq!(lab.tree(side), ["p.txt", "z.txt"], "{side:?}");
+        assert_eq!(lab.content(side, "p.txt"), content);
+    }
 }

@@ -28,6 +28,8 @@ pub enum MemberState {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(i32)]
 pub enum Hold {
+    /// A conflict waits for a person (R-CON-3).
+    ManualConflict = 4,
     /// Its folder is not ready on the receiving side, or failed.
     Parent = 5,
     /// Another node must leave the name first.
@@ -126,6 +128,8 @@ pub struct Member {
     pub cloud_copy_deleted: bool,
     /// The conflict whose resolution is under way.
     pub conflict: Option<ConflictId>,
+    /// The conflict that waits for a person.
+    pub open: Option<ConflictId>,
     /// Somebody asked to delete this side's copy, with a choice about the other.
     pub deleting: Option<(Side, PeerChoice)>,
     /// Kept content that is to become current again (R-CON-5).
@@ -164,6 +168,7 @@ impl Member {
             hold: None,
             cloud_copy_deleted: false,
             conflict: None,
+            open: None,
             deleting: None,
             restoring: None,
             choice: None,

@@ -1,5 +1,6 @@
 //! How a set decides where its two sides differ (SPEC §6): fixed at its creation (R-SET-2).
 
+use super::conflict::ConflictKind;
 use super::projection::Side;
 use super::sync_set::Options;
 
@@ -12,13 +13,15 @@ pub enum ConflictPolicy {
     CloudWins = 1,
     /// The mirror image: the on-premise state holds.
     OnPremiseWins = 2,
+    /// Both copies stay as they are until a person decides, or until they are equal.
+    Manual = 4,
 }
 
 impl ConflictPolicy {
     /// The policy of a stored number.
     #[must_use]
     pub fn from_number(number: i32) -> Option<Self> {
-        [Self::CloudWins, Self::OnPremiseWins]
+        [Self::CloudWins, Self::OnPremiseWins, Self::Manual]
             .into_iter()
             .find(|policy| *policy as i32 == number)
     }
@@ -46,13 +49,15 @@ impl ConflictGrain {
 }
 
 impl Options {
-    /// The side whose state holds in a conflict. Nobody may change a locked copy, so there the cloud's does whatever
-    /// the policy (R-LCK-1).
+    /// The side whose state holds in a conflict; `None` = a person decides. Nobody may change a locked copy, so there
+    /// the cloud's does whatever the policy (R-LCK-1). Moves that make a cycle never wait (R-MOV-5).
     #[must_use]
-    pub fn winner(&self) -> Side {
+    pub fn winner(&self, kind: ConflictKind) -> Option<Side> {
         match self.conflict_policy {
-            ConflictPolicy::OnPremiseWins if !self.lock_on_premise_copy => Side::OnPremise,
-            ConflictPolicy::OnPremiseWins | ConflictPolicy::CloudWins => Side::Cloud,
+            _ if self.lock_on_premise_copy => Some(Side::Cloud),
+            ConflictPolicy::CloudWins => Some(Side::Cloud),
+            ConflictPolicy::OnPremiseWins => Some(Side::OnPremise),
+            ConflictPolicy::Manual => (kind == ConflictKind::MoveMove).then_some(Side::Cloud),
         }
     }
 }

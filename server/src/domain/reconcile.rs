@@ -63,8 +63,8 @@ pub enum Decision {
     Conflict {
         /// What collided.
         kind: ConflictKind,
-        /// The side whose state holds.
-        winner: Side,
+        /// The side whose state holds; `None` = a person decides.
+        winner: Option<Side>,
     },
     /// The cloud copy was deleted, and the on-premise one stays; nothing fails yet.
     CloudCopyDeleted,
@@ -108,7 +108,7 @@ impl Situation<'_> {
     fn conflict(&self, kind: ConflictKind) -> Decision {
         Decision::Conflict {
             kind,
-            winner: self.options.winner(),
+            winner: self.options.winner(kind),
         }
     }
 

@@ -64,7 +64,9 @@ impl Ledger {
 
     fn lost(&self, store: &Store, token: u64) -> bool {
         let digest = content_ref(token).digest;
-        store.conflicts.iter().any(|conflict| {
+        // While a person has not decided, nothing of it may go (R-CON-3).
+        let mut decided = store.conflicts.iter().filter(|conflict| !conflict.open);
+        decided.any(|conflict| {
             let states = [&conflict.states.on_premise, &conflict.states.cloud];
             states.into_iter().flatten().any(|state| {
                 state

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use tandem_server::domain::copy::{Copy, CopyState};
 use tandem_server::domain::ids::{MemberId, SyncSetId};
-use tandem_server::domain::member::{Member, MemberState};
+use tandem_server::domain::member::{Hold, Member, MemberState};
 use tandem_server::domain::projection::{Comparison, Side, State};
 use tandem_server::domain::repository::comparison;
 use tandem_server::domain::sync_set::{Counters, Gate};
@@ -98,7 +98,9 @@ fn rows_fit_together(store: &Store) -> Result<(), String> {
         if member.due.is_some() && member.blocked.is_some() && !failed {
             return Err(format!("{} is due and blocked", member.id));
         }
-        if member.blocked.is_some() != member.hold.is_some() {
+        disputes_are_recorded(store, member)?;
+        let disputed = member.hold == Some(Hold::ManualConflict);
+        if member.blocked.is_some() != member.hold.is_some() && !disputed {
             return Err(format!("{} is blocked without a hold, or held", member.id));
         }
     }
@@ -126,6 +128,17 @@ fn rows_fit_together(store: &Store) -> Result<(), String> {
                 copy.node
             ));
         }
+    }
+    Ok(())
+}
+
+/// R-CON-3: who waits for a person has an open record, which tells what is there; nothing else is open.
+fn disputes_are_recorded(store: &Store, member: &Member) -> Result<(), String> {
+    let of_member = store.conflicts.iter();
+    let mut open = of_member.filter(|found| found.open && found.member == member.id);
+    let found = open.next();
+    if found.map(|found| found.id) != member.open || open.next().is_some() {
+        return Err(format!("R-CON-3: {} and its record differ", member.id));
     }
     Ok(())
 }
@@ -165,7 +178,10 @@ fn nothing_is_made_up(world: &World, side: Side) -> Result<(), String> {
 /// I3, I12: what lost a conflict is kept.
 fn losers_are_kept(store: &Store) -> Result<(), String> {
     for conflict in &store.conflicts {
-        let lost = conflict.states.get(conflict.winner.other()).as_ref();
+        let Some(winner) = conflict.winner else {
+            continue;
+        };
+        let lost = conflict.states.get(winner.other()).as_ref();
         let content = lost.and_then(|state| state.projection.content);
         if content.is_some_and(|content| !store.kept.contains(&content.digest)) {
             return Err(format!("I3: the loser of {:?} is not kept", conflict.id));
@@ -279,13 +295,13 @@ fn pending_has_a_reason(store: &Store, member: &Member) -> Result<(), String> {
     Err(format!("I1: nobody answers for {member:?}"))
 }
 
-/// Whether what a member waits for failed, so that a person has to act.
+/// Whether what a member waits for failed or is disputed, so that a person has to act.
 fn waits_for_failure(store: &Store, id: MemberId, depth: usize) -> bool {
     use tandem_server::domain::member::Obstacle;
     let Some(member) = store.members.get(&id) else {
         return false;
     };
-    if matches!(member.state, MemberState::Failed(_)) {
+    if matches!(member.state, MemberState::Failed(_)) || member.open.is_some() {
         return true;
     }
     if depth > 20 {

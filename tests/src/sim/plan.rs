@@ -111,8 +111,9 @@ fn options(random: &mut Random) -> Options {
 }
 
 fn conflict_policy(random: &mut Random) -> ConflictPolicy {
-    match random.below(4) {
+    match random.below(5) {
         0 | 1 => ConflictPolicy::CloudWins,
+        2 => ConflictPolicy::Manual,
         _ => ConflictPolicy::OnPremiseWins,
     }
 }

@@ -1,7 +1,7 @@
 //! Runs one seed: a stormy time in which users act and everything fails, then calm, then judgement.
 
 use tandem_server::domain::engine::Request;
-use tandem_server::domain::ids::{MemberId, NodeId};
+use tandem_server::domain::ids::{ConflictId, MemberId, NodeId};
 use tandem_server::domain::projection::{NodeKind, Side};
 use tandem_server::domain::sync_set::Gate;
 
@@ -182,6 +182,9 @@ impl Storm {
         if self.world.random.chance(self.plan.requests_percent) {
             self.request()?;
         }
+        if self.world.random.chance(2) {
+            self.resolve_conflict()?;
+        }
         self.check()
     }
 
@@ -321,6 +324,23 @@ impl Storm {
             .request(Request::Sync(member, "somebody".to_owned()))
     }
 
+    /// Somebody decides one of the conflicts that are open.
+    fn resolve_conflict(&mut self) -> Result<(), String> {
+        let conflicts = &self.world.coordinator.store.conflicts;
+        let open: Vec<(MemberId, ConflictId)> = conflicts
+            .iter()
+            .filter(|conflict| conflict.open)
+            .map(|conflict| (conflict.member, conflict.id))
+            .collect();
+        let Some((member, conflict)) = self.world.random.pick(&open).copied() else {
+            return Ok(());
+        };
+        let winner = Side::BOTH[self.world.random.below(2)];
+        let by = "owner".to_owned();
+        self.world
+            .request(Request::Resolve(member, conflict, winner, by))
+    }
+
     fn calm(&mut self) -> Result<(), String> {
         self.plan.agent_crash_percent = 0;
         for side in Side::BOTH {
@@ -330,6 +350,7 @@ impl Storm {
         for _ in 0..HOURS {
             self.settle()?;
             self.resolve_holds()?;
+            self.resolve_conflict()?;
             self.world.coordinator.now += HOUR;
             self.world.trace.tell("an hour passes".to_owned());
         }

@@ -30,7 +30,8 @@ impl Engine<'_> {
     }
 
     /// Removes the member. What is there and lies in a synced folder is *left*; what is gone is remembered (R-DEL-4).
-    pub(super) fn end(&mut self, set: &SyncSet, member: Member) -> Result<(), Miss> {
+    pub(super) fn end(&mut self, set: &SyncSet, mut member: Member) -> Result<(), Miss> {
+        self.close_conflict(set, &mut member, None)?;
         let node_name = self.name_of(set, &member)?;
         for side in Side::BOTH {
             if let Some(copy) = self.copy_of(set, &member, side)? {

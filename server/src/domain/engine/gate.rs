@@ -1,5 +1,6 @@
 //! Whether a decided change can be delivered now: the receiving folder, the name, the tree (R-REC-7, R-REC-10).
 
+use super::super::conflict::ConflictKind;
 use super::super::copy::{Copy, CopyState};
 use super::super::failure::Reason;
 use super::super::ids::{MemberId, NodeId};
@@ -145,7 +146,7 @@ impl Engine<'_> {
         }
         match self.decision(set, &parent)? {
             Decision::CloudCopyDeleted | Decision::Fail(_) => Ok(Folder::Deleted(parent.id)),
-            Decision::End => Ok(Folder::Waits(parent.id)),
+            Decision::End | Decision::Conflict { winner: None, .. } => Ok(Folder::Waits(parent.id)),
             // R-DEL-2: what is new or changed inside a deleted folder keeps its ancestors, and they are restored.
             _ => {
                 self.uncount_and_revive(set, &mut parent, side);
@@ -391,7 +392,7 @@ impl Engine<'_> {
                 return Ok(Some(Gate::Wait(Hold::Parent, Obstacle::Folder(above))));
             }
         }
-        if side == set.options.winner() {
+        if Some(side) == set.options.winner(ConflictKind::MoveMove) {
             return Ok(Some(Gate::Undo));
         }
         self.undo_other(member, &chain, side.other())
@@ -415,10 +416,14 @@ impl Engine<'_> {
                 return Ok(Some(Gate::Wait(Hold::Parent, Obstacle::Folder(above))));
             }
         }
-        let parent = chain
-            .first()
-            .and_then(|copy| copy.member)
-            .unwrap_or(member.id);
+        let mut parent = chain.first().and_then(|copy| copy.member);
+        for above in chain.iter().filter_map(|copy| copy.member) {
+            let above = self.view.member(above)?;
+            // Once somebody has decided about it, the way may be free.
+            let open = above.filter(|above| above.open.is_some() && above.id != member.id);
+            parent = open.map(|open| open.id).or(parent);
+        }
+        let parent = parent.unwrap_or(member.id);
         Ok(Some(Gate::Wait(Hold::Parent, Obstacle::Folder(parent))))
     }
 }

@@ -49,6 +49,7 @@ impl Engine<'_> {
         let Some(source) = source.filter(|copy| copy.member == Some(old.id)) else {
             return self.end(set, old.clone());
         };
+        self.close_conflict(set, &mut old.clone(), None)?;
         let id = MemberId((self.new_id)());
         self.view.enter(id);
         let mut member = Member::new(id, set.id, old.kind, false);

@@ -1,7 +1,7 @@
-//! What people ask for (R-REQ-1, R-CON-5, R-DEL-3, R-UNS-1, SPEC §7).
+//! What people ask for (R-REQ-1, R-CON-3, R-CON-5, R-DEL-3, R-UNS-1, SPEC §7).
 
 use super::super::copy::{Copy, CopyState};
-use super::super::ids::{MemberId, SyncSetId};
+use super::super::ids::{ConflictId, MemberId, SyncSetId};
 use super::super::journal::{Entry, JournalKind};
 use super::super::member::{Member, MemberState, PeerChoice, Restlessness};
 use super::super::projection::{ContentRef, NodeKind, Side};
@@ -30,6 +30,8 @@ pub enum Request {
     Delete(MemberId, Side, PeerChoice, String),
     /// Make kept content current again.
     Restore(MemberId, ContentRef, String),
+    /// Decide about a conflict that waits: the state of this side holds.
+    Resolve(MemberId, ConflictId, Side, String),
     /// Let held deletions flow.
     ConfirmHold(SyncSetId, String),
     /// Restore what a held deletion of this member would remove.
@@ -66,6 +68,9 @@ impl Engine<'_> {
                 self.with_member(*member, JournalKind::VersionRestored, actor, |member| {
                     member.restoring = Some(*content);
                 })
+            }
+            Request::Resolve(member, conflict, winner, actor) => {
+                self.resolve(*member, *conflict, *winner, actor)
             }
             Request::ConfirmHold(set, actor) => self.open_gate(*set, actor, "confirmed"),
             Request::RefusedHold(set, actor) => self.open_gate(*set, actor, "refused"),
@@ -141,7 +146,7 @@ impl Engine<'_> {
                 made_anew |= side == Side::Cloud && matches!(copy.state, CopyState::Gone(_));
             }
         }
-        let made_anew = made_anew && there[0];
+        let made_anew = made_anew && there[0] && member.open.is_none();
         self.with_member(id, JournalKind::SyncRequested, actor, |member| {
             if made_anew {
                 make_anew(member);

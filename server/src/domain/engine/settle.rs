@@ -1,19 +1,18 @@
 //! Decides one member and notes what becomes due.
 
-use super::super::conflict::{Conflict, ConflictKind};
+use super::super::conflict::ConflictKind;
 use super::super::copy::Copy;
 use super::super::failure::Reason;
-use super::super::ids::{ConflictId, MemberId};
-use super::super::journal::{Entry, JournalKind};
+use super::super::ids::MemberId;
 use super::super::member::{Due, Hold, Lane, Member, MemberState, Obstacle};
-use super::super::projection::{Side, Sides, State};
-use super::super::reconcile::{Decision, Sight, given_up};
+use super::super::projection::Side;
+use super::super::reconcile::Decision;
 use super::super::sync_set::SyncSet;
 use super::super::view::{CopyKey, Miss};
 use super::Engine;
+use super::conflict::holder;
 use super::gate::Gate;
 use super::guard::removes;
-use super::situation::situation;
 
 /// A decision that only moves the base is followed by another one; three such steps are the most there can be.
 const STEPS_MAX: usize = 5;
@@ -55,9 +54,13 @@ impl Engine<'_> {
         }
         for _ in 0..STEPS_MAX {
             match self.decision(&set, &member)? {
-                Decision::Conflict { kind, winner } => {
-                    self.conflict(&set, &mut member, kind, winner)?;
+                Decision::Conflict { kind, winner: None } => {
+                    return self.await_decision(&set, member, kind);
                 }
+                Decision::Conflict {
+                    kind,
+                    winner: Some(winner),
+                } => self.conflict(&set, &mut member, (kind, winner), "")?,
                 Decision::Rebase(state) => {
                     member.base = Some(state);
                     member.made = None;
@@ -65,12 +68,18 @@ impl Engine<'_> {
                 Decision::Revive(side) => self.revive(&mut member, side),
                 Decision::Deliver(side) => match self.gate_change(&set, &member, side)? {
                     Gate::Undo => {
-                        let winner = set.options.winner();
-                        self.conflict(&set, &mut member, ConflictKind::MoveMove, winner)?;
+                        // The move that is undone was to be delivered to the winner.
+                        self.conflict(&set, &mut member, (ConflictKind::MoveMove, side), "")?;
                     }
-                    gate => return self.owe(&set, member, side, gate),
+                    gate => {
+                        self.close_conflict(&set, &mut member, Some(side.other()))?;
+                        return self.owe(&set, member, side, gate);
+                    }
                 },
-                other => return self.carry_out(&set, member, other),
+                other => {
+                    self.close_conflict(&set, &mut member, holder(&other))?;
+                    return self.carry_out(&set, member, other);
+                }
             }
         }
         Ok(())
@@ -86,7 +95,7 @@ impl Engine<'_> {
 
     /// R-CON-5: kept content is delivered to one side as an ordinary change, and flows on from there.
     fn restores(&mut self, set: &SyncSet, member: &mut Member) -> Result<bool, Miss> {
-        let Some(content) = member.restoring else {
+        let Some(content) = member.restoring.filter(|_| member.open.is_none()) else {
             return Ok(false);
         };
         let side = restoring_side(set);
@@ -120,84 +129,6 @@ impl Engine<'_> {
         member.base = None;
         member.made = None;
         member.choice = None;
-    }
-
-    /// R-CON-1, R-CON-4 and (a) of "How base moves": recorded once, then an ordinary one-sided change.
-    fn conflict(
-        &mut self,
-        set: &SyncSet,
-        member: &mut Member,
-        kind: ConflictKind,
-        winner: Side,
-    ) -> Result<(), Miss> {
-        let loser = winner.other();
-        let sights = self.sights(set, member)?;
-        let mut states = Sides::<Option<State>>::default();
-        let mut actors = Sides::<String>::default();
-        for side in Side::BOTH {
-            if let Sight::Live(state) = sights.get(side) {
-                *states.get_mut(side) = Some(state.clone());
-            }
-            let copy = self.copy_of(set, member, side)?;
-            *actors.get_mut(side) = copy.map(|copy| copy.actor).unwrap_or_default();
-        }
-        let id = ConflictId((self.new_id)());
-        let lost = states.get(loser).clone();
-        if let Some(content) = lost.as_ref().and_then(|state| state.projection.content) {
-            self.effects.losers.push((member.id, loser, content.digest));
-        }
-        self.journal_conflict(set, member, kind, winner)?;
-        self.effects.conflicts.push(Conflict {
-            id,
-            set: set.id,
-            member: member.id,
-            kind,
-            base: member.base.clone(),
-            states,
-            actors,
-            policy: set.options.conflict_policy,
-            winner,
-            at: self.context.now,
-        });
-        member.conflict = Some(id);
-        member.made = None;
-        match lost {
-            Some(state) => {
-                let comparison = self.comparison(set);
-                let won = match sights.get(winner) {
-                    Sight::Live(state) => Some(state),
-                    Sight::Never | Sight::Gone(_) => None,
-                };
-                let situation = situation(set, member, &sights, &comparison);
-                member.base = Some(given_up(&situation, kind, (&state, won)));
-            }
-            None => self.revive(member, loser),
-        }
-        Ok(())
-    }
-
-    fn journal_conflict(
-        &mut self,
-        set: &SyncSet,
-        member: &Member,
-        kind: ConflictKind,
-        winner: Side,
-    ) -> Result<(), Miss> {
-        let node_name = self.name_of(set, member)?;
-        let holds = match winner {
-            Side::OnPremise => "the on-premise state holds",
-            Side::Cloud => "the cloud's state holds",
-        };
-        self.journal(Entry {
-            kind: JournalKind::Conflict,
-            set: Some(set.id),
-            member: Some(member.id),
-            side: None,
-            actor: String::new(),
-            node_name,
-            message: format!("{kind:?}: {holds}; the loser is kept"),
-        });
-        Ok(())
     }
 
     fn carry_out(
@@ -404,7 +335,7 @@ impl Engine<'_> {
     ) {
         let (hold, blocked) = match wait {
             Some((hold, obstacle)) => (Some(hold), Some((side, obstacle))),
-            None => (None, None),
+            None => (member.open.map(|_| Hold::ManualConflict), None),
         };
         member.hold = hold;
         member.blocked = blocked;

@@ -122,7 +122,7 @@ fn remove(side: Side, chosen: bool) -> Decision {
 fn conflict(kind: ConflictKind) -> Decision {
     Decision::Conflict {
         kind,
-        winner: Side::Cloud,
+        winner: Some(Side::Cloud),
     }
 }
 
@@ -305,7 +305,7 @@ fn r_con_3_on_premise_wins_mirrors_each_conflict() {
         ),
     ];
     for (case, options, kind) in cases {
-        let winner = Side::OnPremise;
+        let winner = Some(Side::OnPremise);
         let decision = case.with(mirrored(options)).decision();
         assert_eq!(decision, Decision::Conflict { kind, winner });
     }
@@ -332,4 +332,32 @@ fn r_lck_1_a_lock_decides_for_the_cloud_whatever_the_policy() {
         decision(live("a"), DELETED).decision(),
         conflict(ConflictKind::ChangeDelete)
     );
+}
+
+#[test]
+fn r_con_3_manual_leaves_every_conflict_to_a_person() {
+    let manual = |options| Options {
+        conflict_policy: ConflictPolicy::Manual,
+        ..options
+    };
+    let cases = [
+        (
+            case(live("a"), live("b")).with(manual(Options::default())),
+            ConflictKind::ChangeChange,
+        ),
+        (
+            case(DELETED, live("b")).with(manual(Options::default())),
+            ConflictKind::DeleteChange,
+        ),
+        (
+            case(live("a"), DELETED).with(manual(deletes_on_premise())),
+            ConflictKind::ChangeDelete,
+        ),
+    ];
+    for (case, kind) in cases {
+        let winner = None;
+        assert_eq!(case.decision(), Decision::Conflict { kind, winner });
+    }
+    let alone = case(live("a"), live("base")).with(manual(Options::default()));
+    assert_eq!(alone.decision(), Decision::Deliver(Side::Cloud));
 }

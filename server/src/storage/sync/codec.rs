@@ -159,6 +159,8 @@ struct MemberBody {
     answered_on_cloud: i64,
     #[prost(bool, optional, tag = "22")]
     made_on_cloud: Option<bool>,
+    #[prost(bytes = "vec", tag = "50")]
+    open_conflict: Vec<u8>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -412,6 +414,7 @@ pub fn encode_member(member: &Member) -> Vec<u8> {
         answered_on_premise: member.answered.on_premise,
         answered_on_cloud: member.answered.cloud,
         made_on_cloud: member.made.map(|side| side == Side::Cloud),
+        open_conflict: member.open.map(ConflictId::to_bytes).unwrap_or_default(),
     }
     .encode_to_vec()
 }
@@ -437,11 +440,12 @@ pub fn decode_member(member: &mut Member, state_number: i32, bytes: &[u8]) -> Re
         on_premise: body.former_on_premise.into_iter().map(NodeId).collect(),
         cloud: body.former_on_cloud.into_iter().map(NodeId).collect(),
     };
-    member.hold = [Hold::Parent, Hold::Name]
+    member.hold = [Hold::ManualConflict, Hold::Parent, Hold::Name]
         .into_iter()
         .find(|hold| *hold as i32 == body.hold);
     member.cloud_copy_deleted = body.cloud_copy_deleted;
     member.conflict = ConflictId::from_bytes(&body.conflict);
+    member.open = ConflictId::from_bytes(&body.open_conflict);
     member.deleting = choice(body.deleting_on_premise)
         .map(|chosen| (Side::OnPremise, chosen))
         .or_else(|| choice(body.deleting_on_cloud).map(|chosen| (Side::Cloud, chosen)));
@@ -537,6 +541,7 @@ mod tests {
         member.transient = Some(failed);
         member.hold = Some(Hold::Name);
         member.conflict = Some(ConflictId(Uuid::from_u128(2)));
+        member.open = Some(ConflictId(Uuid::from_u128(3)));
         member.deleting = Some((Side::Cloud, PeerChoice::Keep));
         member.restoring = Some(content);
         member.choice = Some(PeerChoice::Remove);

@@ -98,6 +98,7 @@ pub async fn save<C: ConnectionTrait>(
     generations::take_in(tx, effects).await?;
     wake.watching.extend(ask(tx, effects).await?);
     conflicts::insert_in(tx, network, &effects.conflicts).await?;
+    conflicts::close_in(tx, &effects.closed).await?;
     versions::change_in(tx, &effects.versions, &effects.losers, mark.position, now).await?;
     share(tx, effects, now).await?;
     wake.any = !effects.journal.is_empty() || !effects.changes.members.is_empty();
