@@ -22,6 +22,8 @@ pub enum ConflictPolicy {
     CloudWins,
     /// The on-premise one's
     OnPremiseWins,
+    /// The cloud's, and on-premise content that loses becomes a sibling; a change beats a deletion
+    KeepBoth,
     /// A person decides; until then both copies stay as they are
     Manual,
 }
@@ -43,6 +45,7 @@ impl Policies {
         let conflict_policy = match self.conflict_policy {
             ConflictPolicy::CloudWins => wire::ConflictPolicy::CloudWins,
             ConflictPolicy::OnPremiseWins => wire::ConflictPolicy::OnPremiseWins,
+            ConflictPolicy::KeepBoth => wire::ConflictPolicy::KeepBoth,
             ConflictPolicy::Manual => wire::ConflictPolicy::Manual,
         };
         let conflict_grain = match self.conflict_grain {

@@ -204,11 +204,19 @@ fn model(situation: &Situation<'_>) -> String {
 
 /// The side that holds in a conflict, if that is not left to a person: of a locked copy there is nothing that could
 /// (R-LCK-1).
-fn holder(options: &Options) -> Option<Side> {
+fn holder(kind: ConflictKind, options: &Options) -> Option<Side> {
     let by_policy = [
         (ConflictPolicy::CloudWins, Some(Side::Cloud)),
         (ConflictPolicy::OnPremiseWins, Some(Side::OnPremise)),
         (ConflictPolicy::Manual, None),
+        // A change beats a deletion.
+        (
+            ConflictPolicy::KeepBoth,
+            match kind {
+                ConflictKind::ChangeDelete => Some(Side::OnPremise),
+                _ => Some(Side::Cloud),
+            },
+        ),
     ];
     let listed = by_policy
         .into_iter()
@@ -239,7 +247,7 @@ fn told(decision: &Decision, options: &Options) -> String {
         Decision::Rebase(state) => format!("base becomes {:?}", words(state)),
         Decision::Revive(of) => format!("make {} again", side(of)),
         Decision::Conflict { kind, winner } => {
-            assert_eq!(*winner, holder(options));
+            assert_eq!(*winner, holder(*kind, options));
             match kind {
                 ConflictKind::ChangeChange => "change/change",
                 ConflictKind::DeleteChange => "delete/change",
@@ -293,22 +301,24 @@ fn sights() -> impl Strategy<Value = Sight> {
 }
 
 fn options() -> impl Strategy<Value = Options> {
-    any::<(bool, bool, bool, bool, bool)>().prop_map(|(lock, allow, follow, mirrored, fine)| {
-        Options {
-            lock_on_premise_copy: lock,
-            allow_delete_on_cloud: allow,
-            // R-SET-2 refuses the fourth combination at creation.
-            delete_on_premise: allow && follow,
-            conflict_policy: match mirrored {
-                true => ConflictPolicy::OnPremiseWins,
-                false => ConflictPolicy::CloudWins,
-            },
-            conflict_grain: match fine {
-                true => ConflictGrain::PerField,
-                false => ConflictGrain::WholeNode,
-            },
-            ..Options::default()
-        }
+    let policies = vec![
+        ConflictPolicy::CloudWins,
+        ConflictPolicy::OnPremiseWins,
+        ConflictPolicy::KeepBoth,
+        ConflictPolicy::Manual,
+    ];
+    let policy = proptest::sample::select(policies);
+    (any::<[bool; 4]>(), policy).prop_map(|([lock, allow, follow, fine], policy)| Options {
+        lock_on_premise_copy: lock,
+        allow_delete_on_cloud: allow,
+        // R-SET-2 refuses the fourth combination at creation.
+        delete_on_premise: allow && follow,
+        conflict_policy: policy,
+        conflict_grain: match fine {
+            true => ConflictGrain::PerField,
+            false => ConflictGrain::WholeNode,
+        },
+        ..Options::default()
     })
 }
 

@@ -246,3 +246,79 @@ fn r_con_2_manual_waits_only_where_a_field_collides() {
         assert_eq!(lab.content(side, "p.txt"), content);
     }
 }
+
+fn keep_both() -> Options {
+    with(ConflictPolicy::KeepBoth)
+}
+
+#[test]
+fn r_con_3_keep_both_makes_a_sibling_of_the_losing_content_on_both_sides() {
+    let mut lab = Lab::holding(keep_both(), &["f", "f/x.txt"]);
+    let mut lost = Vec::new();
+    for _ in 0..2 {
+        lost.push(lab.write(OnPremise, "f/x.txt"));
+        let won = lab.write(Cloud, "f/x.txt");
+        lab.converge();
+        for side in [OnPremise, Cloud] {
+            assert_eq!(lab.content(side, "f/x.txt"), won);
+        }
+    }
+    let siblings = [
+        "f/x (on-premise conflict 1).txt",
+        "f/x (on-premise conflict 2).txt",
+    ];
+    for side in [OnPremise, Cloud] {
+        assert_eq!(lab.tree(side), ["f", siblings[0], siblings[1], "f/x.txt"]);
+        assert_eq!(siblings.map(|path| lab.content(side, path)), lost[..]);
+    }
+    assert_eq!(lab.conflicts(), 2);
+    let member = lab.member(OnPremise, siblings[0]).unwrap();
+    assert_ne!(member.id, lab.member(OnPremise, "f/x.txt").unwrap().id);
+}
+
+#[test]
+fn r_con_3_keep_both_without_content_that_loses_is_as_cloud_wins() {
+    let mut lab = Lab::holding(keep_both(), &["x.txt"]);
+    lab.rename(OnPremise, "x.txt", "y.txt");
+    let content = lab.write(Cloud, "x.txt");
+    lab.converge();
+    for side in [OnPremise, Cloud] {
+        assert_eq!(lab.tree(side), ["x.txt"]);
+        assert_eq!(lab.content(side, "x.txt"), content);
+    }
+    assert_eq!(lab.conflicts(), 1);
+}
+
+#[test]
+fn r_con_3_keep_both_lets_a_change_beat_a_deletion_on_either_side() {
+    for deleted_on in [OnPremise, Cloud] {
+        let options = Options {
+            delete_on_premise: true,
+            ..keep_both()
+        };
+        let mut lab = Lab::holding(options, &["x.txt"]);
+        lab.delete(deleted_on, "x.txt");
+        let content = lab.write(deleted_on.other(), "x.txt");
+        lab.converge();
+        for side in [OnPremise, Cloud] {
+            assert_eq!(lab.tree(side), ["x.txt"], "{deleted_on:?}");
+            assert_eq!(lab.content(side, "x.txt"), content);
+        }
+    }
+}
+
+#[test]
+fn r_con_3_a_siblings_name_is_one_that_is_free_on_both_sides_whoever_took_it() {
+    let mut lab = Lab::holding(keep_both(), &["x.txt"]);
+    lab.away(OnPremise);
+    lab.make(Cloud, "x (on-premise conflict 1).txt");
+    lab.write(OnPremise, "x.txt");
+    lab.write(Cloud, "x.txt");
+    lab.make(OnPremise, "x (on-premise conflict 2).txt");
+    lab.settle();
+    lab.back(OnPremise);
+    lab.converge();
+    assert_eq!(lab.tree(Cloud).len(), 4);
+    assert!(lab.find(Cloud, "x (on-premise conflict 3).txt").is_some());
+    assert_eq!(lab.tree(OnPremise), lab.tree(Cloud));
+}

@@ -1,6 +1,7 @@
 //! Members: nodes in a sync set, each pairing an on-premise with a cloud copy.
 
 use super::failure::Failure;
+use super::free_name::Sibling;
 use super::ids::{ConflictId, MemberId, NodeId, SyncSetId};
 use super::projection::{ContentRef, NodeKind, Side, Sides, State};
 
@@ -130,6 +131,8 @@ pub struct Member {
     pub conflict: Option<ConflictId>,
     /// The conflict that waits for a person.
     pub open: Option<ConflictId>,
+    /// What lost a conflict and becomes this member, which has no copy yet (R-CON-3).
+    pub sibling: Option<Sibling>,
     /// Somebody asked to delete this side's copy, with a choice about the other.
     pub deleting: Option<(Side, PeerChoice)>,
     /// Kept content that is to become current again (R-CON-5).
@@ -169,6 +172,7 @@ impl Member {
             cloud_copy_deleted: false,
             conflict: None,
             open: None,
+            sibling: None,
             deleting: None,
             restoring: None,
             choice: None,

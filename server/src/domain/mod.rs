@@ -11,6 +11,7 @@ pub mod delivery;
 pub mod engine;
 pub mod failure;
 pub mod fields;
+pub mod free_name;
 pub mod ids;
 pub mod journal;
 pub mod limits;

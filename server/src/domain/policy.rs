@@ -13,6 +13,8 @@ pub enum ConflictPolicy {
     CloudWins = 1,
     /// The mirror image: the on-premise state holds.
     OnPremiseWins = 2,
+    /// The cloud's content holds, and the on-premise one becomes a sibling; a change beats a deletion.
+    KeepBoth = 3,
     /// Both copies stay as they are until a person decides, or until they are equal.
     Manual = 4,
 }
@@ -21,9 +23,14 @@ impl ConflictPolicy {
     /// The policy of a stored number.
     #[must_use]
     pub fn from_number(number: i32) -> Option<Self> {
-        [Self::CloudWins, Self::OnPremiseWins, Self::Manual]
-            .into_iter()
-            .find(|policy| *policy as i32 == number)
+        [
+            Self::CloudWins,
+            Self::OnPremiseWins,
+            Self::KeepBoth,
+            Self::Manual,
+        ]
+        .into_iter()
+        .find(|policy| *policy as i32 == number)
     }
 }
 
@@ -57,6 +64,8 @@ impl Options {
             _ if self.lock_on_premise_copy => Some(Side::Cloud),
             ConflictPolicy::CloudWins => Some(Side::Cloud),
             ConflictPolicy::OnPremiseWins => Some(Side::OnPremise),
+            ConflictPolicy::KeepBoth if kind == ConflictKind::ChangeDelete => Some(Side::OnPremise),
+            ConflictPolicy::KeepBoth => Some(Side::Cloud),
             ConflictPolicy::Manual => (kind == ConflictKind::MoveMove).then_some(Side::Cloud),
         }
     }

@@ -325,8 +325,6 @@ async fn options_that_are_not_offered_are_refused_by_name() {
     let documents = wire::SyncSetKind::Documents.into();
     let answer = create(&fixture, with(|new| new.kind = documents)).await;
     assert_eq!(feature(answer), "SYNC_SET_KIND_DOCUMENTS");
-    let answer = create(&fixture, with_options(|new| new.conflict_policy = 3)).await;
-    assert_eq!(feature(answer), "CONFLICT_POLICY_KEEP_BOTH");
     let answer = create(&fixture, with_options(|new| new.name_clash_policy = 3)).await;
     assert_eq!(feature(answer), "NAME_CLASH_POLICY_RENAME");
 }

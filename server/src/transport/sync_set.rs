@@ -347,11 +347,10 @@ fn options(given: Option<&wire::SyncSetOptions>) -> Result<Options, Error> {
 
 /// 0 is the default.
 fn conflict_policy(number: i32) -> Result<ConflictPolicy, Error> {
-    if let Some(policy) = ConflictPolicy::from_number(number) {
-        return Ok(policy);
+    match number {
+        0 => Ok(ConflictPolicy::default()),
+        number => ConflictPolicy::from_number(number).ok_or_else(|| unknown("conflict_policy")),
     }
-    offered("conflict_policy", number, CONFLICT_POLICY)?;
-    Ok(ConflictPolicy::default())
 }
 
 /// 0 is the default.
@@ -382,12 +381,6 @@ fn offered(field: &str, value: i32, later: &[&'static str]) -> Result<(), Error>
 }
 
 /// The values from 2 on, which are not offered yet.
-const CONFLICT_POLICY: &[&str] = &[
-    "CONFLICT_POLICY_ON_PREMISE_WINS",
-    "CONFLICT_POLICY_KEEP_BOTH",
-    "CONFLICT_POLICY_MANUAL",
-];
-/// See [`CONFLICT_POLICY`].
 const NAME_CLASH_POLICY: &[&str] = &[
     "NAME_CLASH_POLICY_ADOPT_IDENTICAL",
     "NAME_CLASH_POLICY_RENAME",

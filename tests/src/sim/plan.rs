@@ -111,9 +111,10 @@ fn options(random: &mut Random) -> Options {
 }
 
 fn conflict_policy(random: &mut Random) -> ConflictPolicy {
-    match random.below(5) {
+    match random.below(6) {
         0 | 1 => ConflictPolicy::CloudWins,
         2 => ConflictPolicy::Manual,
+        3 => ConflictPolicy::KeepBoth,
         _ => ConflictPolicy::OnPremiseWins,
     }
 }

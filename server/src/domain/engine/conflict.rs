@@ -40,6 +40,9 @@ impl Engine<'_> {
         member.made = None;
         match lost {
             Some(state) => {
+                if let (Side::OnPremise, Some(won)) = (loser, found.states.get(winner)) {
+                    self.keep_both(set, member, found.base.as_ref(), (&state, won));
+                }
                 let comparison = self.comparison(set);
                 let won = found.states.get(winner).as_ref();
                 let situation = situation(set, member, &sights, &comparison);

@@ -40,6 +40,14 @@ impl Engine<'_> {
                 self.remember_ended(*set.repositories.get(side), member.id, &source);
             }
         }
+        if member.sibling.is_some() {
+            self.effects.versions.push(VersionChange {
+                member: member.id,
+                side: Side::OnPremise,
+                repository: set.repositories.on_premise,
+                content: None,
+            });
+        }
         self.journal(Entry {
             kind: JournalKind::Left,
             set: Some(set.id),

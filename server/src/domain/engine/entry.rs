@@ -218,6 +218,7 @@ impl Engine<'_> {
     ) -> Result<bool, Miss> {
         let side = self.view.side(key.0).unwrap_or(Side::OnPremise);
         *member.nodes.get_mut(side) = Some(key.1.clone());
+        member.sibling = None;
         let mut row = self.row(key.0, &key.1, set, side, presence);
         row.member = Some(member.id);
         if presence.mark == Some(member.id) {

@@ -17,6 +17,7 @@ mod observe;
 mod outcome;
 mod request;
 mod settle;
+mod sibling;
 mod situation;
 mod unfit;
 

@@ -68,6 +68,10 @@ impl Engine<'_> {
             Answer::Stale(seen) => self.stale(member, &set, side, seen, at),
             Answer::Failed { .. } if version != member.version => Ok(()),
             Answer::Failed {
+                reason: Reason::TargetFolderNameClash,
+                ..
+            } if member.sibling.is_some() => self.try_next_number(&set, member),
+            Answer::Failed {
                 reason,
                 message,
                 detail,
@@ -259,6 +263,7 @@ impl Engine<'_> {
         }
         member.restlessness.stale = 0;
         member.transient = None;
+        member.sibling = None;
         self.note_received(set, side, &member, before.as_ref(), &row);
         self.journal_applied(set, &member, side, &row.projection.name, "synced");
         let moved = before
@@ -506,6 +511,14 @@ impl Engine<'_> {
                 Met::Stands(Some(Obstacle::Name(folder.node, key)))
             }
         })
+    }
+
+    /// Somebody took the name meanwhile, and it is not known yet who.
+    fn try_next_number(&mut self, set: &SyncSet, mut member: Member) -> Result<(), Miss> {
+        if let Some(sibling) = &mut member.sibling {
+            sibling.number += 1;
+        }
+        self.look_again(set, member)
     }
 
     fn look_again(&mut self, set: &SyncSet, mut member: Member) -> Result<(), Miss> {

@@ -52,6 +52,9 @@ impl Engine<'_> {
         if self.restores(&set, &mut member)? {
             return Ok(());
         }
+        if let Some(sibling) = member.sibling.clone() {
+            return self.settle_sibling(&set, member, sibling);
+        }
         for _ in 0..STEPS_MAX {
             match self.decision(&set, &member)? {
                 Decision::Conflict { kind, winner: None } => {
@@ -189,7 +192,7 @@ impl Engine<'_> {
     }
 
     /// Notes what a side owes, or why it has to wait.
-    fn owe(
+    pub(super) fn owe(
         &mut self,
         set: &SyncSet,
         mut member: Member,

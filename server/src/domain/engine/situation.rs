@@ -121,6 +121,10 @@ impl Engine<'_> {
         member: &Member,
         side: Side,
     ) -> Result<Option<State>, Miss> {
+        if let Some(sibling) = &member.sibling {
+            let on_premise = side == Side::OnPremise;
+            return Ok(on_premise.then(|| sibling.named(sibling.number)));
+        }
         let Some(source) = self.copy_of(set, member, side.other())? else {
             return Ok(None);
         };
@@ -143,7 +147,9 @@ impl Engine<'_> {
                 return Ok(copy.projection.name.clone());
             }
         }
-        Ok(String::new())
+        let sibling = member.sibling.as_ref();
+        let named = sibling.map(|sibling| sibling.named(sibling.number));
+        Ok(named.map_or_else(String::new, |named| named.projection.name.clone()))
     }
 
     pub(super) fn is_folder(member: &Member) -> bool {

@@ -361,3 +361,26 @@ fn r_con_3_manual_leaves_every_conflict_to_a_person() {
     let alone = case(live("a"), live("base")).with(manual(Options::default()));
     assert_eq!(alone.decision(), Decision::Deliver(Side::Cloud));
 }
+
+#[test]
+fn r_con_3_keep_both_is_as_cloud_wins_but_a_change_beats_a_deletion() {
+    let keep_both = |options| Options {
+        conflict_policy: ConflictPolicy::KeepBoth,
+        ..options
+    };
+    let decision = |case: Case| case.with(keep_both(deletes_on_premise())).decision();
+    assert_eq!(
+        decision(case(live("a"), live("b"))),
+        conflict(ConflictKind::ChangeChange)
+    );
+    assert_eq!(
+        decision(case(DELETED, live("b"))),
+        conflict(ConflictKind::DeleteChange)
+    );
+    let kind = ConflictKind::ChangeDelete;
+    let winner = Some(Side::OnPremise);
+    assert_eq!(
+        decision(case(live("a"), DELETED)),
+        Decision::Conflict { kind, winner }
+    );
+}
