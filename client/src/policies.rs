@@ -12,6 +12,9 @@ pub struct Policies {
     /// What collides
     #[arg(long, value_name = "GRAIN", value_enum, default_value_t)]
     pub conflict_grain: ConflictGrain,
+    /// What becomes of two new nodes under one name
+    #[arg(long, value_name = "POLICY", value_enum, default_value_t)]
+    pub name_clash_policy: NameClashPolicy,
 }
 
 /// Whose state holds in a conflict.
@@ -38,6 +41,18 @@ pub enum ConflictGrain {
     PerField,
 }
 
+/// What becomes of two new nodes under one name.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum NameClashPolicy {
+    /// Both fail until one is renamed
+    #[default]
+    Fail,
+    /// Equal ones are paired, and folders
+    AdoptIdentical,
+    /// The on-premise one gets a free name
+    Rename,
+}
+
 impl Policies {
     /// The options with these policies.
     #[must_use]
@@ -52,7 +67,13 @@ impl Policies {
             ConflictGrain::WholeNode => wire::ConflictGrain::WholeNode,
             ConflictGrain::PerField => wire::ConflictGrain::PerField,
         };
+        let name_clash_policy = match self.name_clash_policy {
+            NameClashPolicy::Fail => wire::NameClashPolicy::Fail,
+            NameClashPolicy::AdoptIdentical => wire::NameClashPolicy::AdoptIdentical,
+            NameClashPolicy::Rename => wire::NameClashPolicy::Rename,
+        };
         SyncSetOptions {
+            name_clash_policy: name_clash_policy.into(),
             conflict_grain: conflict_grain.into(),
             conflict_policy: conflict_policy.into(),
             ..options

@@ -2,11 +2,13 @@
 
 use tandem_server::domain::conflict::ConflictKind;
 use tandem_server::domain::engine::Request;
+use tandem_server::domain::failure::Reason;
 use tandem_server::domain::member::Hold;
-use tandem_server::domain::policy::{ConflictGrain, ConflictPolicy};
+use tandem_server::domain::policy::{ConflictGrain, ConflictPolicy, NameClashPolicy};
 use tandem_server::domain::projection::Side::{self, Cloud, OnPremise};
 use tandem_server::domain::sync_set::Options;
 use tandem_tests::sim::lab::Lab;
+use tandem_tests::sim::random::Random;
 
 fn with(conflict_policy: ConflictPolicy) -> Options {
     Options {
@@ -321,4 +323,106 @@ fn r_con_3_a_siblings_name_is_one_that_is_free_on_both_sides_whoever_took_it() {
     assert_eq!(lab.tree(Cloud).len(), 4);
     assert!(lab.find(Cloud, "x (on-premise conflict 3).txt").is_some());
     assert_eq!(lab.tree(OnPremise), lab.tree(Cloud));
+}
+
+fn clashing(name_clash_policy: NameClashPolicy) -> Options {
+    Options {
+        name_clash_policy,
+        ..Options::default()
+    }
+}
+
+/// Gives a node the content and no title of another one on the other side.
+fn make_equal(lab: &mut Lab, side: Side, path: &str) {
+    let content = lab.content(side.other(), path);
+    let node = lab.find(side, path).unwrap();
+    let repository = &mut lab.world.places.get_mut(side).repository;
+    repository.change(&node, |node| node.content = content);
+}
+
+#[test]
+fn r_rec_9_equal_newcomers_are_paired_and_folders_with_what_is_in_them() {
+    for seed in 0..40 {
+        let mut lab = Lab::new(clashing(NameClashPolicy::AdoptIdentical));
+        lab.world.random = Random::new(seed);
+        for side in [OnPremise, Cloud] {
+            lab.make(side, "f");
+            lab.make(side, "f/x.txt");
+        }
+        make_equal(&mut lab, Cloud, "f/x.txt");
+        let nodes = [OnPremise, Cloud].map(|side| lab.find(side, "f/x.txt"));
+        lab.converge();
+        for (side, node) in [OnPremise, Cloud].into_iter().zip(nodes) {
+            assert_eq!(lab.tree(side), ["f", "f/x.txt"], "seed {seed}");
+            assert_eq!(lab.find(side, "f/x.txt"), node, "seed {seed}");
+        }
+        assert_eq!(lab.failure(OnPremise, "f/x.txt"), None, "seed {seed}");
+        let ids = [OnPremise, Cloud].map(|side| lab.member(side, "f/x.txt").unwrap().id);
+        assert_eq!(ids[0], ids[1], "seed {seed}");
+        assert_eq!(lab.conflicts(), 0, "seed {seed}");
+        let written = lab.write(Cloud, "f/x.txt");
+        lab.converge();
+        assert_eq!(lab.content(OnPremise, "f/x.txt"), written);
+    }
+}
+
+#[test]
+fn r_rec_9_newcomers_that_differ_are_not_adopted() {
+    let mut lab = Lab::new(clashing(NameClashPolicy::AdoptIdentical));
+    for side in [OnPremise, Cloud] {
+        lab.make(side, "x.txt");
+    }
+    lab.converge();
+    for side in [OnPremise, Cloud] {
+        let failure = lab.failure(side, "x.txt");
+        assert_eq!(failure, Some(Reason::TargetFolderNameClash), "{side:?}");
+    }
+}
+
+#[test]
+fn r_rec_9_a_newcomer_is_paired_with_an_equal_node_that_was_unlinked() {
+    let options = Options {
+        allow_delete_on_cloud: false,
+        ..clashing(NameClashPolicy::AdoptIdentical)
+    };
+    let mut lab = Lab::holding(options, &["x.txt"]);
+    lab.delete(OnPremise, "x.txt");
+    lab.converge();
+    assert_eq!(lab.member(Cloud, "x.txt"), None);
+    lab.away(OnPremise);
+    lab.make(OnPremise, "x.txt");
+    make_equal(&mut lab, OnPremise, "x.txt");
+    lab.back(OnPremise);
+    lab.converge();
+    let ids = [OnPremise, Cloud].map(|side| lab.member(side, "x.txt").unwrap().id);
+    assert_eq!(ids[0], ids[1]);
+}
+
+#[test]
+fn r_rec_9_the_on_premise_newcomer_gets_a_free_name_whichever_comes_first() {
+    for seed in 0..40 {
+        let mut lab = Lab::new(clashing(NameClashPolicy::Rename));
+        lab.world.random = Random::new(seed);
+        lab.make(Cloud, "x (1).txt");
+        lab.converge();
+        let ours = [lab.make(OnPremise, "x.txt"), lab.make(OnPremise, "f")];
+        lab.make(OnPremise, "f/y.txt");
+        let theirs = [lab.make(Cloud, "x.txt"), lab.make(Cloud, "f")];
+        lab.converge();
+        for side in [OnPremise, Cloud] {
+            let tree = [
+                "f",
+                "f (1)",
+                "f (1)/y.txt",
+                "x (1).txt",
+                "x (2).txt",
+                "x.txt",
+            ];
+            assert_eq!(lab.tree(side), tree, "seed {seed} {side:?}");
+        }
+        let kept = ["x.txt", "f"].map(|path| lab.find(Cloud, path).unwrap());
+        assert_eq!(kept, theirs, "seed {seed}");
+        let renamed = ["x (2).txt", "f (1)"].map(|path| lab.find(OnPremise, path).unwrap());
+        assert_eq!(renamed, ours, "seed {seed}");
+    }
 }

@@ -100,7 +100,7 @@ pub(crate) async fn run(context: &mut Context, create: Create) -> Result<(), Err
 #[cfg(test)]
 mod tests {
     use clap::Parser;
-    use tandem_proto::v1alpha::{ConflictGrain, ConflictPolicy};
+    use tandem_proto::v1alpha::{ConflictGrain, ConflictPolicy, NameClashPolicy};
 
     use super::*;
     use crate::cli::{
@@ -130,6 +130,7 @@ mod tests {
         assert_eq!(options.max_delete_percent, None);
         assert_eq!(options.conflict_policy(), ConflictPolicy::CloudWins);
         assert_eq!(options.conflict_grain(), ConflictGrain::WholeNode);
+        assert_eq!(options.name_clash_policy(), NameClashPolicy::Fail);
         assert_eq!(definition.paths, ["contracts"]);
         assert_eq!(definition.target_path, "");
     }
@@ -137,7 +138,8 @@ mod tests {
     #[test]
     fn r_set_2_each_flag_sets_its_option() {
         let line = "--source hq --target cloud:a/b --no-subfolders --lock-on-premise-copy --no-delete-on-cloud \
-                    --conflict-policy on-premise-wins --conflict-grain per-field --max-delete-percent 100 --owner anna";
+                    --conflict-policy on-premise-wins --conflict-grain per-field \
+                    --name-clash-policy rename --max-delete-percent 100 --owner anna";
         let line = line.split_whitespace().collect::<Vec<_>>().join(" ");
         let request = request(&line);
         assert_eq!(request.owner, "anna");
@@ -149,6 +151,7 @@ mod tests {
         assert_eq!(options.max_delete_percent, Some(100));
         assert_eq!(options.conflict_policy(), ConflictPolicy::OnPremiseWins);
         assert_eq!(options.conflict_grain(), ConflictGrain::PerField);
+        assert_eq!(options.name_clash_policy(), NameClashPolicy::Rename);
         assert_eq!(definition.target_path, "a/b");
     }
 }

@@ -1,7 +1,7 @@
 //! Members: nodes in a sync set, each pairing an on-premise with a cloud copy.
 
 use super::failure::Failure;
-use super::free_name::Sibling;
+use super::free_name::{Renaming, Sibling};
 use super::ids::{ConflictId, MemberId, NodeId, SyncSetId};
 use super::projection::{ContentRef, NodeKind, Side, Sides, State};
 
@@ -133,6 +133,8 @@ pub struct Member {
     pub open: Option<ConflictId>,
     /// What lost a conflict and becomes this member, which has no copy yet (R-CON-3).
     pub sibling: Option<Sibling>,
+    /// Its on-premise copy is to have another name, since the one it has is taken on the cloud (R-REC-9).
+    pub renaming: Option<Renaming>,
     /// Somebody asked to delete this side's copy, with a choice about the other.
     pub deleting: Option<(Side, PeerChoice)>,
     /// Kept content that is to become current again (R-CON-5).
@@ -173,6 +175,7 @@ impl Member {
             conflict: None,
             open: None,
             sibling: None,
+            renaming: None,
             deleting: None,
             restoring: None,
             choice: None,

@@ -55,6 +55,29 @@ impl ConflictGrain {
     }
 }
 
+/// What becomes of two unpaired nodes under one name (R-REC-9); the numbers are those of the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[repr(i32)]
+pub enum NameClashPolicy {
+    /// Both fail until one is renamed.
+    #[default]
+    Fail = 1,
+    /// Equal ones are paired.
+    AdoptIdentical = 2,
+    /// The on-premise newcomer gets a free name.
+    Rename = 3,
+}
+
+impl NameClashPolicy {
+    /// The policy of a stored number.
+    #[must_use]
+    pub fn from_number(number: i32) -> Option<Self> {
+        [Self::Fail, Self::AdoptIdentical, Self::Rename]
+            .into_iter()
+            .find(|policy| *policy as i32 == number)
+    }
+}
+
 impl Options {
     /// The side whose state holds in a conflict; `None` = a person decides. Nobody may change a locked copy, so there
     /// the cloud's does whatever the policy (R-LCK-1). Moves that make a cycle never wait (R-MOV-5).

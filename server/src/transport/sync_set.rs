@@ -12,7 +12,7 @@ use super::tokens::{List, fitting_page, page_size};
 use super::{names, scopes};
 use crate::domain::access::Role;
 use crate::domain::ids::{NodeId, SyncSetId};
-use crate::domain::policy::{ConflictGrain, ConflictPolicy};
+use crate::domain::policy::{ConflictGrain, ConflictPolicy, NameClashPolicy};
 use crate::domain::projection::Sides;
 use crate::domain::sync_set::Options;
 use crate::service::create_set::NewSet;
@@ -317,17 +317,12 @@ fn request_id(text: &str) -> Result<Option<Uuid>, Error> {
     Ok(Some(id))
 }
 
-/// R-SET-2; policies beyond the default are refused by name rather than ignored.
+/// R-SET-2; what is not known is refused by name rather than ignored.
 fn options(given: Option<&wire::SyncSetOptions>) -> Result<Options, Error> {
     let Some(given) = given else {
         return Ok(Options::default());
     };
     let default = Options::default();
-    offered(
-        "name_clash_policy",
-        given.name_clash_policy,
-        NAME_CLASH_POLICY,
-    )?;
     Ok(Options {
         include_subfolders: given
             .include_subfolders
@@ -339,6 +334,7 @@ fn options(given: Option<&wire::SyncSetOptions>) -> Result<Options, Error> {
         delete_on_premise: given.delete_on_premise,
         conflict_policy: conflict_policy(given.conflict_policy)?,
         conflict_grain: conflict_grain(given.conflict_grain)?,
+        name_clash_policy: name_clash_policy(given.name_clash_policy)?,
         max_delete_percent: given
             .max_delete_percent
             .unwrap_or(default.max_delete_percent),
@@ -366,25 +362,13 @@ fn unknown(field: &str) -> Error {
     Error::invalid(format!("definition.options.{field}"), rule)
 }
 
-/// 0 and 1 are the default; the values behind it are not offered yet.
-fn offered(field: &str, value: i32, later: &[&'static str]) -> Result<(), Error> {
-    if matches!(value, 0 | 1) {
-        return Ok(());
+/// 0 is the default.
+fn name_clash_policy(number: i32) -> Result<NameClashPolicy, Error> {
+    match number {
+        0 => Ok(NameClashPolicy::default()),
+        number => NameClashPolicy::from_number(number).ok_or_else(|| unknown("name_clash_policy")),
     }
-    let known = usize::try_from(value)
-        .ok()
-        .and_then(|at| later.get(at.checked_sub(2)?));
-    Err(known.map_or_else(
-        || unknown(field),
-        |feature| Error::NotImplemented { feature },
-    ))
 }
-
-/// The values from 2 on, which are not offered yet.
-const NAME_CLASH_POLICY: &[&str] = &[
-    "NAME_CLASH_POLICY_ADOPT_IDENTICAL",
-    "NAME_CLASH_POLICY_RENAME",
-];
 
 fn wire_set(scope: &UserScope, view: &SetView) -> wire::SyncSet {
     let set = &view.set;
@@ -437,7 +421,7 @@ fn wire_options(options: &Options) -> wire::SyncSetOptions {
         delete_on_premise: options.delete_on_premise,
         conflict_policy: options.conflict_policy as i32,
         conflict_grain: options.conflict_grain as i32,
-        name_clash_policy: wire::NameClashPolicy::Fail.into(),
+        name_clash_policy: options.name_clash_policy as i32,
         max_delete_percent: Some(options.max_delete_percent),
     }
 }

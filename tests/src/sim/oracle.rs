@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 
 use tandem_server::domain::copy::{Copy, CopyState};
-use tandem_server::domain::ids::{MemberId, SyncSetId};
-use tandem_server::domain::member::{Hold, Member, MemberState};
-use tandem_server::domain::projection::{Comparison, Side, State};
+use tandem_server::domain::failure::Reason;
+use tandem_server::domain::ids::{MemberId, NodeId, SyncSetId};
+use tandem_server::domain::member::{Hold, Member, MemberState, Obstacle};
+use tandem_server::domain::policy::NameClashPolicy;
+use tandem_server::domain::projection::{Comparison, NodeKind, Side, State};
 use tandem_server::domain::repository::comparison;
-use tandem_server::domain::sync_set::{Counters, Gate};
+use tandem_server::domain::sync_set::{Counters, Gate, SyncSet};
 
 use super::coordinator::repository_id;
 use super::store::Store;
@@ -252,7 +254,7 @@ fn member_is_settled(world: &World, member: &Member) -> Result<(), String> {
     };
     let id = member.id;
     match &member.state {
-        MemberState::Failed(_) => return Ok(()),
+        MemberState::Failed(_) => return clash_is_for_people(store, set, member),
         MemberState::Pending => return pending_has_a_reason(store, member),
         MemberState::Synced => {}
     }
@@ -284,6 +286,47 @@ fn member_is_settled(world: &World, member: &Member) -> Result<(), String> {
     }
 }
 
+/// R-REC-9: what the policy of a set settles does not fail.
+fn clash_is_for_people(store: &Store, set: &SyncSet, member: &Member) -> Result<(), String> {
+    let MemberState::Failed(failure) = &member.state else {
+        return Ok(());
+    };
+    let is_clash = failure.reason == Reason::TargetFolderNameClash;
+    let newcomer = member.nodes.cloud.is_none() && !member.direct;
+    if !is_clash || !newcomer {
+        return Ok(());
+    }
+    let id = member.id;
+    match set.options.name_clash_policy {
+        NameClashPolicy::Fail => Ok(()),
+        NameClashPolicy::Rename => Err(format!("R-REC-9: {id} has no free name")),
+        NameClashPolicy::AdoptIdentical => match equal_holder(store, member) {
+            Some(node) => Err(format!("R-REC-9: {id} is not paired with {node}")),
+            None => Ok(()),
+        },
+    }
+}
+
+/// The unpaired cloud node that has the name of a member, and looks like it.
+fn equal_holder(store: &Store, member: &Member) -> Option<NodeId> {
+    let Some((Side::Cloud, Obstacle::Name(folder, key))) = &member.blocked else {
+        return None;
+    };
+    let own = member.nodes.on_premise.clone()?;
+    let own = store.copies.get(&(repository_id(Side::OnPremise), own))?;
+    let mut holders = store.in_folder(repository_id(Side::Cloud), folder);
+    let holder = holders.find(|copy| copy.name_key == *key)?;
+    let other = holder.member.and_then(|other| store.members.get(&other));
+    let unpaired = other.is_some_and(|other| {
+        other.set == member.set && other.nodes.on_premise.is_none() && !other.direct
+    });
+    let (ours, theirs) = (&own.projection, &holder.projection);
+    let alike = ours.kind == theirs.kind
+        && ours.content == theirs.content
+        && (ours.kind == NodeKind::Folder || ours.properties == theirs.properties);
+    (unpaired && alike).then(|| holder.node.clone())
+}
+
 fn pending_has_a_reason(store: &Store, member: &Member) -> Result<(), String> {
     let held = store
         .sets
@@ -297,7 +340,6 @@ fn pending_has_a_reason(store: &Store, member: &Member) -> Result<(), String> {
 
 /// Whether what a member waits for failed or is disputed, so that a person has to act.
 fn waits_for_failure(store: &Store, id: MemberId, depth: usize) -> bool {
-    use tandem_server::domain::member::Obstacle;
     let Some(member) = store.members.get(&id) else {
         return false;
     };

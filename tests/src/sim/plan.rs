@@ -1,7 +1,7 @@
 //! What a seed draws: options, name rules, who acts, and which faults there are.
 
 use tandem_server::domain::names::NameRule;
-use tandem_server::domain::policy::{ConflictGrain, ConflictPolicy};
+use tandem_server::domain::policy::{ConflictGrain, ConflictPolicy, NameClashPolicy};
 use tandem_server::domain::projection::{Side, Sides};
 use tandem_server::domain::sync_set::Options;
 
@@ -105,6 +105,11 @@ fn options(random: &mut Random) -> Options {
         conflict_grain: match random.chance(40) {
             true => ConflictGrain::PerField,
             false => ConflictGrain::WholeNode,
+        },
+        name_clash_policy: match random.below(5) {
+            0 => NameClashPolicy::AdoptIdentical,
+            1 => NameClashPolicy::Rename,
+            _ => NameClashPolicy::Fail,
         },
         max_delete_percent: if random.chance(80) { 100 } else { 50 },
     }

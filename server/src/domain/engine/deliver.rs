@@ -157,7 +157,10 @@ fn wanted_projection(
     }
     if let (Lane::Aside, Some(own)) = (due.lane, own) {
         let mut projection = (*own.projection).clone();
-        projection.name = format!("~{}.moving", member.id.0.simple());
+        projection.name = match (&member.renaming, due.side) {
+            (Some(renaming), Side::OnPremise) => renaming.name(member.kind, renaming.number),
+            _ => format!("~{}.moving", member.id.0.simple()),
+        };
         return Arc::new(projection);
     }
     desired.projection.clone()

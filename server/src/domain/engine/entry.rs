@@ -122,7 +122,7 @@ impl Engine<'_> {
     }
 
     /// A folder enters, with all that it holds: what was unlinked inside it before is so no more (R-MEM-4).
-    fn forget_left_below(&mut self, folder: &CopyKey) -> Result<(), Miss> {
+    pub(super) fn forget_left_below(&mut self, folder: &CopyKey) -> Result<(), Miss> {
         for child in self.view.children(folder)? {
             let key = (folder.0, child);
             let copy = self.view.copy(&key)?;

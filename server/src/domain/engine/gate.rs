@@ -170,6 +170,13 @@ impl Engine<'_> {
         let Some(set) = self.view.set(member.set)? else {
             return Ok(None);
         };
+        if let (Some(renaming), Side::OnPremise) = (&member.renaming, side)
+            && let Some(own) = self.copy_of(&set, &member, side)?
+        {
+            let name = renaming.name(member.kind, renaming.number);
+            let key = self.name_rule(&set, side).key(&name);
+            return Ok(Some(Some((own.parent, key))));
+        }
         let place = match self.decision(&set, &member)? {
             Decision::Remove { side: from, .. } if from == side => None,
             Decision::Deliver(to) if to == side || merges(&set) => {

@@ -5,6 +5,7 @@
 //! clock or draws a number.
 
 mod absence;
+mod clash;
 mod conflict;
 mod deliver;
 mod ending;

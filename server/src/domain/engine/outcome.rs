@@ -70,7 +70,9 @@ impl Engine<'_> {
             Answer::Failed {
                 reason: Reason::TargetFolderNameClash,
                 ..
-            } if member.sibling.is_some() => self.try_next_number(&set, member),
+            } if member.sibling.is_some() || member.renaming.is_some() => {
+                self.try_next_number(&set, member)
+            }
             Answer::Failed {
                 reason,
                 message,
@@ -82,6 +84,7 @@ impl Engine<'_> {
                 match obstacle {
                     Met::Gone => self.look_again(&set, member),
                     Met::Stands(obstacle) => {
+                        self.look_at_holder(&set, &member, side, obstacle.as_ref())?;
                         self.fail(&set, (member, side, obstacle), failure, *retry_delay)
                     }
                 }
@@ -517,6 +520,9 @@ impl Engine<'_> {
     fn try_next_number(&mut self, set: &SyncSet, mut member: Member) -> Result<(), Miss> {
         if let Some(sibling) = &mut member.sibling {
             sibling.number += 1;
+        }
+        if let Some(renaming) = &mut member.renaming {
+            renaming.number += 1;
         }
         self.look_again(set, member)
     }

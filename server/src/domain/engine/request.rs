@@ -21,6 +21,8 @@ pub enum Request {
         root: Box<Member>,
         /// The synced folder as its agent described it.
         copy: Box<Copy>,
+        /// The cloud folder that is its peer from the start, where one is adopted (R-REC-9).
+        peer: Option<Box<Copy>>,
         /// Who made it.
         actor: String,
     },
@@ -53,8 +55,13 @@ impl Engine<'_> {
                 set,
                 root,
                 copy,
+                peer,
                 actor,
             } => {
+                self.view.put_copy((**copy).clone());
+                if let Some(peer) = peer {
+                    self.view.put_copy((**peer).clone());
+                }
                 self.create_set(set, root, copy, actor);
                 Ok(())
             }
@@ -95,7 +102,6 @@ impl Engine<'_> {
             message: "sync set created".to_owned(),
         });
         self.view.put_set(set.clone());
-        self.view.put_copy(copy.clone());
         self.view.put_member(set, root.clone());
         self.touch(root.id);
     }

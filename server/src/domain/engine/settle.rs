@@ -49,11 +49,8 @@ impl Engine<'_> {
         if Self::is_restless(&member) {
             return self.stop_restless(&set, member);
         }
-        if self.restores(&set, &mut member)? {
+        if self.has_work_of_its_own(&set, &mut member)? {
             return Ok(());
-        }
-        if let Some(sibling) = member.sibling.clone() {
-            return self.settle_sibling(&set, member, sibling);
         }
         for _ in 0..STEPS_MAX {
             match self.decision(&set, &member)? {
@@ -74,6 +71,11 @@ impl Engine<'_> {
                         // The move that is undone was to be delivered to the winner.
                         self.conflict(&set, &mut member, (ConflictKind::MoveMove, side), "")?;
                     }
+                    Gate::Clash(obstacle, ..)
+                        if self.settles_clash(&set, &member, (side, &obstacle))? =>
+                    {
+                        return Ok(());
+                    }
                     gate => {
                         self.close_conflict(&set, &mut member, Some(side.other()))?;
                         return self.owe(&set, member, side, gate);
@@ -86,6 +88,18 @@ impl Engine<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Work that follows from no comparison: kept content, a sibling to be made, a newcomer to be renamed.
+    fn has_work_of_its_own(&mut self, set: &SyncSet, member: &mut Member) -> Result<bool, Miss> {
+        if self.restores(set, member)? {
+            return Ok(true);
+        }
+        if let Some(sibling) = member.sibling.clone() {
+            self.settle_sibling(set, member.clone(), sibling)?;
+            return Ok(true);
+        }
+        self.renames(set, member)
     }
 
     /// What is decided when all is listed shows as under way until then (R-AGT-4).

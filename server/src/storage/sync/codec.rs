@@ -6,7 +6,7 @@ use prost::Message;
 
 use super::super::Error;
 use crate::domain::failure::{Failure, Reason};
-use crate::domain::free_name::Sibling;
+use crate::domain::free_name::{Renaming, Sibling};
 use crate::domain::ids::{ConflictId, Digest, MemberId, NodeId};
 use crate::domain::member::{
     Due, Hold, Lane, Member, MemberState, Obstacle, PeerChoice, Restlessness,
@@ -166,6 +166,10 @@ struct MemberBody {
     sibling: Option<StateBody>,
     #[prost(uint32, tag = "52")]
     sibling_number: u32,
+    #[prost(string, tag = "53")]
+    renamed_from: String,
+    #[prost(uint32, tag = "54")]
+    rename_number: u32,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -371,6 +375,12 @@ fn blocked(body: BlockedBody) -> (Side, Obstacle) {
     (side(body.cloud), obstacle)
 }
 
+/// No node has an empty name, so that stands for none.
+fn renamed_from(member: &Member) -> String {
+    let renaming = member.renaming.as_ref();
+    renaming.map_or_else(String::new, |renaming| renaming.from.clone())
+}
+
 /// Writes what of a member has no column of its own.
 #[must_use]
 pub fn encode_member(member: &Member) -> Vec<u8> {
@@ -421,6 +431,8 @@ pub fn encode_member(member: &Member) -> Vec<u8> {
         made_on_cloud: member.made.map(|side| side == Side::Cloud),
         sibling: member.sibling.as_ref().map(|one| state_body(&one.state)),
         sibling_number: member.sibling.as_ref().map_or(0, |one| one.number),
+        renamed_from: renamed_from(member),
+        rename_number: member.renaming.as_ref().map_or(0, |one| one.number),
         open_conflict: member.open.map(ConflictId::to_bytes).unwrap_or_default(),
     }
     .encode_to_vec()
@@ -452,6 +464,10 @@ pub fn decode_member(member: &mut Member, state_number: i32, bytes: &[u8]) -> Re
         .find(|hold| *hold as i32 == body.hold);
     member.cloud_copy_deleted = body.cloud_copy_deleted;
     member.conflict = ConflictId::from_bytes(&body.conflict);
+    member.renaming = (!body.renamed_from.is_empty()).then_some(Renaming {
+        from: body.renamed_from,
+        number: body.rename_number,
+    });
     let number = body.sibling_number;
     member.sibling = body
         .sibling

@@ -7,7 +7,7 @@ use super::codec;
 use crate::domain::copy::{Absence, Copy, CopyState, SkipReason, Unfit};
 use crate::domain::ids::{MemberId, NetworkId, NodeId, RepositoryId, SyncSetId};
 use crate::domain::member::Member;
-use crate::domain::policy::{ConflictGrain, ConflictPolicy};
+use crate::domain::policy::{ConflictGrain, ConflictPolicy, NameClashPolicy};
 use crate::domain::projection::{NodeKind, Side, Sides};
 use crate::domain::sync_set::{Counters, Gate, Guard, Options, SyncSet};
 
@@ -93,7 +93,7 @@ pub(super) const SET: &str = "s.id, s.network, s.on_premise_repository, s.cloud_
      s.allow_delete_on_cloud, s.delete_on_premise, s.max_delete_percent, s.owner, s.ending, \
      s.members, s.pending, s.failed, s.bytes, s.gate, s.deletions, s.guard_since, s.counting, \
      s.removals, s.emptied, s.outside, s.conflict_policy, \
-     s.conflict_grain";
+     s.conflict_grain, s.name_clash_policy";
 
 pub(super) fn sync_set(row: &QueryResult) -> Result<SyncSet, Error> {
     let id: Vec<u8> = row.try_get_by_index(0)?;
@@ -124,6 +124,8 @@ pub(super) fn sync_set(row: &QueryResult) -> Result<SyncSet, Error> {
             conflict_policy: ConflictPolicy::from_number(row.try_get_by_index(25)?)
                 .ok_or_else(corrupt)?,
             conflict_grain: ConflictGrain::from_number(row.try_get_by_index(26)?)
+                .ok_or_else(corrupt)?,
+            name_clash_policy: NameClashPolicy::from_number(row.try_get_by_index(27)?)
                 .ok_or_else(corrupt)?,
             max_delete_percent: row.try_get_by_index(11)?,
         },

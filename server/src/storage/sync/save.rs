@@ -45,8 +45,8 @@ const SETS: Insert = Insert {
            root, target, source_folder, include_subfolders, lock_on_premise_copy, \
            allow_delete_on_cloud, delete_on_premise, max_delete_percent, owner, ending, members, \
            pending, failed, bytes, gate, deletions, guard_since, counting, removals, emptied, \
-           outside, conflict_policy, conflict_grain) VALUES",
-    columns: 27,
+           outside, conflict_policy, conflict_grain, name_clash_policy) VALUES",
+    columns: 28,
     tail: "",
 };
 const WALKS: Insert = Insert {
@@ -344,6 +344,7 @@ fn set_row(set: &SyncSet) -> Vec<Value> {
         read::sides_number(set.outside).into(),
         (set.options.conflict_policy as i32).into(),
         (set.options.conflict_grain as i32).into(),
+        (set.options.name_clash_policy as i32).into(),
     ]
 }
 

@@ -1,7 +1,7 @@
 //! Rows survive their bytes.
 
 use super::*;
-use crate::domain::free_name::Sibling;
+use crate::domain::free_name::{Renaming, Sibling};
 use crate::domain::ids::SyncSetId;
 use uuid::Uuid;
 
@@ -45,6 +45,10 @@ fn full_member() -> Member {
         .base
         .clone()
         .map(|state| Sibling { state, number: 2 });
+    member.renaming = Some(Renaming {
+        from: "n".into(),
+        number: 3,
+    });
     member.deleting = Some((Side::Cloud, PeerChoice::Keep));
     member.restoring = Some(content);
     member.choice = Some(PeerChoice::Remove);
