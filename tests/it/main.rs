@@ -18,6 +18,7 @@ mod libraries;
 mod mass_deletion;
 mod moves_and_copies;
 mod pair;
+mod policies;
 mod races;
 mod rules_deletes_and_conflicts;
 mod rules_folder_sets;
