@@ -114,7 +114,7 @@ async fn r_con_3_manual_ends_once_with_code_2_and_is_resolved_by_command() -> Re
     assert_eq!(fs::read(right.join("small.txt"))?, b"theirs");
     assert_eq!(fs::read(right.join("other.txt"))?, b"flows");
     let told = pair.once_for_people(&[]).await?;
-    assert!(told.contains("1 conflicts wait for a decision"), "{told}");
+    assert!(told.contains("wait for a decision: 1."), "{told}");
 
     pair.start(&[])?;
     pair.event("failed").await?;

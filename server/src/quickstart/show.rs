@@ -146,7 +146,7 @@ impl Show {
         }
         if trouble.open_conflicts > 0 {
             self.line(&format!(
-                "{} conflicts wait for a decision. Look: tandem --server {} --token-file {} conflict \
+                "Conflicts that wait for a decision: {}. Look: tandem --server {} --token-file {} conflict \
                  list; decide: conflict resolve UID --keep on-premise|cloud",
                 trouble.open_conflicts, self.address, self.token_file
             ));

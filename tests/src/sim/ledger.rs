@@ -62,6 +62,13 @@ impl Ledger {
         old == 0 || self.given_up.contains(&old) || self.lost(store, old)
     }
 
+    /// Whether nobody can miss content: it was given up, or written over by somebody who saw it.
+    #[must_use]
+    pub fn is_over(&self, token: u64) -> bool {
+        let mut later = self.seen_by.values();
+        self.given_up.contains(&token) || later.any(|seen| seen.contains(&token))
+    }
+
     fn lost(&self, store: &Store, token: u64) -> bool {
         let digest = content_ref(token).digest;
         // While a person has not decided, nothing of it may go (R-CON-3).

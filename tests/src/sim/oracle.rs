@@ -2,16 +2,18 @@
 
 use std::collections::BTreeMap;
 
+use tandem_server::domain::conflict::ConflictKind;
 use tandem_server::domain::copy::{Copy, CopyState};
 use tandem_server::domain::failure::Reason;
 use tandem_server::domain::ids::{MemberId, NodeId, SyncSetId};
 use tandem_server::domain::member::{Hold, Member, MemberState, Obstacle};
-use tandem_server::domain::policy::NameClashPolicy;
+use tandem_server::domain::policy::{ConflictGrain, ConflictPolicy, NameClashPolicy};
 use tandem_server::domain::projection::{Comparison, NodeKind, Side, State};
 use tandem_server::domain::repository::comparison;
 use tandem_server::domain::sync_set::{Counters, Gate, SyncSet};
 
 use super::coordinator::repository_id;
+use super::repository::token_of;
 use super::store::Store;
 use super::world::World;
 
@@ -199,6 +201,47 @@ fn failures_are_told(store: &Store) -> Result<(), String> {
             && (failure.message.is_empty() || failure.since <= 0 || failure.attempts < 1)
         {
             return Err(format!("I28: {} does not say why: {failure:?}", member.id));
+        }
+    }
+    Ok(())
+}
+
+/// R-CON-3: under KEEP_BOTH on-premise content that lost is a node, unless somebody wrote over that or gave it up.
+///
+/// # Errors
+/// Content that is nowhere.
+pub fn both_are_kept(world: &World) -> Result<(), String> {
+    let store = &world.coordinator.store;
+    for conflict in &store.conflicts {
+        let content = |state: &Option<State>| {
+            let state = state.as_ref()?;
+            Some(token_of(state.projection.content?))
+        };
+        let base = content(&conflict.base);
+        let (Some(lost), won) = (
+            content(&conflict.states.on_premise),
+            content(&conflict.states.cloud),
+        ) else {
+            continue;
+        };
+        let ended = !store.sets.contains_key(&conflict.set);
+        let set = store.sets.get(&conflict.set).map(|set| set.options);
+        let merged = set.is_some_and(|options| options.conflict_grain == ConflictGrain::PerField)
+            && base == won;
+        let keeps = conflict.policy == ConflictPolicy::KeepBoth;
+        let both = conflict.kind == ConflictKind::ChangeChange && !merged;
+        if !keeps || !both || ended || won == Some(lost) || base == Some(lost) {
+            continue;
+        }
+        let there = Side::BOTH.iter().any(|side| {
+            let mut nodes = world.places.get(*side).repository.nodes.values();
+            nodes.any(|node| node.content == lost)
+        });
+        if !there && !world.ledger.is_over(lost) {
+            return Err(format!(
+                "R-CON-3: {lost} is nowhere, it lost {:?}",
+                conflict.id
+            ));
         }
     }
     Ok(())

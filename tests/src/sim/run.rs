@@ -398,6 +398,9 @@ impl Storm {
 
     fn judge(&mut self) -> Result<(), String> {
         oracle::converged(&self.world)?;
+        if !self.suffered {
+            oracle::both_are_kept(&self.world)?;
+        }
         self.one_sided_runs_are_one_sided()
     }
 
