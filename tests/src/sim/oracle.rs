@@ -144,6 +144,9 @@ fn disputes_are_recorded(store: &Store, member: &Member) -> Result<(), String> {
     if found.map(|found| found.id) != member.open || open.next().is_some() {
         return Err(format!("R-CON-3: {} and its record differ", member.id));
     }
+    if member.open.is_some() && member.state == MemberState::Synced {
+        return Err(format!("R-CON-3: {} is synced, yet disputed", member.id));
+    }
     Ok(())
 }
 

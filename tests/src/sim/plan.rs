@@ -26,6 +26,8 @@ pub struct Plan {
     pub edits: usize,
     /// A rule of this side gives new documents a title.
     pub adds_title: Option<Side>,
+    /// How often, of a hundred actions, users of both sides change one node at the same time.
+    pub collisions_percent: usize,
     /// Agents tell moves out from deletions.
     pub tells_move_out: bool,
     /// Users touch the synced folders themselves.
@@ -69,6 +71,7 @@ impl Plan {
         let refusal_percent = sometimes(20, 4);
         let requests_percent = sometimes(15, 3);
         let disaster_permille = sometimes(20, 12);
+        let collisions_percent = sometimes(60, 40);
         let disasters = Disaster::ALL.into_iter().filter(|_| random.chance(50));
         let disasters = disasters.collect();
         Self {
@@ -81,6 +84,7 @@ impl Plan {
             sides,
             actions,
             edits: 3 + random.below(30),
+            collisions_percent,
             adds_title: random.chance(20).then(|| Side::BOTH[random.below(2)]),
             tells_move_out: random.chance(70),
             touches_roots: random.chance(20),

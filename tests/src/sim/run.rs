@@ -2,8 +2,9 @@
 
 use tandem_server::domain::engine::Request;
 use tandem_server::domain::ids::{ConflictId, MemberId, NodeId};
+use tandem_server::domain::policy::NameClashPolicy;
 use tandem_server::domain::projection::{NodeKind, Side};
-use tandem_server::domain::sync_set::Gate;
+use tandem_server::domain::sync_set::{Gate, Options};
 
 use super::apply::marked;
 use super::oracle;
@@ -123,12 +124,43 @@ impl Storm {
 
     fn edit(&mut self) {
         let sides = self.plan.sides.clone();
+        if sides.len() > 1 && self.world.random.chance(self.plan.collisions_percent) {
+            return self.collide();
+        }
         if let Some(side) = self.world.random.pick(&sides) {
             self.edit_on(*side);
         }
     }
 
+    /// Users of both sides change the two copies of one node, neither in sight of the other's change.
+    fn collide(&mut self) {
+        let store = &self.world.coordinator.store;
+        let pairs: Vec<[NodeId; 2]> = store
+            .members
+            .values()
+            .filter_map(|member| {
+                let nodes = &member.nodes;
+                Some([nodes.on_premise.clone()?, nodes.cloud.clone()?])
+            })
+            .collect();
+        let Some(pair) = self.world.random.pick(&pairs).cloned() else {
+            return;
+        };
+        for (side, node) in Side::BOTH.into_iter().zip(pair) {
+            self.act_as_user(side, |user| user.revise(&node));
+        }
+    }
+
     fn edit_on(&mut self, side: Side) {
+        let actions = self.plan.actions.clone();
+        self.act_as_user(side, |user| user.act(&actions));
+    }
+
+    fn act_as_user(
+        &mut self,
+        side: Side,
+        act: impl FnOnce(&mut User<'_>) -> Option<(String, Vec<NodeId>)>,
+    ) {
         let mut fixed = self.fixed.clone();
         let roots = self.root_nodes();
         if !self.plan.touches_roots {
@@ -142,8 +174,7 @@ impl Storm {
             fixed: &fixed,
             roots: &roots,
         };
-        let actions = self.plan.actions.clone();
-        if let Some((told, changed)) = user.act(&actions) {
+        if let Some((told, changed)) = act(&mut user) {
             world.trace.tell(format!("{side:?} user {told}"));
             world.notice(side, changed);
         }
@@ -411,9 +442,11 @@ impl Storm {
         };
         let store = &self.world.coordinator.store;
         // What a rule adds, and a copy that is put back after it was deleted, are changes of the other side; so is what
-        // a coordinator from a backup does not know.
+        // a coordinator from a backup does not know. A folder that is adopted may be another one than it was.
+        let adopts = |set: &Options| set.name_clash_policy == NameClashPolicy::AdoptIdentical;
         let answers = self.suffered
             || self.plan.adds_title.is_some()
+            || self.plan.sets.iter().any(adopts)
             || self.plan.sets.iter().any(|set| !set.allow_delete_on_cloud);
         match store.conflicts.first().filter(|_| !answers) {
             Some(conflict) => Err(format!("I13: only {side:?} acted, yet {conflict:?}")),
