@@ -8,5 +8,6 @@ pub mod cli;
 pub mod client;
 pub mod connectors;
 pub mod error;
+pub mod policies;
 pub mod recover;
 pub mod session;

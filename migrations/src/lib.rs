@@ -16,6 +16,7 @@ mod m20261125_000005_generations;
 mod m20261125_000006_guard;
 mod m20261125_000007_outside;
 mod m20261125_000010_ending;
+mod m20261125_000011_policies;
 mod m20261125_000012_chunks;
 
 /// Every migration, oldest first.
@@ -34,6 +35,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261125_000006_guard::Migration),
             Box::new(m20261125_000007_outside::Migration),
             Box::new(m20261125_000010_ending::Migration),
+            Box::new(m20261125_000011_policies::Migration),
             Box::new(m20261125_000012_chunks::Migration),
         ]
     }

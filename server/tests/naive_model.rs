@@ -8,9 +8,11 @@ use proptest::test_runner::{FileFailurePersistence, RngSeed};
 use tandem_server::domain::conflict::ConflictKind;
 use tandem_server::domain::copy::Absence;
 use tandem_server::domain::failure::Reason;
+use tandem_server::domain::ids::{Digest, MemberId};
 use tandem_server::domain::member::PeerChoice;
+use tandem_server::domain::policy::{ConflictGrain, ConflictPolicy};
 use tandem_server::domain::projection::{
-    Comparison, NodeKind, Projection, Properties, PropertyValue, Side, Sides, State,
+    Comparison, ContentRef, NodeKind, Projection, Properties, PropertyValue, Side, Sides, State,
 };
 use tandem_server::domain::reconcile::{Decision, Sight, Situation, decide};
 use tandem_server::domain::sync_set::{GUARD_WINDOW, Gate, Guard, Options};
@@ -41,16 +43,50 @@ fn deeds(situation: &Situation<'_>) -> [&'static str; 2] {
     [word(0), word(1)]
 }
 
-/// Equal, as words: what is compared, written down.
+/// What is compared, written down: name, content, the one property there is, place.
+fn words(state: &State) -> [String; 4] {
+    let projection = &state.projection;
+    [
+        format!("{:?}", projection.name),
+        format!("{:?}", projection.content),
+        format!("{:?}", projection.properties),
+        format!("{:?}", state.parent),
+    ]
+}
+
+/// Equal, as words.
 fn alike(left: &State, right: &State) -> bool {
-    let words = |state: &State| {
-        let projection = &state.projection;
-        format!(
-            "{:?} {:?} {:?} {:?}",
-            projection.name, projection.content, projection.properties, state.parent
-        )
-    };
     words(left) == words(right)
+}
+
+/// R-CON-2, word by word: `None` where the grain is another or only one side changed; else what becomes of the two.
+fn word_by_word(situation: &Situation<'_>, left: &State, right: &State) -> Option<String> {
+    if situation.options.conflict_grain != ConflictGrain::PerField {
+        return None;
+    }
+    let (ours, theirs) = (words(left), words(right));
+    let base = situation.base.map(words);
+    let (mut clash, mut ours_is_all, mut next) = (false, true, base.clone());
+    for at in 0..4 {
+        let was = base.as_ref().map(|base| &base[at]);
+        let [touched, touched_there] = [&ours, &theirs].map(|side| was != Some(&side[at]));
+        let collides = touched && touched_there && ours[at] != theirs[at];
+        clash |= collides;
+        ours_is_all &= !touched_there || ours[at] == theirs[at];
+        if let (true, Some(next), Some(made)) = (collides, &mut next, situation.made) {
+            next[at] = [&ours, &theirs][usize::from(made == Side::Cloud)][at].clone();
+        }
+    }
+    let made = situation.made.map(|made| match made {
+        Side::OnPremise => ours,
+        Side::Cloud => theirs,
+    });
+    Some(match (clash, made) {
+        (true, Some(made)) => format!("base becomes {:?}", next.unwrap_or(made)),
+        (true, None) => "change/change".to_owned(),
+        (false, _) if ours_is_all => "push".to_owned(),
+        (false, _) => "pull".to_owned(),
+    })
 }
 
 /// The options and choices of a row: `+` must hold, `-` must not.
@@ -138,6 +174,17 @@ fn model(situation: &Situation<'_>) -> String {
         return "agreed".to_owned();
     }
     let [on_premise, cloud] = deeds(situation);
+    let both_changed = [on_premise, cloud]
+        .iter()
+        .all(|deed| ["changed", "made"].contains(deed));
+    let locked = situation.options.lock_on_premise_copy && situation.base.is_some();
+    if let (Some(left), Some(right)) = (live(Side::OnPremise), live(Side::Cloud))
+        && both_changed
+        && !locked
+        && let Some(merged) = word_by_word(situation, left, right)
+    {
+        return merged;
+    }
     let fits = |pattern: &str, word: &str| pattern == "*" || pattern == word;
     let row = ROWS.iter().find(|row| {
         let new = situation.base.is_none() && row.3.ends_with("unless new");
@@ -146,13 +193,42 @@ fn model(situation: &Situation<'_>) -> String {
             && holds(row.2, situation.options, situation.choice)
             && !new
     });
-    row.map_or("end", |row| row.3)
-        .trim_end_matches(", unless new")
-        .to_owned()
+    let result = row.map_or("end", |row| row.3);
+    let given_up = match result.trim_end_matches(", unless new") {
+        "give up on-premise" => live(Side::OnPremise),
+        "give up cloud" => live(Side::Cloud),
+        other => return other.to_owned(),
+    };
+    format!("base becomes {:?}", given_up.map(words).unwrap_or_default())
+}
+
+/// The side that holds in a conflict, if that is not left to a person: of a locked copy there is nothing that could
+/// (R-LCK-1).
+fn holder(kind: ConflictKind, options: &Options) -> Option<Side> {
+    let by_policy = [
+        (ConflictPolicy::CloudWins, Some(Side::Cloud)),
+        (ConflictPolicy::OnPremiseWins, Some(Side::OnPremise)),
+        (ConflictPolicy::Manual, None),
+        // A change beats a deletion.
+        (
+            ConflictPolicy::KeepBoth,
+            match kind {
+                ConflictKind::ChangeDelete => Some(Side::OnPremise),
+                _ => Some(Side::Cloud),
+            },
+        ),
+    ];
+    let listed = by_policy
+        .into_iter()
+        .find(|(policy, _)| *policy == options.conflict_policy);
+    match listed {
+        Some((_, side)) if !options.lock_on_premise_copy => side,
+        _ => Some(Side::Cloud),
+    }
 }
 
 /// What the domain decided, in the words of the rows.
-fn told(decision: &Decision, sights: &Sides<Sight>) -> String {
+fn told(decision: &Decision, options: &Options) -> String {
     let side = |side: &Side| match side {
         Side::OnPremise => "on-premise",
         Side::Cloud => "cloud",
@@ -168,13 +244,10 @@ fn told(decision: &Decision, sights: &Sides<Sight>) -> String {
                 if *chosen { ", chosen" } else { "" }
             )
         }
-        Decision::Rebase(state) => match &sights.on_premise {
-            Sight::Live(live) if live == state => "give up on-premise".to_owned(),
-            _ => "give up cloud".to_owned(),
-        },
+        Decision::Rebase(state) => format!("base becomes {:?}", words(state)),
         Decision::Revive(of) => format!("make {} again", side(of)),
         Decision::Conflict { kind, winner } => {
-            assert_eq!(*winner, Side::Cloud);
+            assert_eq!(*winner, holder(*kind, options));
             match kind {
                 ConflictKind::ChangeChange => "change/change",
                 ConflictKind::DeleteChange => "delete/change",
@@ -190,8 +263,14 @@ fn told(decision: &Decision, sights: &Sides<Sight>) -> String {
     }
 }
 
+/// The first one mostly, so that many states have many fields in common.
+fn mostly(values: u8) -> impl Strategy<Value = u8> {
+    prop_oneof![3 => Just(0), 1 => 0..values]
+}
+
 fn states() -> impl Strategy<Value = State> {
-    (0..3_usize, proptest::option::of(0..2_i64)).prop_map(|(name, title)| {
+    let title = proptest::option::weighted(0.3, 0..2_i64);
+    (mostly(3), title, mostly(3), mostly(3)).prop_map(|(name, title, content, parent)| {
         let properties: Properties = title
             .map(|title| ("cm:title".to_owned(), PropertyValue::Integer(title)))
             .into_iter()
@@ -199,12 +278,15 @@ fn states() -> impl Strategy<Value = State> {
         State {
             projection: Arc::new(Projection {
                 kind: NodeKind::Document,
-                name: ["a", "b", "c"][name].to_owned(),
-                content: None,
+                name: ["a", "b", "c"][usize::from(name)].to_owned(),
+                content: Some(ContentRef {
+                    digest: Digest([content; 32]),
+                    size: 1,
+                }),
                 properties,
                 node_type: String::new(),
             }),
-            parent: None,
+            parent: Some(MemberId(uuid::Uuid::from_u128(parent.into()))),
         }
     })
 }
@@ -219,11 +301,23 @@ fn sights() -> impl Strategy<Value = Sight> {
 }
 
 fn options() -> impl Strategy<Value = Options> {
-    any::<(bool, bool, bool)>().prop_map(|(lock, allow, follow)| Options {
+    let policies = vec![
+        ConflictPolicy::CloudWins,
+        ConflictPolicy::OnPremiseWins,
+        ConflictPolicy::KeepBoth,
+        ConflictPolicy::Manual,
+    ];
+    let policy = proptest::sample::select(policies);
+    (any::<[bool; 4]>(), policy).prop_map(|([lock, allow, follow, fine], policy)| Options {
         lock_on_premise_copy: lock,
         allow_delete_on_cloud: allow,
         // R-SET-2 refuses the fourth combination at creation.
         delete_on_premise: allow && follow,
+        conflict_policy: policy,
+        conflict_grain: match fine {
+            true => ConflictGrain::PerField,
+            false => ConflictGrain::WholeNode,
+        },
         ..Options::default()
     })
 }
@@ -284,7 +378,7 @@ proptest! {
             deleting: deleting.map(side),
             made: made.map(side),
         };
-        prop_assert_eq!(told(&decide(&situation), &sights), model(&situation));
+        prop_assert_eq!(told(&decide(&situation), &options), model(&situation));
     }
 }
 

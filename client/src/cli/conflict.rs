@@ -1,8 +1,8 @@
-//! `tandem conflict`: show conflicts and bring their losers back.
+//! `tandem conflict`: show conflicts, decide them, and bring their losers back.
 
-use clap::Subcommand;
+use clap::{Subcommand, ValueEnum};
 use tandem_proto::v1alpha::{
-    GetConflictRequest, ListConflictsRequest, RestoreVersionRequest,
+    GetConflictRequest, ListConflictsRequest, ResolveConflictRequest, RestoreVersionRequest, Side,
     restore_version_request::Source,
 };
 
@@ -30,6 +30,14 @@ pub(crate) enum Verb {
         /// Conflict: uid or name
         conflict: String,
     },
+    /// Decide a conflict that is open: the state of one side holds on both
+    Resolve {
+        /// Conflict: uid or name
+        conflict: String,
+        /// The side whose state holds
+        #[arg(long, value_name = "SIDE", value_enum)]
+        keep: Keep,
+    },
     /// Make the loser the current content again, on both sides
     Restore {
         /// Conflict: uid or name
@@ -37,11 +45,21 @@ pub(crate) enum Verb {
     },
 }
 
+/// The side whose state holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Keep {
+    /// The on-premise copy is kept, the cloud's becomes like it
+    OnPremise,
+    /// The cloud copy is kept, the on-premise one becomes like it
+    Cloud,
+}
+
 /// Does it.
 pub(crate) async fn run(context: &mut Context, verb: Verb) -> Result<(), Error> {
     match verb {
         Verb::List { member, limit } => list(context, member.as_deref(), limit).await,
         Verb::Show { conflict } => show(context, &conflict).await,
+        Verb::Resolve { conflict, keep } => resolve(context, &conflict, keep).await,
         Verb::Restore { conflict } => {
             let source = Source::Conflict(context.names.conflict(&conflict)?);
             restore(context, source).await
@@ -74,6 +92,20 @@ async fn show(context: &mut Context, conflict: &str) -> Result<(), Error> {
         .conflicts()
         .get_conflict(GetConflictRequest { name })
         .await?;
+    let conflict = given(answer.into_inner().conflict, "the conflict")?;
+    context.output.show(&ConflictView::from(conflict))
+}
+
+async fn resolve(context: &mut Context, conflict: &str, keep: Keep) -> Result<(), Error> {
+    let winner = match keep {
+        Keep::OnPremise => Side::OnPremise,
+        Keep::Cloud => Side::Cloud,
+    };
+    let request = ResolveConflictRequest {
+        name: context.names.conflict(conflict)?,
+        winner: winner.into(),
+    };
+    let answer = context.client.conflicts().resolve_conflict(request).await?;
     let conflict = given(answer.into_inner().conflict, "the conflict")?;
     context.output.show(&ConflictView::from(conflict))
 }

@@ -10,6 +10,7 @@ use super::{
     names::Names,
     view::created::CreatedView,
 };
+use crate::policies::Policies;
 
 /// What is to be synced, where to, and how.
 #[derive(Debug, Args)]
@@ -32,6 +33,8 @@ pub(crate) struct Create {
     /// A deletion on the cloud removes the on-premise copy
     #[arg(long)]
     delete_on_premise: bool,
+    #[command(flatten)]
+    policies: Policies,
     /// Hold deletions back when they exceed this share of the members; 100 = no share is too large [default: 50]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..=100))]
     max_delete_percent: Option<i32>,
@@ -52,14 +55,14 @@ impl Create {
     fn request(self, names: &Names) -> Result<CreateSyncSetRequest, Error> {
         let source = names.place(&self.source)?;
         let target = names.place(&self.target)?;
-        let options = SyncSetOptions {
+        let options = self.policies.set(SyncSetOptions {
             include_subfolders: Some(!self.no_subfolders),
             lock_on_premise_copy: self.lock_on_premise_copy,
             allow_delete_on_cloud: Some(!self.no_delete_on_cloud),
             delete_on_premise: self.delete_on_premise,
             max_delete_percent: self.max_delete_percent,
             ..SyncSetOptions::default()
-        };
+        });
         let definition = SyncSetDefinition {
             kind: SyncSetKind::Folder.into(),
             on_premise_repository: source.repository,
@@ -97,6 +100,7 @@ pub(crate) async fn run(context: &mut Context, create: Create) -> Result<(), Err
 #[cfg(test)]
 mod tests {
     use clap::Parser;
+    use tandem_proto::v1alpha::{ConflictGrain, ConflictPolicy, NameClashPolicy};
 
     use super::*;
     use crate::cli::{
@@ -124,6 +128,9 @@ mod tests {
         assert_eq!(options.allow_delete_on_cloud, Some(true));
         assert!(!options.lock_on_premise_copy && !options.delete_on_premise);
         assert_eq!(options.max_delete_percent, None);
+        assert_eq!(options.conflict_policy(), ConflictPolicy::CloudWins);
+        assert_eq!(options.conflict_grain(), ConflictGrain::WholeNode);
+        assert_eq!(options.name_clash_policy(), NameClashPolicy::Fail);
         assert_eq!(definition.paths, ["contracts"]);
         assert_eq!(definition.target_path, "");
     }
@@ -131,7 +138,8 @@ mod tests {
     #[test]
     fn r_set_2_each_flag_sets_its_option() {
         let line = "--source hq --target cloud:a/b --no-subfolders --lock-on-premise-copy --no-delete-on-cloud \
-                    --max-delete-percent 100 --owner anna";
+                    --conflict-policy on-premise-wins --conflict-grain per-field \
+                    --name-clash-policy rename --max-delete-percent 100 --owner anna";
         let line = line.split_whitespace().collect::<Vec<_>>().join(" ");
         let request = request(&line);
         assert_eq!(request.owner, "anna");
@@ -141,6 +149,9 @@ mod tests {
         assert_eq!(options.allow_delete_on_cloud, Some(false));
         assert!(options.lock_on_premise_copy);
         assert_eq!(options.max_delete_percent, Some(100));
+        assert_eq!(options.conflict_policy(), ConflictPolicy::OnPremiseWins);
+        assert_eq!(options.conflict_grain(), ConflictGrain::PerField);
+        assert_eq!(options.name_clash_policy(), NameClashPolicy::Rename);
         assert_eq!(definition.target_path, "a/b");
     }
 }

@@ -1,6 +1,7 @@
 //! Conflicts: both copies left the base, differently. Records, never errors (SPEC §6).
 
 use super::ids::{ConflictId, MemberId, SyncSetId};
+use super::policy::ConflictPolicy;
 use super::projection::{Side, Sides, State};
 
 /// What collided.
@@ -45,12 +46,16 @@ pub struct Conflict {
     pub kind: ConflictKind,
     /// What both once agreed on.
     pub base: Option<State>,
-    /// What each side had; `None` = deleted.
+    /// What each side had, while it is open has; `None` = deleted.
     pub states: Sides<Option<State>>,
     /// Who changed each side, where the repositories tell.
     pub actors: Sides<String>,
-    /// The side whose state holds.
-    pub winner: Side,
+    /// The policy that decides.
+    pub policy: ConflictPolicy,
+    /// The side whose state holds; `None` while it is open, or when both became equal.
+    pub winner: Option<Side>,
+    /// It waits for a person.
+    pub open: bool,
     /// When, in microseconds since 1970.
     pub at: i64,
 }

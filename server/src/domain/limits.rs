@@ -203,9 +203,9 @@ pub const FEED_MESSAGES_MAX: usize = 16;
 pub const WATCH_INTERVAL_MILLISECONDS: u64 = 250;
 
 /// Seconds in which the cloud's last changes are pulled before a set ends and its cloud copy is removed.
-pub const PULL_SECONDS_MAX: u64 = 15;
+pub const LAST_CHANGES_SECONDS_MAX: u64 = 15;
 
-const _: () = assert!(PULL_SECONDS_MAX + COMMAND_SECONDS_MAX < UNARY_SECONDS_MAX);
+const _: () = assert!(LAST_CHANGES_SECONDS_MAX + COMMAND_SECONDS_MAX < UNARY_SECONDS_MAX);
 const _: () = assert!(PAGE_BYTES_MAX < MESSAGE_BYTES_MAX);
 const _: () = assert!(COMMAND_SECONDS_MAX < UNARY_SECONDS_MAX);
 const _: () = assert!(SYNC_NAMES_MAX <= TRANSACTION_ROWS_MAX);

@@ -1,6 +1,7 @@
 //! Members: nodes in a sync set, each pairing an on-premise with a cloud copy.
 
 use super::failure::Failure;
+use super::free_name::{Renaming, Sibling};
 use super::ids::{ConflictId, MemberId, NodeId, SyncSetId};
 use super::projection::{ContentRef, NodeKind, Side, Sides, State};
 
@@ -28,6 +29,8 @@ pub enum MemberState {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(i32)]
 pub enum Hold {
+    /// A conflict waits for a person (R-CON-3).
+    ManualConflict = 4,
     /// Its folder is not ready on the receiving side, or failed.
     Parent = 5,
     /// Another node must leave the name first.
@@ -131,6 +134,12 @@ pub struct Member {
     pub conflict: Option<ConflictId>,
     /// The membership has ended, and what is left is a cloud copy that is to be removed (R-UNS-1).
     pub clearing: bool,
+    /// The conflict that waits for a person.
+    pub open: Option<ConflictId>,
+    /// What lost a conflict and becomes this member, which has no copy yet (R-CON-3).
+    pub sibling: Option<Sibling>,
+    /// Its on-premise copy is to have another name, since the one it has is taken on the cloud (R-REC-9).
+    pub renaming: Option<Renaming>,
     /// Somebody asked to delete this side's copy, with a choice about the other.
     pub deleting: Option<(Side, PeerChoice)>,
     /// Kept content that is to become current again (R-CON-5).
@@ -170,6 +179,9 @@ impl Member {
             cloud_copy_deleted: false,
             conflict: None,
             clearing: false,
+            open: None,
+            sibling: None,
+            renaming: None,
             deleting: None,
             restoring: None,
             choice: None,

@@ -166,7 +166,9 @@ impl Comparison {
         left == right || (self.unicode_insensitive && left.nfc().eq(right.nfc()))
     }
 
-    fn equal_properties(&self, left: &Properties, right: &Properties) -> bool {
+    /// Whether properties count as equal.
+    #[must_use]
+    pub fn equal_properties(&self, left: &Properties, right: &Properties) -> bool {
         match &self.properties {
             None => left == right,
             Some(kept) => kept

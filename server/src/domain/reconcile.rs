@@ -5,7 +5,9 @@
 use super::conflict::ConflictKind;
 use super::copy::Absence;
 use super::failure::Reason;
+use super::fields::Field;
 use super::member::PeerChoice;
+use super::policy::ConflictGrain;
 use super::projection::{Comparison, Side, Sides, State};
 use super::sync_set::Options;
 
@@ -61,8 +63,8 @@ pub enum Decision {
     Conflict {
         /// What collided.
         kind: ConflictKind,
-        /// The side whose state holds.
-        winner: Side,
+        /// The side whose state holds; `None` = a person decides.
+        winner: Option<Side>,
     },
     /// The cloud copy was deleted, and the on-premise one stays; nothing fails yet.
     CloudCopyDeleted,
@@ -116,13 +118,20 @@ impl Situation<'_> {
             .is_none_or(|base| !self.comparison.equal(base, state))
     }
 
+    fn conflict(&self, kind: ConflictKind) -> Decision {
+        Decision::Conflict {
+            kind,
+            winner: self.options.winner(kind),
+        }
+    }
+
     /// Changed by somebody: what a repository made of a delivery is never a side of a conflict (R-PRJ-5).
     fn changed_on(&self, side: Side, state: &State) -> bool {
         self.made != Some(side) && self.changed(state)
     }
 }
 
-/// R-REC-1, push, pull, R-CON-1, R-LCK-1.
+/// R-REC-1, push, pull, R-CON-1, R-CON-3, R-LCK-1.
 fn both_live(situation: &Situation<'_>, on_premise: &State, cloud: &State) -> Decision {
     if situation.comparison.equal(on_premise, cloud) {
         return Decision::Agreed;
@@ -130,20 +139,64 @@ fn both_live(situation: &Situation<'_>, on_premise: &State, cloud: &State) -> De
     let locked = situation.options.lock_on_premise_copy && situation.base.is_some();
     match (situation.changed(on_premise), situation.changed(cloud)) {
         (true, _) if locked => Decision::Rebase(on_premise.clone()),
+        (true, true) if situation.options.conflict_grain == ConflictGrain::PerField => {
+            per_field(situation, on_premise, cloud)
+        }
         (true, true) => match situation.made {
             Some(Side::OnPremise) => Decision::Rebase(on_premise.clone()),
             Some(Side::Cloud) => Decision::Rebase(cloud.clone()),
-            None => Decision::Conflict {
-                kind: ConflictKind::ChangeChange,
-                winner: Side::Cloud,
-            },
+            None => situation.conflict(ConflictKind::ChangeChange),
         },
         (true, false) => Decision::Deliver(Side::Cloud),
         (false, _) => Decision::Deliver(Side::OnPremise),
     }
 }
 
-/// §7 rows 1 and 2, R-REC-2; under a lock the copy is put back (R-LCK-1).
+/// R-CON-2: what does not collide is merged, and a merge goes to on-premise first (ARCHITECTURE, base (b)).
+fn per_field(situation: &Situation<'_>, on_premise: &State, cloud: &State) -> Decision {
+    let comparison = situation.comparison;
+    let collisions = comparison.collisions(situation.base, on_premise, cloud);
+    if !collisions.is_empty() {
+        let given_up = match situation.made {
+            Some(Side::OnPremise) => on_premise,
+            Some(Side::Cloud) => cloud,
+            None => return situation.conflict(ConflictKind::ChangeChange),
+        };
+        let base = situation.base.unwrap_or(given_up);
+        return Decision::Rebase(base.with(&collisions, given_up));
+    }
+    let is_merged = situation.base.is_some_and(|base| {
+        let merged = comparison.merged(base, on_premise, cloud);
+        comparison.equal(&merged, on_premise)
+    });
+    Decision::Deliver(match is_merged {
+        true => Side::Cloud,
+        false => Side::OnPremise,
+    })
+}
+
+/// What the base becomes when a conflict of two live copies is decided: the loser's state, or of it what collided
+/// (ARCHITECTURE, base (a)).
+#[must_use]
+pub fn given_up(
+    situation: &Situation<'_>,
+    kind: ConflictKind,
+    (lost, won): (&State, Option<&State>),
+) -> State {
+    let whole = situation.options.conflict_grain == ConflictGrain::WholeNode;
+    let (Some(base), Some(won), false) = (situation.base, won, whole) else {
+        return lost.clone();
+    };
+    match kind {
+        ConflictKind::MoveMove => base.with(&[Field::Parent], lost),
+        _ => {
+            let collisions = situation.comparison.collisions(Some(base), lost, won);
+            base.with(&collisions, lost)
+        }
+    }
+}
+
+/// §7 rows 1 and 2, R-REC-2 (or R-CON-3, where the deletion wins); under a lock the copy is put back (R-LCK-1).
 fn deleted_on_premise(situation: &Situation<'_>, cloud: &State) -> Decision {
     if situation.options.lock_on_premise_copy && situation.choice.is_none() {
         return Decision::Revive(Side::OnPremise);
@@ -156,10 +209,7 @@ fn deleted_on_premise(situation: &Situation<'_>, cloud: &State) -> Decision {
         return Decision::End;
     }
     if situation.changed_on(Side::Cloud, cloud) {
-        return Decision::Conflict {
-            kind: ConflictKind::DeleteChange,
-            winner: Side::Cloud,
-        };
+        return situation.conflict(ConflictKind::DeleteChange);
     }
     Decision::Remove {
         side: Side::Cloud,
@@ -167,7 +217,7 @@ fn deleted_on_premise(situation: &Situation<'_>, cloud: &State) -> Decision {
     }
 }
 
-/// §7 rows 3 to 6, R-REC-3.
+/// §7 rows 3 to 6, R-REC-3 (or R-CON-3, where the change wins).
 fn deleted_on_cloud(situation: &Situation<'_>, on_premise: &State) -> Decision {
     if !situation.options.allow_delete_on_cloud {
         return Decision::Revive(Side::Cloud);
@@ -178,10 +228,7 @@ fn deleted_on_cloud(situation: &Situation<'_>, on_premise: &State) -> Decision {
         None => situation.options.delete_on_premise,
     };
     match (removes, situation.changed_on(Side::OnPremise, on_premise)) {
-        (true, true) => Decision::Conflict {
-            kind: ConflictKind::ChangeDelete,
-            winner: Side::Cloud,
-        },
+        (true, true) => situation.conflict(ConflictKind::ChangeDelete),
         (true, false) => Decision::Remove {
             side: Side::OnPremise,
             chosen: situation.choice.is_some(),

@@ -1,6 +1,7 @@
 //! Sync sets: what one "Sync to Cloud" action made, with its options and the guard against mass deletion.
 
 use super::ids::{MemberId, NetworkId, NodeId, RepositoryId, SyncSetId};
+use super::policy::{ConflictGrain, ConflictPolicy, NameClashPolicy};
 use super::projection::{Side, Sides};
 
 /// Options, fixed at creation (R-SET-2).
@@ -14,6 +15,12 @@ pub struct Options {
     pub allow_delete_on_cloud: bool,
     /// A deletion on the cloud removes the on-premise copy.
     pub delete_on_premise: bool,
+    /// Which side holds in a conflict.
+    pub conflict_policy: ConflictPolicy,
+    /// What collides.
+    pub conflict_grain: ConflictGrain,
+    /// What becomes of two unpaired nodes under one name.
+    pub name_clash_policy: NameClashPolicy,
     /// The share of members whose deletion is held; 100 = no share is. An emptied root is held in any case.
     pub max_delete_percent: i32,
 }
@@ -25,6 +32,9 @@ impl Default for Options {
             lock_on_premise_copy: false,
             allow_delete_on_cloud: true,
             delete_on_premise: false,
+            conflict_policy: ConflictPolicy::CloudWins,
+            conflict_grain: ConflictGrain::WholeNode,
+            name_clash_policy: NameClashPolicy::Fail,
             max_delete_percent: 50,
         }
     }

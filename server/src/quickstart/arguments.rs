@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use tandem_client::policies::Policies;
 
 /// Keep two directories the same: the first is the synced folder, the second the folder that receives it.
 #[derive(Debug, Clone, Args)]
@@ -34,6 +35,9 @@ pub struct Arguments {
     /// Delete on-premise what is deleted on the cloud
     #[arg(long)]
     pub delete_on_premise: bool,
+    /// What the set does about conflicts
+    #[command(flatten)]
+    pub policies: Policies,
     /// Hold deletions when they exceed this share of the members, in per cent; 100 = no share is too large
     #[arg(long, value_name = "PERCENT", default_value_t = 50)]
     #[arg(value_parser = clap::value_parser!(i32).range(1..=100))]

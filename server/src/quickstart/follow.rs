@@ -22,7 +22,7 @@ const QUIET: Duration = Duration::from_millis(60);
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// How often is looked while there is work; each look costs the coordinator a little.
 const LOOK_AT_WORK: Duration = Duration::from_millis(25);
-/// How long nothing moves until members that wait for failed ones count as being as far as they come.
+/// How long nothing moves until members that wait for failed ones, or for a person, count as being as far as they come.
 const STUCK: Duration = Duration::from_secs(3);
 /// The code for "some members failed".
 const SOME_FAILED: u8 = 2;
@@ -123,8 +123,7 @@ impl Follow<'_> {
 
     async fn settled(&self, set: &wire::SyncSet, show: &mut Show) -> anyhow::Result<()> {
         let trouble = Trouble::of(self.client, set).await?;
-        let failed = set.counters.unwrap_or_default().failed;
-        if failed == 0 && set.held_deletions == 0 {
+        if is_in_sync(set) {
             show.in_sync(set);
         } else {
             show.failed(set, &trouble);
@@ -134,17 +133,29 @@ impl Follow<'_> {
     }
 
     fn end(&self, set: &wire::SyncSet) -> anyhow::Result<ExitCode> {
-        let failed = set.counters.unwrap_or_default().failed > 0 || set.held_deletions > 0;
-        Ok(if failed {
-            ExitCode::from(SOME_FAILED)
-        } else {
+        Ok(if is_in_sync(set) {
             ExitCode::SUCCESS
+        } else {
+            ExitCode::from(SOME_FAILED)
         })
     }
 }
 
+/// R-CON-3.
+fn may_wait_for_a_person(set: &wire::SyncSet) -> bool {
+    let policy = set
+        .options
+        .as_ref()
+        .map(wire::SyncSetOptions::conflict_policy);
+    policy == Some(wire::ConflictPolicy::Manual)
+}
+
 fn is_done(set: &wire::SyncSet) -> bool {
     set.counters.unwrap_or_default().pending == 0 && !set.scanning && set.held_deletions == 0
+}
+
+fn is_in_sync(set: &wire::SyncSet) -> bool {
+    is_done(set) && set.counters.unwrap_or_default().failed == 0
 }
 
 /// Since when both agents have nothing to say.
@@ -178,10 +189,11 @@ impl Quiet {
         }
     }
 
-    /// Some members failed, others wait for those, and nothing moves any more: this is as far as it comes.
+    /// Some members failed or wait for a person, others wait for those, and nothing moves any more: this is as far as
+    /// it comes.
     fn is_stuck(&self, set: &wire::SyncSet) -> bool {
         let failed = set.counters.unwrap_or_default().failed > 0;
-        failed && !set.scanning && self.since.elapsed() >= STUCK
+        (failed || may_wait_for_a_person(set)) && !set.scanning && self.since.elapsed() >= STUCK
     }
 
     fn lasts(&self) -> bool {

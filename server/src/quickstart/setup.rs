@@ -136,14 +136,14 @@ fn definition(arguments: &Arguments) -> wire::SyncSetDefinition {
         paths: vec![String::new()],
         cloud_repository: repository_name(Side::Cloud),
         target_path: String::new(),
-        options: Some(wire::SyncSetOptions {
+        options: Some(arguments.policies.set(wire::SyncSetOptions {
             include_subfolders: Some(!arguments.no_subfolders),
             lock_on_premise_copy: arguments.lock_on_premise_copy,
             allow_delete_on_cloud: Some(!arguments.no_delete_on_cloud),
             delete_on_premise: arguments.delete_on_premise,
             max_delete_percent: Some(arguments.max_delete_percent),
             ..Default::default()
-        }),
+        })),
         ..Default::default()
     }
 }

@@ -133,7 +133,7 @@ impl Show {
         if self.format == Format::Json {
             self.event(&json!({
                 "event": "failed", "members": trouble.failed_json(),
-                "held_deletions": set.held_deletions
+                "held_deletions": set.held_deletions, "open_conflicts": trouble.open_conflicts
             }));
             return;
         }
@@ -142,6 +142,13 @@ impl Show {
                 "{} deletions are held. Decide: tandem --server {} --token-file {} set hold \
                  confirm|refuse {}",
                 set.held_deletions, self.address, self.token_file, set.uid
+            ));
+        }
+        if trouble.open_conflicts > 0 {
+            self.line(&format!(
+                "Conflicts that wait for a decision: {}. Look: tandem --server {} --token-file {} conflict \
+                 list; decide: conflict resolve UID --keep on-premise|cloud",
+                trouble.open_conflicts, self.address, self.token_file
             ));
         }
         if let Some(table) = trouble.failed_table() {

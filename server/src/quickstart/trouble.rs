@@ -8,6 +8,8 @@ use tandem_client::client::Client;
 use tandem_client::error::Error;
 use tandem_proto::v1alpha as wire;
 
+use super::setup::NETWORK;
+
 /// So many of each are shown; `tandem` shows all.
 const SHOWN_MAX: i32 = 1000;
 
@@ -18,6 +20,8 @@ pub(super) struct Trouble {
     skipped: Vec<wire::SkippedCopy>,
     /// There are more of one or the other than are shown.
     more: [bool; 2],
+    /// Conflicts that wait for a person (R-CON-3).
+    pub(super) open_conflicts: usize,
 }
 
 impl Trouble {
@@ -41,6 +45,7 @@ impl Trouble {
         let skipped = skipped.context("skipped nodes cannot be listed")?;
         let (failed, skipped) = (failed.into_inner(), skipped.into_inner());
         Ok(Self {
+            open_conflicts: open_conflicts(client).await?,
             more: [&failed.next_page_token, &skipped.next_page_token].map(|next| !next.is_empty()),
             failed: failed.members,
             skipped: skipped.nodes,
@@ -81,6 +86,22 @@ impl Trouble {
         let headings = ["SKIPPED", "SIDE", "REASON"];
         (!self.skipped.is_empty()).then(|| table(headings, rows, self.more[1]))
     }
+}
+
+async fn open_conflicts(client: &Client) -> anyhow::Result<usize> {
+    let conflicts = wire::ListConflictsRequest {
+        parent: NETWORK.to_owned(),
+        page_size: SHOWN_MAX,
+        ..Default::default()
+    };
+    let found = client.conflicts().list_conflicts(conflicts).await;
+    let found = found
+        .map_err(Error::from)
+        .context("conflicts cannot be listed")?;
+    let found = found.into_inner().conflicts.into_iter();
+    Ok(found
+        .filter(|conflict| conflict.state() == wire::ConflictState::Open)
+        .count())
 }
 
 fn table<const N: usize>(
@@ -207,6 +228,7 @@ mod tests {
             failed: vec![clash()],
             skipped: vec![link()],
             more: [false, true],
+            open_conflicts: 0,
         };
         let table = trouble.failed_table().unwrap();
         for part in [
@@ -237,6 +259,7 @@ mod tests {
             failed: vec![clash(), decided],
             skipped: vec![link()],
             more: [false; 2],
+            open_conflicts: 0,
         };
         let failed = trouble.failed_json();
         assert_eq!(failed[0]["side"], "CLOUD");

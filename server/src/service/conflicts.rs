@@ -84,14 +84,17 @@ impl UserScope {
     /// Makes the loser of a conflict the current content (R-CON-5); tells whose.
     ///
     /// # Errors
-    /// [`Error::ConflictNotFound`], [`Error::NotAllowed`], [`Error::MemberNotFound`]; [`Error::WrongState`] when a
-    /// deletion lost, or the loser has no content.
+    /// [`Error::ConflictNotFound`], [`Error::NotAllowed`], [`Error::MemberNotFound`]; [`Error::WrongState`] when it is
+    /// open, a deletion lost, or the loser has no content.
     pub async fn restore_loser(&self, id: ConflictId) -> Result<(SyncSetId, MemberId), Error> {
         self.require(Role::User)?;
         let conflict = self.conflict(id).await?;
         self.member_row(conflict.set, conflict.member).await?;
         self.own_set(conflict.set).await?;
-        let loser = conflict.states.get(conflict.winner.other()).as_ref();
+        let winner = conflict.winner.ok_or(Error::WrongState {
+            state: if conflict.open { "OPEN" } else { "NO_LOSER" },
+        })?;
+        let loser = conflict.states.get(winner.other()).as_ref();
         let loser = loser.ok_or(Error::WrongState {
             state: "LOSER_IS_A_DELETION",
         })?;
@@ -102,18 +105,26 @@ impl UserScope {
         Ok((conflict.set, conflict.member))
     }
 
-    /// Makes sure that a call which is not offered yet is asked of a conflict that is there, by one who may steer it.
+    /// Decides an open conflict: the state of this side holds on both (R-CON-3). Repeating it changes nothing.
     ///
     /// # Errors
-    /// [`Error::ConflictNotFound`], [`Error::NotAllowed`], else [`Error::NotImplemented`].
-    pub async fn conflict_verb_later(
-        &self,
-        id: ConflictId,
-        feature: &'static str,
-    ) -> Result<(), Error> {
+    /// [`Error::ConflictNotFound`], [`Error::NotAllowed`]; [`Error::WrongState`] when it is decided otherwise, or its
+    /// set is ending.
+    pub async fn resolve_conflict(&self, id: ConflictId, winner: Side) -> Result<Conflict, Error> {
+        self.require(Role::User)?;
         let conflict = self.conflict(id).await?;
         self.own_set(conflict.set).await?;
-        Err(Error::NotImplemented { feature })
+        if conflict.open {
+            let resolve = Request::Resolve(conflict.member, id, winner, self.user.clone());
+            let ingest = &self.coordinator.ingest;
+            ingest.request(self.network, resolve).await?;
+        }
+        let decided = self.conflict(id).await?;
+        match (decided.open, decided.winner) {
+            (true, _) => Err(Error::WrongState { state: "ENDING" }),
+            (false, Some(holds)) if holds == winner => Ok(decided),
+            (false, _) => Err(Error::WrongState { state: "RESOLVED" }),
+        }
     }
 
     /// The name of a conflict of the network.
@@ -132,6 +143,11 @@ impl UserScope {
         let view = self.member(set, id).await?;
         if self.set_row(set).await?.ending {
             return Err(Error::WrongState { state: "ENDING" });
+        }
+        if view.member.open.is_some() {
+            return Err(Error::WrongState {
+                state: "CONFLICT_OPEN",
+            });
         }
         if view.member.kind == NodeKind::Folder {
             return Err(Error::WrongState { state: "FOLDER" });

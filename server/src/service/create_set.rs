@@ -15,6 +15,7 @@ use crate::domain::engine::Request;
 use crate::domain::ids::{MemberId, NodeId, SyncSetId};
 use crate::domain::limits::USER_BYTES_MAX;
 use crate::domain::member::Member;
+use crate::domain::policy::NameClashPolicy;
 use crate::domain::projection::{NodeKind, Projection, Properties, Sides};
 use crate::domain::report::NodeTrait;
 use crate::domain::sync_set::{Counters, Guard, Options, Removal, SyncSet};
@@ -76,8 +77,9 @@ impl UserScope {
             .await?;
         self.check_target(new, &repositories.cloud, &found.target)
             .await?;
+        let peer = self.adopted(new, &repositories.cloud, &found).await?;
         let create = self
-            .creation(new.options, owner, &repositories, found)
+            .creation((new.options, owner), &repositories, found, peer)
             .await?;
         let ingest = &self.coordinator.ingest;
         let made = ingest.create_set(self.network, request_id, create).await?;
@@ -215,31 +217,65 @@ impl UserScope {
         Err(Error::TargetNotUsable { node, detail })
     }
 
+    /// R-REC-9, R-UNS-2: with ADOPT_IDENTICAL a folder of that name, in no set, is the peer from the start.
+    async fn adopted(
+        &self,
+        new: &NewSet,
+        cloud: &Repository,
+        found: &Found,
+    ) -> Result<Option<NodeInfo>, Error> {
+        if new.options.name_clash_policy != NameClashPolicy::AdoptIdentical {
+            return Ok(None);
+        }
+        let path = match found.target.path.as_str() {
+            "" => found.node.name.clone(),
+            above => format!("{above}/{}", found.node.name),
+        };
+        let choice = NodeChoice::Path(path);
+        if choice.check(TARGET).is_err() {
+            return Ok(None);
+        }
+        let there = self.resolve(cloud, &choice, TARGET).await?;
+        let usable = !there.missing
+            && there.kind == NodeKind::Folder
+            && trait_name(there.node_trait).is_none()
+            && there.writable
+            && there.node != found.target.node;
+        let store = &self.coordinator.store;
+        if !usable || store.is_member(cloud.id, &there.node).await? {
+            return Ok(None);
+        }
+        Ok(Some(there))
+    }
+
     async fn creation(
         &self,
-        options: Options,
-        owner: String,
+        (options, owner): (Options, String),
         repositories: &Sides<Repository>,
         found: Found,
+        peer: Option<NodeInfo>,
     ) -> Result<Request, Error> {
         let store = &self.coordinator.store;
         let declared = load::repositories(store.reader(), self.network).await?;
-        let repository = declared.repositories.get(&repositories.on_premise.id);
-        let rule = repository.map(|found| found.name_rule).unwrap_or_default();
+        let rule = |repository: &Repository| {
+            let found = declared.repositories.get(&repository.id);
+            found.map(|found| found.name_rule).unwrap_or_default()
+        };
         let set = SyncSetId(Uuid::now_v7());
         let mut root = Member::new(MemberId(Uuid::now_v7()), set, NodeKind::Folder, true);
         root.nodes.on_premise = Some(found.node.node.clone());
-        let copy = Copy {
-            repository: repositories.on_premise.id,
-            node: found.node.node,
+        root.nodes.cloud = peer.as_ref().map(|peer| peer.node.clone());
+        let copy = |repository: &Repository, info: NodeInfo, parent: NodeId| Copy {
+            repository: repository.id,
+            node: info.node,
             member: Some(root.id),
             state: CopyState::Live,
-            parent: NodeId::default(),
-            name_key: rule.key(&found.node.name),
+            parent,
+            name_key: rule(repository).key(&info.name),
             revision: String::new(),
             projection: Arc::new(Projection {
                 kind: NodeKind::Folder,
-                name: found.node.name,
+                name: info.name,
                 content: None,
                 properties: Properties::new(),
                 node_type: String::new(),
@@ -249,6 +285,9 @@ impl UserScope {
             unfit: None,
             past: Vec::new(),
         };
+        let target = found.target.node;
+        let peer = peer.map(|peer| copy(&repositories.cloud, peer, target.clone()));
+        let copy = copy(&repositories.on_premise, found.node, NodeId::default());
         let set = SyncSet {
             id: set,
             network: self.network,
@@ -257,7 +296,7 @@ impl UserScope {
                 cloud: repositories.cloud.id,
             },
             root: root.id,
-            target: found.target.node,
+            target,
             source_folder: NodeId::default(),
             options,
             owner,
@@ -273,6 +312,7 @@ impl UserScope {
             set: Box::new(set),
             root: Box::new(root),
             copy: Box::new(copy),
+            peer: peer.map(Box::new),
             actor: self.user.clone(),
         })
     }

@@ -7,7 +7,7 @@ use super::{Error, UserScope};
 use crate::domain::access::Role;
 use crate::domain::engine::{Ending, Request};
 use crate::domain::ids::{MemberId, NodeId, SyncSetId};
-use crate::domain::limits::PULL_SECONDS_MAX;
+use crate::domain::limits::LAST_CHANGES_SECONDS_MAX;
 use crate::domain::sync_set::{Removal, SyncSet};
 
 impl UserScope {
@@ -110,7 +110,7 @@ impl UserScope {
             let look = ingest.ask_scan(self.network, cloud, Some(node), false);
             look.await?;
         }
-        let within = Duration::from_secs(PULL_SECONDS_MAX);
+        let within = Duration::from_secs(LAST_CHANGES_SECONDS_MAX);
         match tokio::time::timeout(within, self.until_pulled(set, connected)).await {
             Ok(pulled) => pulled,
             Err(_) => Ok(()),

@@ -86,17 +86,26 @@ impl ConflictService for Handler {
         }))
     }
 
-    /// Status: INVALID_ARGUMENT, PERMISSION_DENIED, NOT_FOUND, UNIMPLEMENTED.
+    /// Status: INVALID_ARGUMENT, PERMISSION_DENIED, NOT_FOUND, FAILED_PRECONDITION.
     async fn resolve_conflict(
         &self,
         request: Request<wire::ResolveConflictRequest>,
     ) -> Result<Response<wire::ResolveConflictResponse>, Status> {
         let caller = principal(&request)?;
-        let name = &request.get_ref().name;
-        let (scope, id) = self.conflict(&caller, name, Role::User).await?;
-        let later = scope.conflict_verb_later(id, "ResolveConflict");
-        later.await?;
-        Ok(Response::new(wire::ResolveConflictResponse::default()))
+        let request = request.into_inner();
+        let (scope, id) = self.conflict(&caller, &request.name, Role::User).await?;
+        let winner = match request.winner() {
+            wire::Side::OnPremise => Side::OnPremise,
+            wire::Side::Cloud => Side::Cloud,
+            wire::Side::Unspecified => {
+                let rule = "must be SIDE_ON_PREMISE or SIDE_CLOUD";
+                return Err(Error::invalid("winner", rule).into());
+            }
+        };
+        let decided = scope.resolve_conflict(id, winner).await?;
+        Ok(Response::new(wire::ResolveConflictResponse {
+            conflict: Some(wire_conflict(&scope, &decided)),
+        }))
     }
 
     /// Status: INVALID_ARGUMENT, PERMISSION_DENIED, NOT_FOUND.
@@ -242,10 +251,17 @@ fn wire_conflict(scope: &UserScope, conflict: &Conflict) -> wire::Conflict {
         cloud: projection(conflict.states.get(Side::Cloud)),
         on_premise_actor: conflict.actors.on_premise.clone(),
         cloud_actor: conflict.actors.cloud.clone(),
-        // The only policy that is offered decides at once.
-        policy: wire::ConflictPolicy::CloudWins.into(),
-        winner: convert::wire_side(conflict.winner).into(),
-        state: wire::ConflictState::Resolved.into(),
+        // The numbers are the same.
+        policy: conflict.policy as i32,
+        winner: conflict
+            .winner
+            .map_or(wire::Side::Unspecified, convert::wire_side)
+            .into(),
+        state: match conflict.open {
+            true => wire::ConflictState::Open,
+            false => wire::ConflictState::Resolved,
+        }
+        .into(),
         create_time: Some(convert::timestamp(conflict.at)),
     }
 }

@@ -301,6 +301,10 @@ async fn each_bad_field_of_a_definition_is_named() {
     assert_eq!(field(answer), "definition.target_folder_node_id");
     let answer = create(&fixture, with_options(|new| new.conflict_policy = 9)).await;
     assert_eq!(field(answer), "definition.options.conflict_policy");
+    let answer = create(&fixture, with_options(|new| new.conflict_grain = -1)).await;
+    assert_eq!(field(answer), "definition.options.conflict_grain");
+    let answer = create(&fixture, with_options(|new| new.name_clash_policy = 4)).await;
+    assert_eq!(field(answer), "definition.options.name_clash_policy");
     let answer = create(
         &fixture,
         with_options(|new| new.max_delete_percent = Some(0)),
@@ -323,12 +327,6 @@ async fn options_that_are_not_offered_are_refused_by_name() {
     let documents = wire::SyncSetKind::Documents.into();
     let answer = create(&fixture, with(|new| new.kind = documents)).await;
     assert_eq!(feature(answer), "SYNC_SET_KIND_DOCUMENTS");
-    let answer = create(&fixture, with_options(|new| new.conflict_policy = 4)).await;
-    assert_eq!(feature(answer), "CONFLICT_POLICY_MANUAL");
-    let answer = create(&fixture, with_options(|new| new.conflict_grain = 2)).await;
-    assert_eq!(feature(answer), "CONFLICT_GRAIN_PER_FIELD");
-    let answer = create(&fixture, with_options(|new| new.name_clash_policy = 3)).await;
-    assert_eq!(feature(answer), "NAME_CLASH_POLICY_RENAME");
 }
 
 #[tokio::test]

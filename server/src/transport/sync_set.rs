@@ -13,6 +13,7 @@ use super::{names, scopes, status};
 use crate::domain::access::Role;
 use crate::domain::ids::{NodeId, SyncSetId};
 use crate::domain::limits::SYNC_NAMES_MAX;
+use crate::domain::policy::{ConflictGrain, ConflictPolicy, NameClashPolicy};
 use crate::domain::projection::Sides;
 use crate::domain::sync_set::Options;
 use crate::service::create_set::NewSet;
@@ -360,19 +361,12 @@ fn request_id(text: &str) -> Result<Option<Uuid>, Error> {
     Ok(Some(id))
 }
 
-/// R-SET-2; policies beyond the default are refused by name rather than ignored.
+/// R-SET-2; what is not known is refused by name rather than ignored.
 fn options(given: Option<&wire::SyncSetOptions>) -> Result<Options, Error> {
     let Some(given) = given else {
         return Ok(Options::default());
     };
     let default = Options::default();
-    offered("conflict_policy", given.conflict_policy, CONFLICT_POLICY)?;
-    offered("conflict_grain", given.conflict_grain, CONFLICT_GRAIN)?;
-    offered(
-        "name_clash_policy",
-        given.name_clash_policy,
-        NAME_CLASH_POLICY,
-    )?;
     Ok(Options {
         include_subfolders: given
             .include_subfolders
@@ -382,42 +376,43 @@ fn options(given: Option<&wire::SyncSetOptions>) -> Result<Options, Error> {
             .allow_delete_on_cloud
             .unwrap_or(default.allow_delete_on_cloud),
         delete_on_premise: given.delete_on_premise,
+        conflict_policy: conflict_policy(given.conflict_policy)?,
+        conflict_grain: conflict_grain(given.conflict_grain)?,
+        name_clash_policy: name_clash_policy(given.name_clash_policy)?,
         max_delete_percent: given
             .max_delete_percent
             .unwrap_or(default.max_delete_percent),
     })
 }
 
-/// 0 and 1 are the default; the values behind it are not offered yet.
-fn offered(field: &str, value: i32, later: &[&'static str]) -> Result<(), Error> {
-    if matches!(value, 0 | 1) {
-        return Ok(());
+/// 0 is the default.
+fn conflict_policy(number: i32) -> Result<ConflictPolicy, Error> {
+    match number {
+        0 => Ok(ConflictPolicy::default()),
+        number => ConflictPolicy::from_number(number).ok_or_else(|| unknown("conflict_policy")),
     }
-    let known = usize::try_from(value)
-        .ok()
-        .and_then(|at| later.get(at.checked_sub(2)?));
-    Err(known.map_or_else(
-        || {
-            let rule = "is not known; leave it out";
-            Error::invalid(format!("definition.options.{field}"), rule)
-        },
-        |feature| Error::NotImplemented { feature },
-    ))
 }
 
-/// The values from 2 on, which are not offered yet.
-const CONFLICT_POLICY: &[&str] = &[
-    "CONFLICT_POLICY_ON_PREMISE_WINS",
-    "CONFLICT_POLICY_KEEP_BOTH",
-    "CONFLICT_POLICY_MANUAL",
-];
-/// See [`CONFLICT_POLICY`].
-const CONFLICT_GRAIN: &[&str] = &["CONFLICT_GRAIN_PER_FIELD"];
-/// See [`CONFLICT_POLICY`].
-const NAME_CLASH_POLICY: &[&str] = &[
-    "NAME_CLASH_POLICY_ADOPT_IDENTICAL",
-    "NAME_CLASH_POLICY_RENAME",
-];
+/// 0 is the default.
+fn conflict_grain(number: i32) -> Result<ConflictGrain, Error> {
+    match number {
+        0 => Ok(ConflictGrain::default()),
+        number => ConflictGrain::from_number(number).ok_or_else(|| unknown("conflict_grain")),
+    }
+}
+
+fn unknown(field: &str) -> Error {
+    let rule = "is not known; leave it out";
+    Error::invalid(format!("definition.options.{field}"), rule)
+}
+
+/// 0 is the default.
+fn name_clash_policy(number: i32) -> Result<NameClashPolicy, Error> {
+    match number {
+        0 => Ok(NameClashPolicy::default()),
+        number => NameClashPolicy::from_number(number).ok_or_else(|| unknown("name_clash_policy")),
+    }
+}
 
 fn wire_set(scope: &UserScope, view: &SetView) -> wire::SyncSet {
     let set = &view.set;
@@ -470,9 +465,9 @@ fn wire_options(options: &Options) -> wire::SyncSetOptions {
         lock_on_premise_copy: options.lock_on_premise_copy,
         allow_delete_on_cloud: Some(options.allow_delete_on_cloud),
         delete_on_premise: options.delete_on_premise,
-        conflict_policy: wire::ConflictPolicy::CloudWins.into(),
-        conflict_grain: wire::ConflictGrain::WholeNode.into(),
-        name_clash_policy: wire::NameClashPolicy::Fail.into(),
+        conflict_policy: options.conflict_policy as i32,
+        conflict_grain: options.conflict_grain as i32,
+        name_clash_policy: options.name_clash_policy as i32,
         max_delete_percent: Some(options.max_delete_percent),
     }
 }

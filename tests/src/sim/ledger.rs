@@ -62,9 +62,18 @@ impl Ledger {
         old == 0 || self.given_up.contains(&old) || self.lost(store, old)
     }
 
+    /// Whether nobody can miss content: it was given up, or written over by somebody who saw it.
+    #[must_use]
+    pub fn is_over(&self, token: u64) -> bool {
+        let mut later = self.seen_by.values();
+        self.given_up.contains(&token) || later.any(|seen| seen.contains(&token))
+    }
+
     fn lost(&self, store: &Store, token: u64) -> bool {
         let digest = content_ref(token).digest;
-        store.conflicts.iter().any(|conflict| {
+        // While a person has not decided, nothing of it may go (R-CON-3).
+        let mut decided = store.conflicts.iter().filter(|conflict| !conflict.open);
+        decided.any(|conflict| {
             let states = [&conflict.states.on_premise, &conflict.states.cloud];
             states.into_iter().flatten().any(|state| {
                 state

@@ -2,14 +2,18 @@
 
 use std::collections::BTreeMap;
 
+use tandem_server::domain::conflict::ConflictKind;
 use tandem_server::domain::copy::{Copy, CopyState};
-use tandem_server::domain::ids::{MemberId, SyncSetId};
-use tandem_server::domain::member::{Member, MemberState};
-use tandem_server::domain::projection::{Comparison, Side, State};
+use tandem_server::domain::failure::Reason;
+use tandem_server::domain::ids::{MemberId, NodeId, SyncSetId};
+use tandem_server::domain::member::{Hold, Member, MemberState, Obstacle};
+use tandem_server::domain::policy::{ConflictGrain, ConflictPolicy, NameClashPolicy};
+use tandem_server::domain::projection::{Comparison, NodeKind, Side, State};
 use tandem_server::domain::repository::comparison;
-use tandem_server::domain::sync_set::{Counters, Gate};
+use tandem_server::domain::sync_set::{Counters, Gate, SyncSet};
 
 use super::coordinator::repository_id;
+use super::repository::token_of;
 use super::store::Store;
 use super::world::World;
 
@@ -98,7 +102,9 @@ fn rows_fit_together(store: &Store) -> Result<(), String> {
         if member.due.is_some() && member.blocked.is_some() && !failed {
             return Err(format!("{} is due and blocked", member.id));
         }
-        if member.blocked.is_some() != member.hold.is_some() {
+        disputes_are_recorded(store, member)?;
+        let disputed = member.hold == Some(Hold::ManualConflict);
+        if member.blocked.is_some() != member.hold.is_some() && !disputed {
             return Err(format!("{} is blocked without a hold, or held", member.id));
         }
     }
@@ -126,6 +132,20 @@ fn rows_fit_together(store: &Store) -> Result<(), String> {
                 copy.node
             ));
         }
+    }
+    Ok(())
+}
+
+/// R-CON-3: who waits for a person has an open record, which tells what is there; nothing else is open.
+fn disputes_are_recorded(store: &Store, member: &Member) -> Result<(), String> {
+    let of_member = store.conflicts.iter();
+    let mut open = of_member.filter(|found| found.open && found.member == member.id);
+    let found = open.next();
+    if found.map(|found| found.id) != member.open || open.next().is_some() {
+        return Err(format!("R-CON-3: {} and its record differ", member.id));
+    }
+    if member.open.is_some() && member.state == MemberState::Synced {
+        return Err(format!("R-CON-3: {} is synced, yet disputed", member.id));
     }
     Ok(())
 }
@@ -165,7 +185,10 @@ fn nothing_is_made_up(world: &World, side: Side) -> Result<(), String> {
 /// I3, I12: what lost a conflict is kept.
 fn losers_are_kept(store: &Store) -> Result<(), String> {
     for conflict in &store.conflicts {
-        let lost = conflict.states.get(conflict.winner.other()).as_ref();
+        let Some(winner) = conflict.winner else {
+            continue;
+        };
+        let lost = conflict.states.get(winner.other()).as_ref();
         let content = lost.and_then(|state| state.projection.content);
         if content.is_some_and(|content| !store.kept.contains(&content.digest)) {
             return Err(format!("I3: the loser of {:?} is not kept", conflict.id));
@@ -181,6 +204,47 @@ fn failures_are_told(store: &Store) -> Result<(), String> {
             && (failure.message.is_empty() || failure.since <= 0 || failure.attempts < 1)
         {
             return Err(format!("I28: {} does not say why: {failure:?}", member.id));
+        }
+    }
+    Ok(())
+}
+
+/// R-CON-3: under KEEP_BOTH on-premise content that lost is a node, unless somebody wrote over that or gave it up.
+///
+/// # Errors
+/// Content that is nowhere.
+pub fn both_are_kept(world: &World) -> Result<(), String> {
+    let store = &world.coordinator.store;
+    for conflict in &store.conflicts {
+        let content = |state: &Option<State>| {
+            let state = state.as_ref()?;
+            Some(token_of(state.projection.content?))
+        };
+        let base = content(&conflict.base);
+        let (Some(lost), won) = (
+            content(&conflict.states.on_premise),
+            content(&conflict.states.cloud),
+        ) else {
+            continue;
+        };
+        let ended = !store.sets.contains_key(&conflict.set);
+        let set = store.sets.get(&conflict.set).map(|set| set.options);
+        let merged = set.is_some_and(|options| options.conflict_grain == ConflictGrain::PerField)
+            && base == won;
+        let keeps = conflict.policy == ConflictPolicy::KeepBoth;
+        let both = conflict.kind == ConflictKind::ChangeChange && !merged;
+        if !keeps || !both || ended || won == Some(lost) || base == Some(lost) {
+            continue;
+        }
+        let there = Side::BOTH.iter().any(|side| {
+            let mut nodes = world.places.get(*side).repository.nodes.values();
+            nodes.any(|node| node.content == lost)
+        });
+        if !there && !world.ledger.is_over(lost) {
+            return Err(format!(
+                "R-CON-3: {lost} is nowhere, it lost {:?}",
+                conflict.id
+            ));
         }
     }
     Ok(())
@@ -236,7 +300,7 @@ fn member_is_settled(world: &World, member: &Member) -> Result<(), String> {
     };
     let id = member.id;
     match &member.state {
-        MemberState::Failed(_) => return Ok(()),
+        MemberState::Failed(_) => return clash_is_for_people(store, set, member),
         MemberState::Pending => return pending_has_a_reason(store, member),
         MemberState::Synced => {}
     }
@@ -268,6 +332,47 @@ fn member_is_settled(world: &World, member: &Member) -> Result<(), String> {
     }
 }
 
+/// R-REC-9: what the policy of a set settles does not fail.
+fn clash_is_for_people(store: &Store, set: &SyncSet, member: &Member) -> Result<(), String> {
+    let MemberState::Failed(failure) = &member.state else {
+        return Ok(());
+    };
+    let is_clash = failure.reason == Reason::TargetFolderNameClash;
+    let newcomer = member.nodes.cloud.is_none() && !member.direct;
+    if !is_clash || !newcomer {
+        return Ok(());
+    }
+    let id = member.id;
+    match set.options.name_clash_policy {
+        NameClashPolicy::Fail => Ok(()),
+        NameClashPolicy::Rename => Err(format!("R-REC-9: {id} has no free name")),
+        NameClashPolicy::AdoptIdentical => match equal_holder(store, member) {
+            Some(node) => Err(format!("R-REC-9: {id} is not paired with {node}")),
+            None => Ok(()),
+        },
+    }
+}
+
+/// The unpaired cloud node that has the name of a member, and looks like it.
+fn equal_holder(store: &Store, member: &Member) -> Option<NodeId> {
+    let Some((Side::Cloud, Obstacle::Name(folder, key))) = &member.blocked else {
+        return None;
+    };
+    let own = member.nodes.on_premise.clone()?;
+    let own = store.copies.get(&(repository_id(Side::OnPremise), own))?;
+    let mut holders = store.in_folder(repository_id(Side::Cloud), folder);
+    let holder = holders.find(|copy| copy.name_key == *key)?;
+    let other = holder.member.and_then(|other| store.members.get(&other));
+    let unpaired = other.is_some_and(|other| {
+        other.set == member.set && other.nodes.on_premise.is_none() && !other.direct
+    });
+    let (ours, theirs) = (&own.projection, &holder.projection);
+    let alike = ours.kind == theirs.kind
+        && ours.content == theirs.content
+        && (ours.kind == NodeKind::Folder || ours.properties == theirs.properties);
+    (unpaired && alike).then(|| holder.node.clone())
+}
+
 fn pending_has_a_reason(store: &Store, member: &Member) -> Result<(), String> {
     let held = store
         .sets
@@ -279,13 +384,12 @@ fn pending_has_a_reason(store: &Store, member: &Member) -> Result<(), String> {
     Err(format!("I1: nobody answers for {member:?}"))
 }
 
-/// Whether what a member waits for failed, so that a person has to act.
+/// Whether what a member waits for failed or is disputed, so that a person has to act.
 fn waits_for_failure(store: &Store, id: MemberId, depth: usize) -> bool {
-    use tandem_server::domain::member::Obstacle;
     let Some(member) = store.members.get(&id) else {
         return false;
     };
-    if matches!(member.state, MemberState::Failed(_)) {
+    if matches!(member.state, MemberState::Failed(_)) || member.open.is_some() {
         return true;
     }
     if depth > 20 {

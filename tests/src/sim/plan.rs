@@ -1,6 +1,7 @@
 //! What a seed draws: options, name rules, who acts, and which faults there are.
 
 use tandem_server::domain::names::NameRule;
+use tandem_server::domain::policy::{ConflictGrain, ConflictPolicy, NameClashPolicy};
 use tandem_server::domain::projection::{Side, Sides};
 use tandem_server::domain::sync_set::Options;
 
@@ -25,6 +26,8 @@ pub struct Plan {
     pub edits: usize,
     /// A rule of this side gives new documents a title.
     pub adds_title: Option<Side>,
+    /// How often, of a hundred actions, users of both sides change one node at the same time.
+    pub collisions_percent: usize,
     /// Agents tell moves out from deletions.
     pub tells_move_out: bool,
     /// Users touch the synced folders themselves.
@@ -72,6 +75,7 @@ impl Plan {
         let refusal_percent = sometimes(20, 4);
         let requests_percent = sometimes(15, 3);
         let disaster_permille = sometimes(20, 12);
+        let collisions_percent = sometimes(60, 40);
         let disasters = Disaster::ALL.into_iter().filter(|_| random.chance(50));
         let disasters = disasters.collect();
         let ends_permille = if random.chance(20) {
@@ -94,6 +98,7 @@ impl Plan {
             sides,
             actions,
             edits: 3 + random.below(30),
+            collisions_percent,
             adds_title: random.chance(20).then(|| Side::BOTH[random.below(2)]),
             tells_move_out: random.chance(70),
             touches_roots: random.chance(20),
@@ -116,7 +121,26 @@ fn options(random: &mut Random) -> Options {
         lock_on_premise_copy: random.chance(15),
         allow_delete_on_cloud,
         delete_on_premise: allow_delete_on_cloud && random.chance(50),
+        conflict_policy: conflict_policy(random),
+        conflict_grain: match random.chance(40) {
+            true => ConflictGrain::PerField,
+            false => ConflictGrain::WholeNode,
+        },
+        name_clash_policy: match random.below(5) {
+            0 => NameClashPolicy::AdoptIdentical,
+            1 => NameClashPolicy::Rename,
+            _ => NameClashPolicy::Fail,
+        },
         max_delete_percent: if random.chance(80) { 100 } else { 50 },
+    }
+}
+
+fn conflict_policy(random: &mut Random) -> ConflictPolicy {
+    match random.below(6) {
+        0 | 1 => ConflictPolicy::CloudWins,
+        2 => ConflictPolicy::Manual,
+        3 => ConflictPolicy::KeepBoth,
+        _ => ConflictPolicy::OnPremiseWins,
     }
 }
 

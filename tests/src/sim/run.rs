@@ -1,9 +1,10 @@
 //! Runs one seed: a stormy time in which users act and everything fails, then calm, then judgement.
 
 use tandem_server::domain::engine::{Ending, Request};
-use tandem_server::domain::ids::{MemberId, NodeId};
+use tandem_server::domain::ids::{ConflictId, MemberId, NodeId};
+use tandem_server::domain::policy::NameClashPolicy;
 use tandem_server::domain::projection::{NodeKind, Side};
-use tandem_server::domain::sync_set::{Gate, Removal};
+use tandem_server::domain::sync_set::{Gate, Options, Removal};
 
 use super::apply::marked;
 use super::oracle;
@@ -126,12 +127,43 @@ impl Storm {
 
     fn edit(&mut self) {
         let sides = self.plan.sides.clone();
+        if sides.len() > 1 && self.world.random.chance(self.plan.collisions_percent) {
+            return self.collide();
+        }
         if let Some(side) = self.world.random.pick(&sides) {
             self.edit_on(*side);
         }
     }
 
+    /// Users of both sides change the two copies of one node, neither in sight of the other's change.
+    fn collide(&mut self) {
+        let store = &self.world.coordinator.store;
+        let pairs: Vec<[NodeId; 2]> = store
+            .members
+            .values()
+            .filter_map(|member| {
+                let nodes = &member.nodes;
+                Some([nodes.on_premise.clone()?, nodes.cloud.clone()?])
+            })
+            .collect();
+        let Some(pair) = self.world.random.pick(&pairs).cloned() else {
+            return;
+        };
+        for (side, node) in Side::BOTH.into_iter().zip(pair) {
+            self.act_as_user(side, |user| user.revise(&node));
+        }
+    }
+
     fn edit_on(&mut self, side: Side) {
+        let actions = self.plan.actions.clone();
+        self.act_as_user(side, |user| user.act(&actions));
+    }
+
+    fn act_as_user(
+        &mut self,
+        side: Side,
+        act: impl FnOnce(&mut User<'_>) -> Option<(String, Vec<NodeId>)>,
+    ) {
         let mut fixed = self.fixed.clone();
         let roots = self.root_nodes();
         if !self.plan.touches_roots {
@@ -145,8 +177,7 @@ impl Storm {
             fixed: &fixed,
             roots: &roots,
         };
-        let actions = self.plan.actions.clone();
-        if let Some((told, changed)) = user.act(&actions) {
+        if let Some((told, changed)) = act(&mut user) {
             world.trace.tell(format!("{side:?} user {told}"));
             world.notice(side, changed);
         }
@@ -190,6 +221,9 @@ impl Storm {
         }
         if self.world.random.below(1_000) < self.plan.ends_permille {
             self.end_a_set()?;
+        }
+        if self.world.random.chance(2) {
+            self.resolve_conflict()?;
         }
         self.check()
     }
@@ -372,6 +406,23 @@ impl Storm {
         Ok(())
     }
 
+    /// Somebody decides one of the conflicts that are open.
+    fn resolve_conflict(&mut self) -> Result<(), String> {
+        let conflicts = &self.world.coordinator.store.conflicts;
+        let open: Vec<(MemberId, ConflictId)> = conflicts
+            .iter()
+            .filter(|conflict| conflict.open)
+            .map(|conflict| (conflict.member, conflict.id))
+            .collect();
+        let Some((member, conflict)) = self.world.random.pick(&open).copied() else {
+            return Ok(());
+        };
+        let winner = Side::BOTH[self.world.random.below(2)];
+        let by = "owner".to_owned();
+        self.world
+            .request(Request::Resolve(member, conflict, winner, by))
+    }
+
     fn calm(&mut self) -> Result<(), String> {
         self.plan.agent_crash_percent = 0;
         self.resume_all()?;
@@ -382,6 +433,7 @@ impl Storm {
         for _ in 0..HOURS {
             self.settle()?;
             self.resolve_holds()?;
+            self.resolve_conflict()?;
             self.world.coordinator.now += HOUR;
             self.world.trace.tell("an hour passes".to_owned());
         }
@@ -429,6 +481,9 @@ impl Storm {
 
     fn judge(&mut self) -> Result<(), String> {
         oracle::converged(&self.world)?;
+        if !self.suffered {
+            oracle::both_are_kept(&self.world)?;
+        }
         self.one_sided_runs_are_one_sided()
     }
 
@@ -439,9 +494,11 @@ impl Storm {
         };
         let store = &self.world.coordinator.store;
         // What a rule adds, and a copy that is put back after it was deleted, are changes of the other side; so is what
-        // a coordinator from a backup does not know.
+        // a coordinator from a backup does not know. A folder that is adopted may be another one than it was.
+        let adopts = |set: &Options| set.name_clash_policy == NameClashPolicy::AdoptIdentical;
         let answers = self.suffered
             || self.plan.adds_title.is_some()
+            || self.plan.sets.iter().any(adopts)
             || self.plan.sets.iter().any(|set| !set.allow_delete_on_cloud);
         match store.conflicts.first().filter(|_| !answers) {
             Some(conflict) => Err(format!("I13: only {side:?} acted, yet {conflict:?}")),

@@ -236,9 +236,27 @@ impl Store {
         self.observe.extend(effects.observe.iter().cloned());
         self.list_again.extend(effects.scans.iter().cloned());
         self.take_lost(effects);
-        self.conflicts.extend(effects.conflicts.iter().cloned());
+        self.take_conflicts(effects);
         self.journal.extend(effects.journal.iter().cloned());
         self.stays.extend(effects.stays.iter().cloned());
+    }
+
+    fn take_conflicts(&mut self, effects: &Effects) {
+        for found in &effects.conflicts {
+            match self.conflicts.iter_mut().find(|known| known.id == found.id) {
+                Some(known) => {
+                    let at = known.at;
+                    *known = found.clone();
+                    known.at = at;
+                }
+                None => self.conflicts.push(found.clone()),
+            }
+        }
+        for (id, winner) in &effects.closed {
+            if let Some(known) = self.conflicts.iter_mut().find(|known| known.id == *id) {
+                (known.open, known.winner) = (false, *winner);
+            }
+        }
     }
 
     fn take_lost(&mut self, effects: &Effects) {

@@ -50,6 +50,21 @@ impl User<'_> {
         }
     }
 
+    /// Changes a node, if it is there and may be changed, or deletes it.
+    pub fn revise(&mut self, node: &NodeId) -> Option<(String, Vec<NodeId>)> {
+        let found = self.get(node)?;
+        if self.fixed.contains(node) || found.locked {
+            return None;
+        }
+        match self.random.below(8) {
+            0 | 1 => self.rename(node),
+            2 | 3 => self.title(node),
+            4 => self.relocate(node),
+            5 => self.delete(node),
+            _ => self.write(node),
+        }
+    }
+
     fn any_node(&mut self) -> Option<NodeId> {
         let fixed = self.fixed;
         let all = self.repository.nodes.iter();

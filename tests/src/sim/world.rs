@@ -179,6 +179,7 @@ impl World {
             set: Box::new(set_row),
             root: Box::new(member),
             copy: Box::new(copy),
+            peer: None,
             actor: "owner".to_owned(),
         })?;
         Ok(set)

@@ -82,7 +82,9 @@ impl Row for ConflictView {
     }
 
     fn notes(_: &[Self]) -> String {
-        "\n`tandem conflict restore CONFLICT` brings a loser back.\n".to_owned()
+        "\n`tandem conflict resolve CONFLICT --keep SIDE` decides an open one, \
+         `tandem conflict restore CONFLICT` brings a loser back.\n"
+            .to_owned()
     }
 }
 

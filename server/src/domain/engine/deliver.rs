@@ -9,7 +9,7 @@ use super::super::copy::{Copy, CopyState};
 use super::super::delivery::{Action, Delivery, FolderRef};
 use super::super::ids::MemberId;
 use super::super::member::{Due, Lane, Member};
-use super::super::projection::{Projection, Side};
+use super::super::projection::{Projection, Side, State};
 use super::super::sync_set::SyncSet;
 use super::super::view::{Loaded, Miss, Need};
 use super::settle::restoring_side;
@@ -72,20 +72,20 @@ impl Engine<'_> {
         due: Due,
         own: Option<Copy>,
     ) -> Result<Option<Delivery>, Miss> {
-        let source = self.copy_of(set, &member, due.side.other())?;
-        // What steps aside before it is removed has nothing to become equal to.
-        let aside = own.clone().filter(|_| due.lane == Lane::Aside);
-        let Some(source) = source.or(aside) else {
-            return Ok(None);
+        let desired = match (self.desired(set, &member, due.side)?, &own) {
+            (Some(desired), _) => desired,
+            // What steps aside before it is removed has nothing to become equal to.
+            (None, Some(own)) if due.lane == Lane::Aside => self.state_of(&member, own)?,
+            (None, _) => return Ok(None),
         };
-        let projection = wanted_projection(set, &member, due, own.as_ref(), &source);
+        let projection = wanted_projection(set, &member, due, own.as_ref(), &desired);
         let locked = due.side == Side::OnPremise && set.options.lock_on_premise_copy;
         let content = projection.content.filter(|content| {
             own.as_ref().and_then(|own| own.projection.content) != Some(*content)
         });
         let action = match own {
             None => {
-                let Some(folder) = self.folder_ref(set, &member, &source, due.side)? else {
+                let Some(folder) = self.folder_ref(set, &member, &desired, due.side)? else {
                     return Ok(None);
                 };
                 Action::Create {
@@ -99,7 +99,7 @@ impl Engine<'_> {
                 let folder = match stays {
                     true => None,
                     false => self
-                        .folder_ref(set, &member, &source, due.side)?
+                        .folder_ref(set, &member, &desired, due.side)?
                         .filter(|folder| *folder != FolderRef::Node(own.parent.clone())),
                 };
                 let (node, expected_revision) = (own.node, own.revision);
@@ -119,7 +119,7 @@ impl Engine<'_> {
         &mut self,
         set: &SyncSet,
         member: &Member,
-        source: &Copy,
+        desired: &State,
         side: Side,
     ) -> Result<Option<FolderRef>, Miss> {
         if member.direct {
@@ -129,7 +129,7 @@ impl Engine<'_> {
             };
             return Ok(Some(FolderRef::Node(node)));
         }
-        let Some(parent) = self.parent_member(source)? else {
+        let Some(parent) = desired.parent else {
             return Ok(None);
         };
         let Some(parent) = self.view.member(parent)? else {
@@ -143,13 +143,13 @@ impl Engine<'_> {
     }
 }
 
-/// How the copy is to look: as the other one, or under another name for a moment, or with older content.
+/// How the copy is to look: as decided, or under another name for a moment, or with older content.
 fn wanted_projection(
     set: &SyncSet,
     member: &Member,
     due: Due,
     own: Option<&Copy>,
-    source: &Copy,
+    desired: &State,
 ) -> Arc<Projection> {
     if let (Some(content), Some(own)) = (member.restoring, own)
         && due.side == restoring_side(set)
@@ -160,10 +160,13 @@ fn wanted_projection(
     }
     if let (Lane::Aside, Some(own)) = (due.lane, own) {
         let mut projection = (*own.projection).clone();
-        projection.name = format!("~{}.moving", member.id.0.simple());
+        projection.name = match (&member.renaming, due.side) {
+            (Some(renaming), Side::OnPremise) => renaming.name(member.kind, renaming.number),
+            _ => format!("~{}.moving", member.id.0.simple()),
+        };
         return Arc::new(projection);
     }
-    source.projection.clone()
+    desired.projection.clone()
 }
 
 fn envelope(

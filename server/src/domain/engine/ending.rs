@@ -38,9 +38,10 @@ impl Engine<'_> {
     pub(super) fn end_saying(
         &mut self,
         set: &SyncSet,
-        member: Member,
+        mut member: Member,
         message: &str,
     ) -> Result<(), Miss> {
+        self.close_conflict(set, &mut member, None)?;
         let node_name = self.name_of(set, &member)?;
         for side in Side::BOTH {
             if let Some(copy) = self.copy_of(set, &member, side)? {
@@ -50,6 +51,14 @@ impl Engine<'_> {
             {
                 self.remember_ended(*set.repositories.get(side), member.id, &source);
             }
+        }
+        if member.sibling.is_some() {
+            self.effects.versions.push(VersionChange {
+                member: member.id,
+                side: Side::OnPremise,
+                repository: set.repositories.on_premise,
+                content: None,
+            });
         }
         self.journal(Entry {
             kind: JournalKind::Left,

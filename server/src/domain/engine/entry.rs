@@ -129,7 +129,7 @@ impl Engine<'_> {
     }
 
     /// A folder enters, with all that it holds: what was unlinked inside it before is so no more (R-MEM-4).
-    fn forget_left_below(&mut self, folder: &CopyKey) -> Result<(), Miss> {
+    pub(super) fn forget_left_below(&mut self, folder: &CopyKey) -> Result<(), Miss> {
         for child in self.view.children(folder)? {
             let key = (folder.0, child);
             let copy = self.view.copy(&key)?;
@@ -225,6 +225,7 @@ impl Engine<'_> {
     ) -> Result<bool, Miss> {
         let side = self.view.side(key.0).unwrap_or(Side::OnPremise);
         *member.nodes.get_mut(side) = Some(key.1.clone());
+        member.sibling = None;
         let mut row = self.row(key.0, &key.1, set, side, presence);
         row.member = Some(member.id);
         if presence.mark == Some(member.id) {

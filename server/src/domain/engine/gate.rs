@@ -1,14 +1,16 @@
 //! Whether a decided change can be delivered now: the receiving folder, the name, the tree (R-REC-7, R-REC-10).
 
+use super::super::conflict::ConflictKind;
 use super::super::copy::{Copy, CopyState};
 use super::super::failure::Reason;
 use super::super::ids::{MemberId, NodeId};
 use super::super::member::{Hold, Lane, Member, MemberState, Obstacle};
-use super::super::projection::Side;
+use super::super::projection::{Side, State};
 use super::super::reconcile::Decision;
 use super::super::sync_set::SyncSet;
 use super::super::view::{Miss, NameKey};
 use super::Engine;
+use super::situation::merges;
 
 /// What a change meets on the receiving side.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,11 +57,11 @@ impl Engine<'_> {
         member: &Member,
         side: Side,
     ) -> Result<Gate, Miss> {
-        let Some(source) = self.copy_of(set, member, side.other())? else {
+        let Some(desired) = self.desired(set, member, side)? else {
             return Ok(Gate::NoFolder);
         };
         let own = self.copy_of(set, member, side)?.filter(Copy::is_there);
-        let folder = match self.receiving_folder(set, member, &source, own.as_ref(), side)? {
+        let folder = match self.receiving_folder(set, member, &desired, own.as_ref(), side)? {
             Folder::There(node) => node,
             Folder::Coming => return Ok(Gate::Open(Lane::Change)),
             Folder::Waits(parent) => {
@@ -71,13 +73,13 @@ impl Engine<'_> {
             Folder::Deleted(parent) => return Ok(Gate::FolderDeleted(parent)),
             Folder::Missing => return Ok(Gate::NoFolder),
         };
-        let key = self.name_rule(set, side).key(&source.projection.name);
+        let key = self.name_rule(set, side).key(&desired.projection.name);
         let stays = own.as_ref().is_some_and(|own| own.parent == folder);
         if stays && own.as_ref().is_some_and(|own| own.name_key == key) {
             return Ok(Gate::Open(Lane::Change));
         }
         if let Some(own) = own.filter(|_| !stays && Self::is_folder(member))
-            && let Some(gate) = self.gate_tree(member, &own, &folder, side)?
+            && let Some(gate) = self.gate_tree(set, member, &own, (&folder, side))?
         {
             let waits = match &gate {
                 Gate::Wait(_, Obstacle::Folder(above)) => Some(*above),
@@ -97,7 +99,7 @@ impl Engine<'_> {
         &mut self,
         set: &SyncSet,
         member: &Member,
-        source: &Copy,
+        desired: &State,
         own: Option<&Copy>,
         side: Side,
     ) -> Result<Folder, Miss> {
@@ -114,7 +116,7 @@ impl Engine<'_> {
                 Folder::There(node)
             });
         }
-        let Some(parent) = self.parent_member(source)? else {
+        let Some(parent) = desired.parent else {
             return Ok(Folder::Missing);
         };
         let Some(mut parent) = self.view.member(parent)? else {
@@ -144,7 +146,7 @@ impl Engine<'_> {
         }
         match self.decision(set, &parent)? {
             Decision::CloudCopyDeleted | Decision::Fail(_) => Ok(Folder::Deleted(parent.id)),
-            Decision::End => Ok(Folder::Waits(parent.id)),
+            Decision::End | Decision::Conflict { winner: None, .. } => Ok(Folder::Waits(parent.id)),
             // R-DEL-2: what is new or changed inside a deleted folder keeps its ancestors, and they are restored.
             _ => {
                 self.uncount_and_revive(set, &mut parent, side);
@@ -168,14 +170,21 @@ impl Engine<'_> {
         let Some(set) = self.view.set(member.set)? else {
             return Ok(None);
         };
+        if let (Some(renaming), Side::OnPremise) = (&member.renaming, side)
+            && let Some(own) = self.copy_of(&set, &member, side)?
+        {
+            let name = renaming.name(member.kind, renaming.number);
+            let key = self.name_rule(&set, side).key(&name);
+            return Ok(Some(Some((own.parent, key))));
+        }
         let place = match self.decision(&set, &member)? {
             Decision::Remove { side: from, .. } if from == side => None,
-            Decision::Deliver(to) if to == side => {
-                let Some(source) = self.copy_of(&set, &member, side.other())? else {
+            Decision::Deliver(to) if to == side || merges(&set) => {
+                let Some(desired) = self.desired(&set, &member, side)? else {
                     return Ok(None);
                 };
-                let key = self.name_rule(&set, side).key(&source.projection.name);
-                let folder = self.peer_folder(&set, &member, &source, side)?;
+                let key = self.name_rule(&set, side).key(&desired.projection.name);
+                let folder = self.peer_folder(&set, &member, &desired, side)?;
                 Some((folder.unwrap_or_default(), key))
             }
             _ => return Ok(None),
@@ -187,13 +196,13 @@ impl Engine<'_> {
         &mut self,
         set: &SyncSet,
         member: &Member,
-        source: &Copy,
+        desired: &State,
         side: Side,
     ) -> Result<Option<NodeId>, Miss> {
         if member.direct {
             return Ok(self.copy_of(set, member, side)?.map(|copy| copy.parent));
         }
-        let Some(parent) = self.parent_member(source)? else {
+        let Some(parent) = desired.parent else {
             return Ok(None);
         };
         let Some(parent) = self.view.member(parent)? else {
@@ -370,10 +379,10 @@ impl Engine<'_> {
     /// R-MOV-5: a folder cannot move below itself; it waits for the move that frees the way, or one of both is undone.
     fn gate_tree(
         &mut self,
+        set: &SyncSet,
         member: &Member,
         own: &Copy,
-        folder: &NodeId,
-        side: Side,
+        (folder, side): (&NodeId, Side),
     ) -> Result<Option<Gate>, Miss> {
         let key = (own.repository, folder.clone());
         let mut chain: Vec<Copy> = self.view.copy(&key)?.into_iter().collect();
@@ -390,29 +399,38 @@ impl Engine<'_> {
                 return Ok(Some(Gate::Wait(Hold::Parent, Obstacle::Folder(above))));
             }
         }
-        if side == Side::Cloud {
+        if Some(side) == set.options.winner(ConflictKind::MoveMove) {
             return Ok(Some(Gate::Undo));
         }
-        self.undo_on_premise(member, &chain)
+        self.undo_other(member, &chain, side.other())
     }
 
-    /// The cloud's move holds: the on-premise move that stands against it is undone first.
-    fn undo_on_premise(&mut self, member: &Member, chain: &[Copy]) -> Result<Option<Gate>, Miss> {
+    /// The winner's move holds: the other side's move that stands against it is undone first.
+    fn undo_other(
+        &mut self,
+        member: &Member,
+        chain: &[Copy],
+        winner: Side,
+    ) -> Result<Option<Gate>, Miss> {
         for copy in chain {
             let Some(above) = copy.member.filter(|above| *above != member.id) else {
                 continue;
             };
-            let moved = self.wanted(above, Side::Cloud)?;
+            let moved = self.wanted(above, winner)?;
             if moved.is_some() {
                 // Settling it finds the cycle from its side, where it is the loser.
                 self.touch(above);
                 return Ok(Some(Gate::Wait(Hold::Parent, Obstacle::Folder(above))));
             }
         }
-        let parent = chain
-            .first()
-            .and_then(|copy| copy.member)
-            .unwrap_or(member.id);
+        let mut parent = chain.first().and_then(|copy| copy.member);
+        for above in chain.iter().filter_map(|copy| copy.member) {
+            let above = self.view.member(above)?;
+            // Once somebody has decided about it, the way may be free.
+            let open = above.filter(|above| above.open.is_some() && above.id != member.id);
+            parent = open.map(|open| open.id).or(parent);
+        }
+        let parent = parent.unwrap_or(member.id);
         Ok(Some(Gate::Wait(Hold::Parent, Obstacle::Folder(parent))))
     }
 }

@@ -45,10 +45,14 @@ impl Engine<'_> {
                 .push((row.repository, row.node.clone()));
         }
         self.put_copy_and_wake(before, row, set)?;
+        if let Some(sibling) = &old.sibling {
+            self.make_sibling(set, sibling.state.clone());
+        }
         let source = self.copy_of(set, old, side.other())?;
         let Some(source) = source.filter(|copy| copy.member == Some(old.id)) else {
             return self.end(set, old.clone());
         };
+        self.close_conflict(set, &mut old.clone(), None)?;
         let id = MemberId((self.new_id)());
         self.view.enter(id);
         let mut member = Member::new(id, set.id, old.kind, false);

@@ -5,7 +5,9 @@
 //! clock or draws a number.
 
 mod absence;
+mod clash;
 mod clearing;
+mod conflict;
 mod deliver;
 mod ending;
 mod entry;
@@ -17,6 +19,7 @@ mod observe;
 mod outcome;
 mod request;
 mod settle;
+mod sibling;
 mod situation;
 mod unfit;
 
@@ -26,7 +29,7 @@ use uuid::Uuid;
 
 use super::conflict::Conflict;
 use super::copy::Absence;
-use super::ids::{Digest, MemberId, NodeId, RepositoryId, SyncSetId};
+use super::ids::{ConflictId, Digest, MemberId, NodeId, RepositoryId, SyncSetId};
 use super::journal::{Entry, JournalKind};
 use super::member::PeerChoice;
 use super::member::{Member, MemberState};
@@ -136,8 +139,10 @@ pub struct Effects {
     pub changes: Changes,
     /// Entries of the journal, in order.
     pub journal: Vec<Entry>,
-    /// Conflicts that were found.
+    /// Conflicts that were found; of one that is open, how it is now.
     pub conflicts: Vec<Conflict>,
+    /// Open conflicts that are over, with the side whose state holds.
+    pub closed: Vec<(ConflictId, Option<Side>)>,
     /// Content of copies that changed.
     pub versions: Vec<VersionChange>,
     /// Content that lost a conflict, and is kept.

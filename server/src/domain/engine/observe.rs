@@ -211,6 +211,7 @@ impl Engine<'_> {
             self.moved_folders.push((now.repository, now.node.clone()));
         }
         self.version_of(&copy, &now, member.id, side);
+        self.keep_disputed(&copy, &now, &member, side);
         self.journal(Entry {
             kind: JournalKind::Observed,
             set: Some(set.id),
@@ -285,6 +286,15 @@ impl Engine<'_> {
                 content: now.projection.content,
             });
         }
+    }
+
+    /// R-CON-4: bytes that a conflict is about are kept, also when another edit replaces them before it is decided.
+    fn keep_disputed(&mut self, before: &Copy, now: &Copy, member: &Member, side: Side) {
+        let replaced = before.projection.content.filter(|_| {
+            member.open.is_some() && before.projection.content != now.projection.content
+        });
+        let kept = replaced.map(|content| (member.id, side, content.digest));
+        self.effects.losers.extend(kept);
     }
 
     /// Changes a row, and looks again at whoever waited for the name or folder that it leaves.

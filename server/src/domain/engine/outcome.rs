@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::super::copy::{Absence, Copy, CopyState};
 use super::super::failure::{Failure, Reason, RetryClass};
+use super::super::fields::AppliedMerge;
 use super::super::ids::{MemberId, NodeId, RepositoryId};
 use super::super::journal::{Entry, JournalKind};
 use super::super::member::{Due, Hold, Lane, Member, MemberState, Obstacle, PeerChoice};
@@ -13,6 +14,7 @@ use super::super::sync_set::SyncSet;
 use super::super::view::Miss;
 use super::Engine;
 use super::observe::Place;
+use super::situation::merges;
 
 /// *Stale* answers in a row, and flips in a minute, that are taken for a loop (R-PRJ-5).
 const RESTLESS_MAX: i32 = 10;
@@ -73,6 +75,12 @@ impl Engine<'_> {
             Answer::Stale(seen) => self.stale(member, &set, side, seen, at),
             Answer::Failed { .. } if version != member.version => Ok(()),
             Answer::Failed {
+                reason: Reason::TargetFolderNameClash,
+                ..
+            } if member.sibling.is_some() || member.renaming.is_some() => {
+                self.try_next_number(&set, member)
+            }
+            Answer::Failed {
                 reason,
                 message,
                 detail,
@@ -83,6 +91,7 @@ impl Engine<'_> {
                 match obstacle {
                     Met::Gone => self.look_again(&set, member),
                     Met::Stands(obstacle) => {
+                        self.look_at_holder(&set, &member, side, obstacle.as_ref())?;
                         self.fail(&set, (member, side, obstacle), failure, *retry_delay)
                     }
                 }
@@ -250,18 +259,12 @@ impl Engine<'_> {
             member.restoring = None;
             member.made = None;
         } else {
-            let source = self.copy_of(set, &member, side.other())?;
-            let source = match source.filter(Copy::is_there) {
-                Some(copy) => Some(self.state_of(&member, &copy)?),
-                None => None,
-            };
-            let moved_on = source.is_none_or(|source| source != delivered);
-            // Rules add to a node; other content somebody wrote, and that is never given up without a record.
-            let written = result.projection.content != delivered.projection.content;
-            self.note_flip(&mut member, moved_on || result == delivered);
-            let keeps = moved_on && !written;
-            member.made = (!keeps && !written && result != delivered).then_some(side);
-            member.base = Some(if keeps { result } else { delivered });
+            self.note_agreed(
+                &mut member,
+                set,
+                (side, before.as_ref()),
+                (result, delivered),
+            )?;
         }
         let before_node = member.nodes.get_mut(side).replace(node.clone());
         if member.id == set.root && before_node.as_ref() != Some(node) {
@@ -271,6 +274,7 @@ impl Engine<'_> {
         }
         member.restlessness.stale = 0;
         member.transient = None;
+        member.sibling = None;
         self.note_received(set, side, &member, before.as_ref(), &row);
         self.journal_applied(set, &member, side, &row.projection.name, "synced");
         let moved = before
@@ -294,6 +298,58 @@ impl Engine<'_> {
             ) => self.walk_below(&folder, set, absence, None),
             _ => Ok(()),
         }
+    }
+
+    /// (c) and (d) of "How base moves": what was delivered is agreed on. PER_FIELD the receiver may have changes of its
+    /// own that the delivery left as they were.
+    fn note_agreed(
+        &mut self,
+        member: &mut Member,
+        set: &SyncSet,
+        (side, before): (Side, Option<&Copy>),
+        (result, delivered): (State, State),
+    ) -> Result<(), Miss> {
+        let source = self.copy_of(set, member, side.other())?;
+        let source = match source.filter(Copy::is_there) {
+            Some(copy) => Some(self.state_of(member, &copy)?),
+            None => None,
+        };
+        let known = match before.filter(|before| before.is_there() && merges(set)) {
+            Some(before) => Some(self.state_of(member, before)?),
+            None => None,
+        };
+        let (Some(base), Some(before), Some(source)) = (&member.base, &known, &source) else {
+            self.move_base(member, (delivered, result), source.as_ref(), side);
+            return Ok(());
+        };
+        let merge = AppliedMerge {
+            base,
+            before,
+            delivered: &delivered,
+            result: &result,
+            source,
+        };
+        let moved = merge.moved(&self.comparison(set));
+        self.note_flip(member, moved.moved_on || result == delivered);
+        member.made = moved.made.then_some(side);
+        member.base = Some(moved.base);
+        Ok(())
+    }
+
+    fn move_base(
+        &self,
+        member: &mut Member,
+        (delivered, result): (State, State),
+        source: Option<&State>,
+        side: Side,
+    ) {
+        let moved_on = source.is_none_or(|source| *source != delivered);
+        // Rules add to a node; other content somebody wrote, and that is never given up without a record.
+        let written = result.projection.content != delivered.projection.content;
+        self.note_flip(member, moved_on || result == delivered);
+        let keeps = moved_on && !written;
+        member.made = (!keeps && !written && result != delivered).then_some(side);
+        member.base = Some(if keeps { result } else { delivered });
     }
 
     /// The row of the node as it was. Another node that the member had there is unlinked: it was given up when a new
@@ -445,10 +501,10 @@ impl Engine<'_> {
         {
             return Ok(Met::Stands(None));
         }
-        let Some(source) = self.copy_of(set, member, side.other())? else {
+        let Some(desired) = self.desired(set, member, side)? else {
             return Ok(Met::Stands(None));
         };
-        let parent = match self.parent_member(&source)? {
+        let parent = match desired.parent {
             Some(parent) => self.view.member(parent)?,
             None => None,
         };
@@ -462,10 +518,21 @@ impl Engine<'_> {
                 Met::Stands(Some(Obstacle::Folder(parent.id)))
             }
             (Some(folder), _) => {
-                let key = self.name_rule(set, side).key(&source.projection.name);
+                let key = self.name_rule(set, side).key(&desired.projection.name);
                 Met::Stands(Some(Obstacle::Name(folder.node, key)))
             }
         })
+    }
+
+    /// Somebody took the name meanwhile, and it is not known yet who.
+    fn try_next_number(&mut self, set: &SyncSet, mut member: Member) -> Result<(), Miss> {
+        if let Some(sibling) = &mut member.sibling {
+            sibling.number += 1;
+        }
+        if let Some(renaming) = &mut member.renaming {
+            renaming.number += 1;
+        }
+        self.look_again(set, member)
     }
 
     fn look_again(&mut self, set: &SyncSet, mut member: Member) -> Result<(), Miss> {

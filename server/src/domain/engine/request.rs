@@ -1,7 +1,7 @@
-//! What people ask for (R-REQ-1, R-CON-5, R-DEL-3, R-UNS-1, SPEC §7).
+//! What people ask for (R-REQ-1, R-CON-3, R-CON-5, R-DEL-3, R-UNS-1, SPEC §7).
 
 use super::super::copy::{Copy, CopyState};
-use super::super::ids::{MemberId, SyncSetId};
+use super::super::ids::{ConflictId, MemberId, SyncSetId};
 use super::super::journal::{Entry, JournalKind};
 use super::super::member::{Member, MemberState, PeerChoice, Restlessness};
 use super::super::projection::{ContentRef, NodeKind, Side};
@@ -21,6 +21,8 @@ pub enum Request {
         root: Box<Member>,
         /// The synced folder as its agent described it.
         copy: Box<Copy>,
+        /// The cloud folder that is its peer from the start, where one is adopted (R-REC-9).
+        peer: Option<Box<Copy>>,
         /// Who made it.
         actor: String,
     },
@@ -30,6 +32,8 @@ pub enum Request {
     Delete(MemberId, Side, PeerChoice, String),
     /// Make kept content current again.
     Restore(MemberId, ContentRef, String),
+    /// Decide about a conflict that waits: the state of this side holds.
+    Resolve(MemberId, ConflictId, Side, String),
     /// Let held deletions flow.
     ConfirmHold(SyncSetId, String),
     /// Restore what a held deletion of this member would remove.
@@ -70,8 +74,13 @@ impl Engine<'_> {
                 set,
                 root,
                 copy,
+                peer,
                 actor,
             } => {
+                self.view.put_copy((**copy).clone());
+                if let Some(peer) = peer {
+                    self.view.put_copy((**peer).clone());
+                }
                 self.create_set(set, root, copy, actor);
                 Ok(())
             }
@@ -85,6 +94,9 @@ impl Engine<'_> {
                 self.with_member(*member, JournalKind::VersionRestored, actor, |member| {
                     member.restoring = Some(*content);
                 })
+            }
+            Request::Resolve(member, conflict, winner, actor) => {
+                self.resolve(*member, *conflict, *winner, actor)
             }
             Request::ConfirmHold(set, actor) => self.open_gate(*set, actor, "confirmed"),
             Request::RefusedHold(set, actor) => self.open_gate(*set, actor, "refused"),
@@ -112,7 +124,6 @@ impl Engine<'_> {
             message: "sync set created".to_owned(),
         });
         self.view.put_set(set.clone());
-        self.view.put_copy(copy.clone());
         self.view.put_member(set, root.clone());
         self.touch(root.id);
     }
@@ -163,7 +174,7 @@ impl Engine<'_> {
                 made_anew |= side == Side::Cloud && matches!(copy.state, CopyState::Gone(_));
             }
         }
-        let made_anew = made_anew && there[0];
+        let made_anew = made_anew && there[0] && member.open.is_none();
         self.with_member(id, JournalKind::SyncRequested, actor, |member| {
             if made_anew {
                 make_anew(member);

@@ -1,16 +1,16 @@
 //! Decides one member and notes what becomes due.
 
-use super::super::conflict::{Conflict, ConflictKind};
+use super::super::conflict::ConflictKind;
 use super::super::copy::Copy;
 use super::super::failure::Reason;
-use super::super::ids::{ConflictId, MemberId};
-use super::super::journal::{Entry, JournalKind};
+use super::super::ids::MemberId;
 use super::super::member::{Due, Hold, Lane, Member, MemberState, Obstacle};
-use super::super::projection::{Side, Sides, State};
-use super::super::reconcile::{Decision, Sight};
+use super::super::projection::Side;
+use super::super::reconcile::Decision;
 use super::super::sync_set::SyncSet;
 use super::super::view::{CopyKey, Miss};
 use super::Engine;
+use super::conflict::holder;
 use super::gate::Gate;
 use super::guard::removes;
 
@@ -52,14 +52,18 @@ impl Engine<'_> {
         if Self::is_restless(&member) {
             return self.stop_restless(&set, member);
         }
-        if self.restores(&set, &mut member)? {
+        if self.has_work_of_its_own(&set, &mut member)? {
             return Ok(());
         }
         for _ in 0..STEPS_MAX {
             match self.decision(&set, &member)? {
-                Decision::Conflict { kind, winner } => {
-                    self.conflict(&set, &mut member, kind, winner)?;
+                Decision::Conflict { kind, winner: None } => {
+                    return self.await_decision(&set, member, kind);
                 }
+                Decision::Conflict {
+                    kind,
+                    winner: Some(winner),
+                } => self.conflict(&set, &mut member, (kind, winner), "")?,
                 Decision::Rebase(state) => {
                     member.base = Some(state);
                     member.made = None;
@@ -67,14 +71,38 @@ impl Engine<'_> {
                 Decision::Revive(side) => self.revive(&mut member, side),
                 Decision::Deliver(side) => match self.gate_change(&set, &member, side)? {
                     Gate::Undo => {
-                        self.conflict(&set, &mut member, ConflictKind::MoveMove, Side::Cloud)?;
+                        // The move that is undone was to be delivered to the winner.
+                        self.conflict(&set, &mut member, (ConflictKind::MoveMove, side), "")?;
                     }
-                    gate => return self.owe(&set, member, side, gate),
+                    Gate::Clash(obstacle, ..)
+                        if self.settles_clash(&set, &member, (side, &obstacle))? =>
+                    {
+                        return Ok(());
+                    }
+                    gate => {
+                        self.close_conflict(&set, &mut member, Some(side.other()))?;
+                        return self.owe(&set, member, side, gate);
+                    }
                 },
-                other => return self.carry_out(&set, member, other),
+                other => {
+                    self.close_conflict(&set, &mut member, holder(&other))?;
+                    return self.carry_out(&set, member, other);
+                }
             }
         }
         Ok(())
+    }
+
+    /// Work that follows from no comparison: kept content, a sibling to be made, a newcomer to be renamed.
+    fn has_work_of_its_own(&mut self, set: &SyncSet, member: &mut Member) -> Result<bool, Miss> {
+        if self.restores(set, member)? {
+            return Ok(true);
+        }
+        if let Some(sibling) = member.sibling.clone() {
+            self.settle_sibling(set, member.clone(), sibling)?;
+            return Ok(true);
+        }
+        self.renames(set, member)
     }
 
     /// What is decided when all is listed shows as under way until then (R-AGT-4).
@@ -87,7 +115,7 @@ impl Engine<'_> {
 
     /// R-CON-5: kept content is delivered to one side as an ordinary change, and flows on from there.
     fn restores(&mut self, set: &SyncSet, member: &mut Member) -> Result<bool, Miss> {
-        let Some(content) = member.restoring else {
+        let Some(content) = member.restoring.filter(|_| member.open.is_none()) else {
             return Ok(false);
         };
         let side = restoring_side(set);
@@ -121,70 +149,6 @@ impl Engine<'_> {
         member.base = None;
         member.made = None;
         member.choice = None;
-    }
-
-    /// R-CON-1, R-CON-4 and (a) of "How base moves": recorded once, then an ordinary one-sided change.
-    fn conflict(
-        &mut self,
-        set: &SyncSet,
-        member: &mut Member,
-        kind: ConflictKind,
-        winner: Side,
-    ) -> Result<(), Miss> {
-        let loser = winner.other();
-        let sights = self.sights(set, member)?;
-        let mut states = Sides::<Option<State>>::default();
-        let mut actors = Sides::<String>::default();
-        for side in Side::BOTH {
-            if let Sight::Live(state) = sights.get(side) {
-                *states.get_mut(side) = Some(state.clone());
-            }
-            let copy = self.copy_of(set, member, side)?;
-            *actors.get_mut(side) = copy.map(|copy| copy.actor).unwrap_or_default();
-        }
-        let id = ConflictId((self.new_id)());
-        let lost = states.get(loser).clone();
-        if let Some(content) = lost.as_ref().and_then(|state| state.projection.content) {
-            self.effects.losers.push((member.id, loser, content.digest));
-        }
-        self.journal_conflict(set, member, kind)?;
-        self.effects.conflicts.push(Conflict {
-            id,
-            set: set.id,
-            member: member.id,
-            kind,
-            base: member.base.clone(),
-            states,
-            actors,
-            winner,
-            at: self.context.now,
-        });
-        member.conflict = Some(id);
-        member.made = None;
-        match lost {
-            Some(state) => member.base = Some(state),
-            None => self.revive(member, loser),
-        }
-        Ok(())
-    }
-
-    fn journal_conflict(
-        &mut self,
-        set: &SyncSet,
-        member: &Member,
-        kind: ConflictKind,
-    ) -> Result<(), Miss> {
-        let node_name = self.name_of(set, member)?;
-        self.journal(Entry {
-            kind: JournalKind::Conflict,
-            set: Some(set.id),
-            member: Some(member.id),
-            side: None,
-            actor: String::new(),
-            node_name,
-            message: format!("{kind:?}: the cloud's state holds; the loser is kept"),
-        });
-        Ok(())
     }
 
     fn carry_out(
@@ -245,7 +209,7 @@ impl Engine<'_> {
     }
 
     /// Notes what a side owes, or why it has to wait.
-    fn owe(
+    pub(super) fn owe(
         &mut self,
         set: &SyncSet,
         mut member: Member,
@@ -396,7 +360,7 @@ impl Engine<'_> {
     ) {
         let (hold, blocked) = match wait {
             Some((hold, obstacle)) => (Some(hold), Some((side, obstacle))),
-            None => (None, None),
+            None => (member.open.map(|_| Hold::ManualConflict), None),
         };
         member.hold = hold;
         member.blocked = blocked;

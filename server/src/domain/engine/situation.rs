@@ -4,6 +4,7 @@ use super::super::copy::{Absence, Copy, CopyState};
 use super::super::ids::MemberId;
 use super::super::member::Member;
 use super::super::names::NameRule;
+use super::super::policy::ConflictGrain;
 use super::super::projection::{Comparison, NodeKind, Side, Sides, State};
 use super::super::reconcile::{Decision, Sight, Situation, decide, is_pulled};
 use super::super::repository::comparison;
@@ -123,15 +124,34 @@ impl Engine<'_> {
         ask: impl Fn(&Situation<'_>) -> T,
     ) -> Result<T, Miss> {
         let sights = self.sights(set, member)?;
-        Ok(ask(&Situation {
-            base: member.base.as_ref(),
-            sights: &sights,
-            options: &set.options,
-            comparison: &self.comparison(set),
-            choice: member.choice,
-            deleting: member.deleting.map(|(side, _)| side),
-            made: member.made,
-        }))
+        let comparison = self.comparison(set);
+        Ok(ask(&situation(set, member, &sights, &comparison)))
+    }
+
+    /// How a copy is to be, and where: as the other one; PER_FIELD with what only it has changed (R-CON-2).
+    pub(super) fn desired(
+        &mut self,
+        set: &SyncSet,
+        member: &Member,
+        side: Side,
+    ) -> Result<Option<State>, Miss> {
+        if let Some(sibling) = &member.sibling {
+            let on_premise = side == Side::OnPremise;
+            return Ok(on_premise.then(|| sibling.named(sibling.number)));
+        }
+        let Some(source) = self.copy_of(set, member, side.other())? else {
+            return Ok(None);
+        };
+        let source = self.state_of(member, &source)?;
+        let Some(base) = member.base.as_ref().filter(|_| merges(set)) else {
+            return Ok(Some(source));
+        };
+        let own = self.copy_of(set, member, side)?;
+        let Some(own) = own.filter(|copy| copy.state == CopyState::Live) else {
+            return Ok(Some(source));
+        };
+        let own = self.state_of(member, &own)?;
+        Ok(Some(self.comparison(set).merged(base, &own, &source)))
     }
 
     /// What people call the node.
@@ -141,10 +161,35 @@ impl Engine<'_> {
                 return Ok(copy.projection.name.clone());
             }
         }
-        Ok(String::new())
+        let sibling = member.sibling.as_ref();
+        let named = sibling.map(|sibling| sibling.named(sibling.number));
+        Ok(named.map_or_else(String::new, |named| named.projection.name.clone()))
     }
 
     pub(super) fn is_folder(member: &Member) -> bool {
         member.kind == NodeKind::Folder
+    }
+}
+
+/// Whether changes of both sides are put together where they do not collide.
+pub(super) fn merges(set: &SyncSet) -> bool {
+    set.options.conflict_grain == ConflictGrain::PerField
+}
+
+/// All that a decision about a member depends on.
+pub(super) fn situation<'a>(
+    set: &'a SyncSet,
+    member: &'a Member,
+    sights: &'a Sides<Sight>,
+    comparison: &'a Comparison,
+) -> Situation<'a> {
+    Situation {
+        base: member.base.as_ref(),
+        sights,
+        options: &set.options,
+        comparison,
+        choice: member.choice,
+        deleting: member.deleting.map(|(side, _)| side),
+        made: member.made,
     }
 }

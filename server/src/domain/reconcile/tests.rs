@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::super::policy::ConflictPolicy;
 use super::super::projection::{NodeKind, Projection};
 use super::*;
 
@@ -107,6 +108,13 @@ fn locks() -> Options {
     }
 }
 
+fn mirrored(options: Options) -> Options {
+    Options {
+        conflict_policy: ConflictPolicy::OnPremiseWins,
+        ..options
+    }
+}
+
 fn remove(side: Side, chosen: bool) -> Decision {
     Decision::Remove { side, chosen }
 }
@@ -114,7 +122,7 @@ fn remove(side: Side, chosen: bool) -> Decision {
 fn conflict(kind: ConflictKind) -> Decision {
     Decision::Conflict {
         kind,
-        winner: Side::Cloud,
+        winner: Some(Side::Cloud),
     }
 }
 
@@ -275,4 +283,104 @@ fn r_prj_5_what_a_repository_made_of_a_delivery_is_never_a_side_of_a_conflict() 
     assert!(matches!(moved_out.decision(), Decision::Remove { .. }));
     let marked = case(live("by rule"), DELETED).made_on(Side::OnPremise);
     assert_eq!(marked.decision(), Decision::CloudCopyDeleted);
+}
+
+#[test]
+fn r_con_3_on_premise_wins_mirrors_each_conflict() {
+    let cases = [
+        (
+            case(live("a"), live("b")),
+            Options::default(),
+            ConflictKind::ChangeChange,
+        ),
+        (
+            case(DELETED, live("b")),
+            Options::default(),
+            ConflictKind::DeleteChange,
+        ),
+        (
+            case(live("a"), DELETED),
+            deletes_on_premise(),
+            ConflictKind::ChangeDelete,
+        ),
+    ];
+    for (case, options, kind) in cases {
+        let winner = Some(Side::OnPremise);
+        let decision = case.with(mirrored(options)).decision();
+        assert_eq!(decision, Decision::Conflict { kind, winner });
+    }
+}
+
+#[test]
+fn r_lck_1_a_lock_decides_for_the_cloud_whatever_the_policy() {
+    let decision = |on_premise, cloud| {
+        let locked = mirrored(Options {
+            lock_on_premise_copy: true,
+            ..deletes_on_premise()
+        });
+        case(on_premise, cloud).with(locked)
+    };
+    assert_eq!(
+        decision(live("a"), live("b")).decision(),
+        Decision::Rebase(state("a"))
+    );
+    assert_eq!(
+        decision(live("a"), live("b")).new_on_both().decision(),
+        conflict(ConflictKind::ChangeChange)
+    );
+    assert_eq!(
+        decision(live("a"), DELETED).decision(),
+        conflict(ConflictKind::ChangeDelete)
+    );
+}
+
+#[test]
+fn r_con_3_manual_leaves_every_conflict_to_a_person() {
+    let manual = |options| Options {
+        conflict_policy: ConflictPolicy::Manual,
+        ..options
+    };
+    let cases = [
+        (
+            case(live("a"), live("b")).with(manual(Options::default())),
+            ConflictKind::ChangeChange,
+        ),
+        (
+            case(DELETED, live("b")).with(manual(Options::default())),
+            ConflictKind::DeleteChange,
+        ),
+        (
+            case(live("a"), DELETED).with(manual(deletes_on_premise())),
+            ConflictKind::ChangeDelete,
+        ),
+    ];
+    for (case, kind) in cases {
+        let winner = None;
+        assert_eq!(case.decision(), Decision::Conflict { kind, winner });
+    }
+    let alone = case(live("a"), live("base")).with(manual(Options::default()));
+    assert_eq!(alone.decision(), Decision::Deliver(Side::Cloud));
+}
+
+#[test]
+fn r_con_3_keep_both_is_as_cloud_wins_but_a_change_beats_a_deletion() {
+    let keep_both = |options| Options {
+        conflict_policy: ConflictPolicy::KeepBoth,
+        ..options
+    };
+    let decision = |case: Case| case.with(keep_both(deletes_on_premise())).decision();
+    assert_eq!(
+        decision(case(live("a"), live("b"))),
+        conflict(ConflictKind::ChangeChange)
+    );
+    assert_eq!(
+        decision(case(DELETED, live("b"))),
+        conflict(ConflictKind::DeleteChange)
+    );
+    let kind = ConflictKind::ChangeDelete;
+    let winner = Some(Side::OnPremise);
+    assert_eq!(
+        decision(case(live("a"), DELETED)),
+        Decision::Conflict { kind, winner }
+    );
 }

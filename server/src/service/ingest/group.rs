@@ -258,12 +258,14 @@ impl Writer {
         {
             return Ok(Plan::Answered(Ok(Done::Set(set))));
         }
-        let Request::CreateSet { copy, .. } = create else {
+        let Request::CreateSet { copy, peer, .. } = create else {
             return Ok(Plan::Answered(Ok(Done::Plain)));
         };
-        if sets::is_member_in(&**tx, copy.repository, &copy.node).await? {
-            let node = copy.node.to_string();
-            return Ok(Plan::Answered(Err(Error::AlreadySynced { node })));
+        for copy in std::iter::once(copy).chain(peer) {
+            if sets::is_member_in(&**tx, copy.repository, &copy.node).await? {
+                let node = copy.node.to_string();
+                return Ok(Plan::Answered(Err(Error::AlreadySynced { node })));
+            }
         }
         Ok(Plan::Run(Input::Request(create.clone())))
     }
@@ -368,14 +370,19 @@ impl Writer {
         create: &Request,
         wake: &mut Wake,
     ) -> Result<Done, Error> {
-        let Request::CreateSet { set, copy, .. } = create else {
+        let Request::CreateSet {
+            set, copy, peer, ..
+        } = create
+        else {
             return Ok(Done::Plain);
         };
         let made: SyncSetId = set.id;
         if let Some(id) = id {
             sets::note_request_in(&**tx, self.network, id, made).await?;
         }
-        scans::ask_in(&**tx, copy.repository, &copy.node, ScanKind::First, false).await?;
+        for copy in std::iter::once(copy).chain(peer) {
+            scans::ask_in(&**tx, copy.repository, &copy.node, ScanKind::First, false).await?;
+        }
         let both = [set.repositories.on_premise, set.repositories.cloud];
         wake.repositories.extend(both);
         wake.watching.extend(both);

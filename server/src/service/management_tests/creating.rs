@@ -4,6 +4,8 @@ use uuid::Uuid;
 
 use crate::domain::access::{Role, Side};
 use crate::domain::ids::NodeId;
+use crate::domain::member::MemberState;
+use crate::domain::policy::NameClashPolicy;
 use crate::domain::projection::NodeKind;
 use crate::domain::report::NodeTrait;
 use crate::domain::sync_set::Options;
@@ -299,4 +301,34 @@ async fn r_set_4_a_network_that_may_not_sync_and_a_repository_of_the_wrong_side_
 fn a_set_tells_when_it_was_made() {
     let made = crate::service::sync_sets::created_at(Uuid::now_v7()).unwrap();
     assert!(made > 1_700_000_000_000_000 && NOW > 0);
+}
+
+#[tokio::test]
+async fn r_rec_9_an_unsynced_folder_of_that_name_in_the_target_is_adopted_where_the_set_says_so() {
+    let adopts = Options {
+        name_clash_policy: NameClashPolicy::AdoptIdentical,
+        ..Options::default()
+    };
+    for (options, peer) in [(Options::default(), None), (adopts, Some("there"))] {
+        let fixture = Fixture::new().await;
+        fixture.agent(Side::OnPremise, |_| one(folder("docs")));
+        fixture.agent(Side::Cloud, |command| match command {
+            Command::ResolveNodes { paths, .. } if paths == ["inbox/docs"] => one(NodeInfo {
+                node: NodeId("there".to_owned()),
+                ..folder("docs")
+            }),
+            _ => one(folder("inbox")),
+        });
+        let new = NewSet {
+            options,
+            ..new_set()
+        };
+        let alice = fixture.alice().await;
+        let made = alice.create_set(&new).await.unwrap();
+        let root = alice.member(made.set.id, made.set.root).await.unwrap();
+        let cloud = root.copies.cloud.map(|copy| copy.copy.node.0);
+        assert_eq!(cloud.as_deref(), peer);
+        let synced = root.member.state == MemberState::Synced;
+        assert_eq!(synced, peer.is_some(), "both copies are there");
+    }
 }

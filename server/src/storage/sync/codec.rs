@@ -6,6 +6,7 @@ use prost::Message;
 
 use super::super::Error;
 use crate::domain::failure::{Failure, Reason};
+use crate::domain::free_name::{Renaming, Sibling};
 use crate::domain::ids::{ConflictId, Digest, MemberId, NodeId};
 use crate::domain::member::{
     Due, Hold, Lane, Member, MemberState, Obstacle, PeerChoice, Restlessness,
@@ -161,6 +162,16 @@ struct MemberBody {
     made_on_cloud: Option<bool>,
     #[prost(bool, tag = "40")]
     clearing: bool,
+    #[prost(bytes = "vec", tag = "50")]
+    open_conflict: Vec<u8>,
+    #[prost(message, optional, tag = "51")]
+    sibling: Option<StateBody>,
+    #[prost(uint32, tag = "52")]
+    sibling_number: u32,
+    #[prost(string, tag = "53")]
+    renamed_from: String,
+    #[prost(uint32, tag = "54")]
+    rename_number: u32,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -366,6 +377,12 @@ fn blocked(body: BlockedBody) -> (Side, Obstacle) {
     (side(body.cloud), obstacle)
 }
 
+/// No node has an empty name, so that stands for none.
+fn renamed_from(member: &Member) -> String {
+    let renaming = member.renaming.as_ref();
+    renaming.map_or_else(String::new, |renaming| renaming.from.clone())
+}
+
 /// Writes what of a member has no column of its own.
 #[must_use]
 pub fn encode_member(member: &Member) -> Vec<u8> {
@@ -415,6 +432,11 @@ pub fn encode_member(member: &Member) -> Vec<u8> {
         answered_on_cloud: member.answered.cloud,
         made_on_cloud: member.made.map(|side| side == Side::Cloud),
         clearing: member.clearing,
+        sibling: member.sibling.as_ref().map(|one| state_body(&one.state)),
+        sibling_number: member.sibling.as_ref().map_or(0, |one| one.number),
+        renamed_from: renamed_from(member),
+        rename_number: member.renaming.as_ref().map_or(0, |one| one.number),
+        open_conflict: member.open.map(ConflictId::to_bytes).unwrap_or_default(),
     }
     .encode_to_vec()
 }
@@ -440,11 +462,21 @@ pub fn decode_member(member: &mut Member, state_number: i32, bytes: &[u8]) -> Re
         on_premise: body.former_on_premise.into_iter().map(NodeId).collect(),
         cloud: body.former_on_cloud.into_iter().map(NodeId).collect(),
     };
-    member.hold = [Hold::Parent, Hold::Name]
+    member.hold = [Hold::ManualConflict, Hold::Parent, Hold::Name]
         .into_iter()
         .find(|hold| *hold as i32 == body.hold);
     member.cloud_copy_deleted = body.cloud_copy_deleted;
     member.conflict = ConflictId::from_bytes(&body.conflict);
+    member.renaming = (!body.renamed_from.is_empty()).then_some(Renaming {
+        from: body.renamed_from,
+        number: body.rename_number,
+    });
+    let number = body.sibling_number;
+    member.sibling = body
+        .sibling
+        .and_then(state)
+        .map(|state| Sibling { state, number });
+    member.open = ConflictId::from_bytes(&body.open_conflict);
     member.deleting = choice(body.deleting_on_premise)
         .map(|chosen| (Side::OnPremise, chosen))
         .or_else(|| choice(body.deleting_on_cloud).map(|chosen| (Side::Cloud, chosen)));
@@ -501,76 +533,4 @@ pub fn decode_conflict(bytes: &[u8]) -> Result<ConflictParts, Error> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::ids::SyncSetId;
-    use uuid::Uuid;
-
-    fn full_member() -> Member {
-        let id = MemberId(Uuid::from_u128(1));
-        let mut member = Member::new(id, SyncSetId::default(), NodeKind::Document, false);
-        let properties = [
-            ("a".to_owned(), PropertyValue::Text(String::new())),
-            ("b".to_owned(), PropertyValue::Number(1.5_f64.to_bits())),
-            ("c".to_owned(), PropertyValue::Timestamp(-1, 5)),
-            ("d".to_owned(), PropertyValue::TextList(vec!["x".into()])),
-        ];
-        let content = ContentRef {
-            digest: Digest([7; 32]),
-            size: 3,
-        };
-        let projection = Projection {
-            kind: NodeKind::Document,
-            name: "n".into(),
-            content: Some(content),
-            properties: properties.into(),
-            node_type: "t".into(),
-        };
-        member.base = Some(State {
-            projection: Arc::new(projection),
-            parent: Some(id),
-        });
-        let failed = Failure {
-            reason: Reason::Unknown,
-            message: "m".into(),
-            detail: "d".into(),
-            since: 4,
-            attempts: 5,
-        };
-        member.state = MemberState::Failed(failed.clone());
-        member.transient = Some(failed);
-        member.hold = Some(Hold::Name);
-        member.conflict = Some(ConflictId(Uuid::from_u128(2)));
-        member.deleting = Some((Side::Cloud, PeerChoice::Keep));
-        member.restoring = Some(content);
-        member.choice = Some(PeerChoice::Remove);
-        member.due = Some(Due {
-            side: Side::Cloud,
-            lane: Lane::Aside,
-            not_before: 9,
-        });
-        member.blocked = Some((Side::Cloud, Obstacle::Name(NodeId("f".into()), "k".into())));
-        member.last_synced_at = Some(0);
-        member.made = Some(Side::OnPremise);
-        member.restlessness = Restlessness {
-            stale: 1,
-            flips: 2,
-            flips_since: 3,
-        };
-        member
-    }
-
-    #[test]
-    fn a_member_survives_its_row() {
-        let member = full_member();
-        let bytes = encode_member(&member);
-        let mut read = Member::new(member.id, member.set, member.kind, member.direct);
-        decode_member(&mut read, 2, &bytes).unwrap();
-        assert_eq!(read, member);
-    }
-
-    #[test]
-    fn bytes_of_something_else_are_an_error() {
-        assert!(decode_projection(&[255, 255, 255]).is_err());
-    }
-}
+mod tests;

@@ -4,20 +4,26 @@ use sea_orm::{ConnectionTrait, QueryResult, Value};
 
 use super::super::{Error, Store, sql};
 use super::codec;
-use super::rows::Insert;
+use super::rows::{Insert, json};
 use crate::domain::conflict::{Conflict, ConflictKind};
 use crate::domain::ids::{ConflictId, MemberId, NetworkId, SyncSetId};
+use crate::domain::policy::ConflictPolicy;
 use crate::domain::projection::{Side, Sides, State};
 
 const INSERT: Insert = Insert {
     head: "INSERT INTO conflict (id, network, set_id, member, kind, winner, on_premise_digest, \
-           cloud_digest, at, body) VALUES",
-    columns: 10,
-    tail: "",
+           cloud_digest, at, body, policy, open) VALUES",
+    columns: 12,
+    tail: " ON CONFLICT (id) DO UPDATE SET kind = excluded.kind, winner = excluded.winner, \
+           on_premise_digest = excluded.on_premise_digest, cloud_digest = excluded.cloud_digest, \
+           body = excluded.body, open = excluded.open",
 };
-const COLUMNS: &str = "SELECT id, set_id, member, kind, winner, at, body FROM conflict ";
+const CLOSE: &str = "UPDATE conflict SET open = 0, winner = c.value->>1 FROM json_each(?) c \
+                     WHERE conflict.id = unhex(c.value->>0)";
+const COLUMNS: &str = "SELECT id, set_id, member, kind, winner, at, body, policy, open \
+                       FROM conflict";
 
-/// Keeps conflicts.
+/// Keeps conflicts; one that is open, and known already, as it is now.
 ///
 /// # Errors
 /// Whatever the database answers.
@@ -35,6 +41,25 @@ pub async fn insert_in<C: ConnectionTrait>(
                 .collect(),
         )
         .await
+}
+
+/// Notes which open conflicts are over, and whose state holds.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn close_in<C: ConnectionTrait>(
+    tx: &C,
+    closed: &[(ConflictId, Option<Side>)],
+) -> Result<(), Error> {
+    if closed.is_empty() {
+        return Ok(());
+    }
+    let rows: Vec<(String, &str)> = closed
+        .iter()
+        .map(|(id, winner)| (id.0.simple().to_string(), winner.map_or("", Side::name)))
+        .collect();
+    sql::execute(tx, CLOSE, [json(&rows)]).await?;
+    Ok(())
 }
 
 fn row(network: NetworkId, conflict: &Conflict) -> Vec<Value> {
@@ -59,11 +84,13 @@ fn row(network: NetworkId, conflict: &Conflict) -> Vec<Value> {
         conflict.set.to_bytes().into(),
         conflict.member.to_bytes().into(),
         (conflict.kind as i32).into(),
-        conflict.winner.name().into(),
+        conflict.winner.map_or("", Side::name).into(),
         digest(Side::OnPremise).into(),
         digest(Side::Cloud).into(),
         conflict.at.into(),
         codec::encode_conflict(states, actors).into(),
+        (conflict.policy as i32).into(),
+        conflict.open.into(),
     ]
 }
 
@@ -84,7 +111,9 @@ fn read(row: &QueryResult) -> Result<Conflict, Error> {
             on_premise: on_premise_actor,
             cloud: cloud_actor,
         },
-        winner: Side::from_name(&winner).ok_or_else(corrupt)?,
+        policy: ConflictPolicy::from_number(row.try_get_by_index(7)?).ok_or_else(corrupt)?,
+        winner: Side::from_name(&winner),
+        open: row.try_get_by_index(8)?,
         at: row.try_get_by_index(5)?,
     })
 }
@@ -99,11 +128,10 @@ impl Store {
         network: NetworkId,
         id: ConflictId,
     ) -> Result<Option<Conflict>, Error> {
-        let text = "SELECT id, set_id, member, kind, winner, at, body FROM conflict \
-                    WHERE network = ? AND id = ?";
+        let text = format!("{COLUMNS} WHERE network = ? AND id = ?");
         let row = sql::one(
             self.reader(),
-            text,
+            &text,
             [network.0.into(), id.to_bytes().into()],
         )
         .await?;

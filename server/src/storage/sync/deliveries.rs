@@ -59,7 +59,7 @@ fn is_small(delivery: &Delivery) -> Option<Digest> {
         .map(|content| content.digest)
 }
 
-/// Small content by digest; it is the source's, or with a restored version the receiver's own.
+/// Small content by digest; it is the source's, or with a restored version or a sibling the receiver's own.
 async fn inline<C: sea_orm::ConnectionTrait>(
     connection: &C,
     loaded: &Loaded,
@@ -95,9 +95,9 @@ async fn inline<C: sea_orm::ConnectionTrait>(
     Ok(bytes)
 }
 
-/// A restored version may be one that only the receiver ever had.
+/// A restored version may be one that only the receiver ever had, and so is what becomes a sibling.
 fn sources(member: Option<&Member>) -> usize {
-    if member.is_some_and(|member| member.restoring.is_some()) {
+    if member.is_some_and(|member| member.restoring.is_some() || member.sibling.is_some()) {
         2
     } else {
         1

@@ -7,6 +7,7 @@ use super::codec;
 use crate::domain::copy::{Absence, Copy, CopyState, SkipReason, Unfit};
 use crate::domain::ids::{MemberId, NetworkId, NodeId, RepositoryId, SyncSetId};
 use crate::domain::member::Member;
+use crate::domain::policy::{ConflictGrain, ConflictPolicy, NameClashPolicy};
 use crate::domain::projection::{NodeKind, Side, Sides};
 use crate::domain::sync_set::{Counters, Gate, Guard, Options, Removal, SyncSet};
 
@@ -93,12 +94,16 @@ pub(super) const SET: &str = "s.id, s.network, s.on_premise_repository, s.cloud_
      s.members, s.pending, s.failed, s.bytes, s.gate, s.deletions, s.guard_since, s.counting, \
      s.removals, s.emptied, s.outside, s.paused, \
      EXISTS (SELECT 1 FROM repository p WHERE p.paused = 1 \
-     AND p.id IN (s.on_premise_repository, s.cloud_repository)), s.removal";
+     AND p.id IN (s.on_premise_repository, s.cloud_repository)), s.removal, s.conflict_policy, \
+     s.conflict_grain, s.name_clash_policy";
 
 pub(super) fn sync_set(row: &QueryResult) -> Result<SyncSet, Error> {
     let id: Vec<u8> = row.try_get_by_index(0)?;
     let root: Vec<u8> = row.try_get_by_index(4)?;
     let emptied: Option<String> = row.try_get_by_index(23)?;
+    let corrupt = || Error::Corrupt {
+        what: "the options of a set",
+    };
     Ok(SyncSet {
         id: SyncSetId::from_bytes(&id).ok_or(Error::Corrupt {
             what: "the id of a set",
@@ -118,6 +123,12 @@ pub(super) fn sync_set(row: &QueryResult) -> Result<SyncSet, Error> {
             lock_on_premise_copy: row.try_get_by_index(8)?,
             allow_delete_on_cloud: row.try_get_by_index(9)?,
             delete_on_premise: row.try_get_by_index(10)?,
+            conflict_policy: ConflictPolicy::from_number(row.try_get_by_index(28)?)
+                .ok_or_else(corrupt)?,
+            conflict_grain: ConflictGrain::from_number(row.try_get_by_index(29)?)
+                .ok_or_else(corrupt)?,
+            name_clash_policy: NameClashPolicy::from_number(row.try_get_by_index(30)?)
+                .ok_or_else(corrupt)?,
             max_delete_percent: row.try_get_by_index(11)?,
         },
         owner: row.try_get_by_index(12)?,

@@ -44,8 +44,9 @@ const SETS: Insert = Insert {
     head: "INSERT OR REPLACE INTO sync_set (id, network, on_premise_repository, cloud_repository, root, \
            target, source_folder, include_subfolders, lock_on_premise_copy, allow_delete_on_cloud, \
            delete_on_premise, max_delete_percent, owner, ending, members, pending, failed, bytes, gate, \
-           deletions, guard_since, counting, removals, emptied, outside, paused, removal) VALUES",
-    columns: 27,
+           deletions, guard_since, counting, removals, emptied, outside, paused, removal, \
+           conflict_policy, conflict_grain, name_clash_policy) VALUES",
+    columns: 30,
     tail: "",
 };
 const WALKS: Insert = Insert {
@@ -97,6 +98,7 @@ pub async fn save<C: ConnectionTrait>(
     generations::take_in(tx, effects).await?;
     wake.watching.extend(ask(tx, effects).await?);
     conflicts::insert_in(tx, network, &effects.conflicts).await?;
+    conflicts::close_in(tx, &effects.closed).await?;
     versions::change_in(tx, &effects.versions, &effects.losers, mark.position, now).await?;
     share(tx, effects, now).await?;
     stays::insert_in(tx, &effects.stays).await?;
@@ -351,6 +353,9 @@ fn set_row(set: &SyncSet) -> Vec<Value> {
         read::sides_number(set.outside).into(),
         set.paused.into(),
         (set.removal as i32).into(),
+        (set.options.conflict_policy as i32).into(),
+        (set.options.conflict_grain as i32).into(),
+        (set.options.name_clash_policy as i32).into(),
     ]
 }
 

@@ -14,7 +14,8 @@ async fn r_cnt_1_a_digest_gives_no_right() {
     let conflict = ConflictId(Uuid::now_v7());
     fixture
         .execute(
-            "INSERT INTO conflict VALUES (?, 1, ?, ?, 1, 'CLOUD', ?, NULL, 0, x'')",
+            "INSERT INTO conflict (id, network, set_id, member, kind, winner, on_premise_digest, \
+             cloud_digest, at, body) VALUES (?, 1, ?, ?, 1, 'CLOUD', ?, NULL, 0, x'')",
             [
                 conflict.to_bytes().into(),
                 set.to_bytes().into(),

@@ -1,0 +1,121 @@
+//! A loser of content that becomes a node of its own (R-CON-3, KEEP_BOTH).
+//!
+//! It is a member without copies that knows how it is to look. It is made on-premise under the first free name, and
+//! from there on it is an ordinary newcomer.
+
+use super::super::free_name::Sibling;
+use super::super::ids::MemberId;
+use super::super::journal::{Entry, JournalKind};
+use super::super::member::Member;
+use super::super::policy::ConflictPolicy;
+use super::super::projection::{NodeKind, Side, State};
+use super::super::sync_set::SyncSet;
+use super::super::view::Miss;
+use super::{Engine, VersionChange};
+
+/// Numbers that are tried in one run before the rows of their names are loaded.
+const NUMBERS_ASKED: u32 = 16;
+
+impl Engine<'_> {
+    /// What lost content that its side had changed gets a sibling; a DIRECT member lies where nothing else is synced.
+    pub(super) fn keep_both(
+        &mut self,
+        set: &SyncSet,
+        member: &Member,
+        base: Option<&State>,
+        (lost, won): (&State, &State),
+    ) {
+        let content = |state: &State| state.projection.content.map(|content| content.digest);
+        let changed = base.is_none_or(|base| content(base) != content(lost));
+        let loses = changed && content(lost).is_some() && content(lost) != content(won);
+        let merged =
+            super::situation::merges(set) && base.is_some_and(|base| content(base) == content(won));
+        let keeps = set.options.conflict_policy == ConflictPolicy::KeepBoth;
+        if keeps && loses && !merged && !member.direct {
+            self.make_sibling(set, lost.clone());
+        }
+    }
+
+    pub(super) fn make_sibling(&mut self, set: &SyncSet, state: State) {
+        let id = MemberId((self.new_id)());
+        self.view.enter(id);
+        let mut member = Member::new(id, set.id, NodeKind::Document, false);
+        self.effects.versions.push(VersionChange {
+            member: id,
+            side: Side::OnPremise,
+            repository: set.repositories.on_premise,
+            content: state.projection.content,
+        });
+        self.journal(Entry {
+            kind: JournalKind::Entered,
+            set: Some(set.id),
+            member: Some(id),
+            side: Some(Side::OnPremise),
+            actor: String::new(),
+            node_name: state.projection.name.clone(),
+            message: "it lost a conflict, and is kept as a node of its own".to_owned(),
+        });
+        member.sibling = Some(Sibling { state, number: 1 });
+        self.view.put_member(set, member);
+        self.touch(id);
+    }
+
+    /// Makes it, under the first free name; where its folder is no member any more, it stays what a conflict keeps.
+    pub(super) fn settle_sibling(
+        &mut self,
+        set: &SyncSet,
+        mut member: Member,
+        mut sibling: Sibling,
+    ) -> Result<(), Miss> {
+        let folder = match sibling.state.parent {
+            Some(folder) => self.view.member(folder)?,
+            None => None,
+        };
+        let Some(folder) = folder.filter(|folder| folder.set == set.id) else {
+            return self.end(set, member);
+        };
+        let named = |number| sibling.named(number).projection.name.clone();
+        let number = self.first_free(set, &folder, sibling.number, named)?;
+        sibling.number = number;
+        member.sibling = Some(sibling);
+        let gate = self.gate_change(set, &member, Side::OnPremise)?;
+        self.owe(set, member, Side::OnPremise, gate)
+    }
+
+    /// The first number, from this one on, whose name nobody has in either copy of a folder.
+    pub(super) fn first_free(
+        &mut self,
+        set: &SyncSet,
+        folder: &Member,
+        from: u32,
+        named: impl Fn(u32) -> String,
+    ) -> Result<u32, Miss> {
+        let mut missed = 0;
+        for number in from..u32::MAX {
+            match self.is_free(set, folder, &named(number)) {
+                Ok(true) if missed == 0 => return Ok(number),
+                Ok(_) => {}
+                Err(Miss) => missed += 1,
+            }
+            if missed >= NUMBERS_ASKED {
+                break;
+            }
+        }
+        Err(Miss)
+    }
+
+    fn is_free(&mut self, set: &SyncSet, folder: &Member, name: &str) -> Result<bool, Miss> {
+        let mut free = Ok(true);
+        for side in Side::BOTH {
+            let Some(node) = folder.nodes.get(side).clone() else {
+                continue;
+            };
+            let key = self.name_rule(set, side).key(name);
+            match self.view.holders(&(*set.repositories.get(side), node, key)) {
+                Ok(holders) => free = free.map(|free| free && holders.is_empty()),
+                Err(Miss) => free = Err(Miss),
+            }
+        }
+        free
+    }
+}
