@@ -229,6 +229,7 @@ async fn a_message_over_the_limit_is_refused_and_the_connection_lives() {
         display_name: "a".repeat(300 * 1024),
     };
     let refused = operator.create_network(request).await.unwrap_err();
-    assert_eq!(refused.code(), Code::OutOfRange);
+    assert_eq!(refused.code(), Code::InvalidArgument);
+    assert_eq!(reason(&refused), "INVALID_FIELD");
     operator.who_am_i(wire::WhoAmIRequest {}).await.unwrap();
 }
