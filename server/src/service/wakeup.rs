@@ -73,6 +73,16 @@ impl Wakeup {
         }
     }
 
+    /// Rings every bell: something may have been committed, but not what.
+    pub fn ring_all(&self) {
+        for bells in [&self.repositories, &self.watching] {
+            let keys: Vec<RepositoryId> = lock(bells).keys().copied().collect();
+            keys.iter().for_each(|key| ring(bells, key));
+        }
+        let networks: Vec<NetworkId> = lock(&self.networks).keys().copied().collect();
+        networks.iter().for_each(|key| ring(&self.networks, key));
+    }
+
     /// Rings both bells of one repository.
     pub fn ring_repository(&self, repository: RepositoryId) {
         ring(&self.repositories, &repository);

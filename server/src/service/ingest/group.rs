@@ -77,7 +77,8 @@ impl Writer {
                     let accepted = Accepted {
                         notes: notes.iter().map(Into::into).collect(),
                     };
-                    self.finish(tx, change, accepted, &mut finish).await
+                    // What fails here fails the group: half of a change would be written, and not known as done.
+                    Ok(self.finish(tx, change, accepted, &mut finish).await?)
                 }
             });
         }

@@ -436,7 +436,9 @@ impl Writer {
                 for job in group {
                     let _ = job.reply.send(Err(unwritten(&error)));
                 }
-                false
+                // It may be committed all the same, when only the answer was lost: a repeat tells nobody of its steps.
+                self.parts.wakeup.ring_all();
+                true
             }
         }
     }

@@ -35,6 +35,7 @@ impl Writer {
             Err(error) => {
                 let error: Error = error;
                 tracing::error!(network = self.network.0, %error, "a step failed");
+                self.parts.wakeup.ring_all();
                 let _ = tokio::time::timeout(STEP_AGAIN_AFTER, self.parts.stop.cancelled()).await;
                 true
             }
