@@ -117,3 +117,61 @@ async fn a_deletion_archives_once_whenever_the_agent_stops() {
         tidy(&fixture);
     }
 }
+
+#[tokio::test]
+async fn a_move_between_folders_is_in_one_place_whenever_the_agent_stops() {
+    for point in POINTS {
+        let mut fixture = Fixture::with(|root| {
+            for folder in ["x", "y"] {
+                fs::create_dir(root.join(folder)).expect("a folder");
+            }
+            fs::write(root.join("x/a"), "one").expect("a");
+        })
+        .await;
+        let id = fixture.id("x/a").await;
+        let (before, y) = (fixture.observe(&id).await, fixture.id("y").await);
+        let works = || {
+            let action = Action::Update(UpdateNode {
+                node_id: id.clone(),
+                expected_revision: before.revision.clone(),
+                projection: Some(document("a", "one")),
+                parent: in_node(&y),
+                locked: false,
+            });
+            vec![work(delivery(1, action), None)]
+        };
+        crash(&mut fixture, point, works()).await;
+        let places = ["x/a", "y/a"].map(|path| fixture.path(path).exists());
+        assert_ne!(places[0], places[1], "{point:?}");
+        let result = fixture.apply_all(works()).await.remove(0);
+        let result = applied(result.answer.expect("an answer"));
+        assert_eq!((&result.node_id, &result.parent_node_id), (&id, &y));
+        assert_eq!(fixture.read("y/a"), "one", "{point:?}");
+        assert!(!fixture.path("x/a").exists(), "{point:?}");
+        tidy(&fixture);
+    }
+}
+
+#[tokio::test]
+async fn a_tree_is_deleted_bottom_up_whenever_the_agent_stops() {
+    for point in POINTS {
+        let mut fixture = Fixture::with(|root| {
+            fs::create_dir(root.join("x")).expect("x");
+            fs::write(root.join("x/a"), "one").expect("a");
+        })
+        .await;
+        let (folder, file) = (fixture.id("x").await, fixture.id("x/a").await);
+        let (outer, inner) = (fixture.observe(&folder).await, fixture.observe(&file).await);
+        let works = || vec![work(delete(1, &inner), None), work(delete(2, &outer), None)];
+        crash(&mut fixture, point, works()).await;
+        assert!(!fixture.path("x/a").exists() || fixture.path("x").exists());
+        for outcome in fixture.apply_all(works()).await {
+            let result = applied(outcome.answer.expect("an answer"));
+            assert!(absent(&result).is_some(), "{point:?}");
+        }
+        assert!(!fixture.path("x").exists(), "{point:?}");
+        let versions = fixture.directory().versions(&file, "", 10).await;
+        assert_eq!(versions.expect("listed").0.len(), 1, "{point:?}");
+        tidy(&fixture);
+    }
+}
