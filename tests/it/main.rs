@@ -9,6 +9,7 @@
 
 mod bad_input;
 mod collection;
+mod decoders;
 mod disasters;
 mod editors;
 mod endings;

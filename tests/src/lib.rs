@@ -5,6 +5,7 @@
 pub mod agents;
 pub mod change;
 pub mod coordinator;
+pub mod decoders;
 pub mod generate;
 pub mod hand_agent;
 pub mod memory_pair;

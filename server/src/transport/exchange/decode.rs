@@ -47,7 +47,7 @@ fn required<T>(value: Option<T>, path: &str, field: &str) -> Decoded<T> {
 ///
 /// # Errors
 /// [`Error::InvalidField`] naming the first field that is wrong, [`Error::DigestMismatch`].
-pub(super) fn batch(repository: RepositoryId, batch: wire::ChangeBatch) -> Decoded<Batch> {
+pub fn batch(repository: RepositoryId, batch: wire::ChangeBatch) -> Decoded<Batch> {
     check_size(&batch)?;
     if batch.items.is_empty() || batch.items.len() > BATCH_ITEMS_MAX {
         return Err(Error::invalid(

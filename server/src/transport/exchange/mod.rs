@@ -4,7 +4,7 @@
 //! in order, what is due, commands and pings. They run over a stream, or between the calls of a unary session.
 
 mod commands;
-mod decode;
+pub mod decode;
 pub mod encode;
 mod hello;
 mod outlet;
