@@ -26,7 +26,7 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![
+        let all: Vec<Box<dyn MigrationTrait>> = vec![
             Box::new(m20261123_000001_access::Migration),
             Box::new(m20261123_000002_content::Migration),
             Box::new(m20261123_000003_sync::Migration),
@@ -34,10 +34,40 @@ impl MigratorTrait for Migrator {
             Box::new(m20261125_000005_generations::Migration),
             Box::new(m20261125_000006_guard::Migration),
             Box::new(m20261125_000007_outside::Migration),
+<<<<<<< HEAD
             Box::new(m20261125_000010_ending::Migration),
             Box::new(m20261125_000011_policies::Migration),
             Box::new(m20261125_000012_chunks::Migration),
         ]
+=======
+        ];
+        let whole = |one| Box::new(Whole(one)) as Box<dyn MigrationTrait>;
+        all.into_iter().map(whole).collect()
+    }
+}
+
+/// A migration that is done whole or not at all, also on SQLite: one that breaks off half done could never be repeated.
+struct Whole(Box<dyn MigrationTrait>);
+
+impl MigrationName for Whole {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for Whole {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        self.0.up(manager).await
+    }
+
+    async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        self.0.down(manager).await
+    }
+
+    fn use_transaction(&self) -> Option<bool> {
+        Some(true)
+>>>>>>> ac66692 (migrations: each is done whole or not at all; one that broke off could never be repeated on SQLite)
     }
 }
 

@@ -202,6 +202,26 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_migration_that_breaks_off_leaves_nothing_and_is_done_the_next_time() {
+        let directory = tempfile::tempdir().unwrap();
+        let options = Options::new(directory.path().join("tandem.db"));
+        let store = Store::open(options).await.unwrap();
+        let writer = &store.inner.writer;
+        // In the way of a late statement of the migration that makes `copy`.
+        sql::execute(writer, "CREATE TABLE conflict (x)", [])
+            .await
+            .unwrap();
+        store.migrate().await.unwrap_err();
+        let made = "SELECT name FROM sqlite_schema WHERE name = 'copy'";
+        assert!(sql::one(writer, made, []).await.unwrap().is_none());
+        sql::execute(writer, "DROP TABLE conflict", [])
+            .await
+            .unwrap();
+        store.migrate().await.unwrap();
+        store.check_schema().await.unwrap();
+    }
+
+    #[tokio::test]
     async fn the_pragmas_hold_on_every_connection() {
         let test = TestStore::new().await;
         for connection in [&test.store.inner.writer, test.store.reader()] {
