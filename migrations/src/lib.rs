@@ -34,12 +34,9 @@ impl MigratorTrait for Migrator {
             Box::new(m20261125_000005_generations::Migration),
             Box::new(m20261125_000006_guard::Migration),
             Box::new(m20261125_000007_outside::Migration),
-<<<<<<< HEAD
             Box::new(m20261125_000010_ending::Migration),
             Box::new(m20261125_000011_policies::Migration),
             Box::new(m20261125_000012_chunks::Migration),
-        ]
-=======
         ];
         let whole = |one| Box::new(Whole(one)) as Box<dyn MigrationTrait>;
         all.into_iter().map(whole).collect()
@@ -67,7 +64,6 @@ impl MigrationTrait for Whole {
 
     fn use_transaction(&self) -> Option<bool> {
         Some(true)
->>>>>>> ac66692 (migrations: each is done whole or not at all; one that broke off could never be repeated on SQLite)
     }
 }
 

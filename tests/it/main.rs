@@ -27,6 +27,7 @@ mod races;
 mod rules_deletes_and_conflicts;
 mod rules_folder_sets;
 mod rules_generations;
+mod rules_locks;
 mod rules_membership;
 mod rules_names_and_moves;
 mod rules_policies;

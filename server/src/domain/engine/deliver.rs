@@ -48,7 +48,13 @@ impl Engine<'_> {
         if set.is_paused() || set.ending && !ends {
             return Ok(None);
         }
-        let own = self.copy_of(&set, &member, side)?.filter(Copy::is_there);
+        let copy = self.copy_of(&set, &member, side)?;
+        if due.lane == Lane::Release {
+            let locked = copy.filter(|copy| copy.locked);
+            let release = locked.map(|copy| Action::Release { node: copy.node });
+            return Ok(release.map(|action| envelope(&set, &member, action, None)));
+        }
+        let own = copy.filter(Copy::is_there);
         let action = match (due.lane, own) {
             (Lane::Change | Lane::Aside, own) => {
                 return self.change(&set, member, due, own);
@@ -59,8 +65,7 @@ impl Engine<'_> {
                 // A folder that is no member: what lies in it is not known one by one.
                 with_content: due.lane == Lane::Clearing && own.state != CopyState::Live,
             },
-            (Lane::Release, Some(own)) => Action::Release { node: own.node },
-            (_, None) => return Ok(None),
+            (Lane::Release, _) | (_, None) => return Ok(None),
         };
         Ok(Some(envelope(&set, &member, action, None)))
     }

@@ -13,7 +13,10 @@ impl Engine<'_> {
     /// Ends a membership; a locked on-premise copy is unlocked first (R-LCK-1).
     pub(super) fn end_or_release(&mut self, set: &SyncSet, mut member: Member) -> Result<(), Miss> {
         let copy = self.copy_of(set, &member, Side::OnPremise)?;
-        if !copy.is_some_and(|copy| copy.is_there() && copy.locked) {
+        // What was moved out is there, too, if not where anything is synced.
+        let deleted = CopyState::Gone(Absence::Deleted);
+        let locked = copy.is_some_and(|copy| copy.state != deleted && copy.locked);
+        if !locked {
             return self.end_or_clear(set, member);
         }
         member.due = Some(Due {

@@ -44,7 +44,7 @@ impl Engine<'_> {
                 .emptied
                 .push((row.repository, row.node.clone()));
         }
-        self.put_copy_and_wake(before, row, set)?;
+        self.leave_unlocked(set, side, before, row)?;
         if let Some(sibling) = &old.sibling {
             self.make_sibling(set, sibling.state.clone());
         }
@@ -69,6 +69,27 @@ impl Engine<'_> {
         self.view.put_member(set, member);
         self.touch(id);
         Ok(())
+    }
+
+    /// R-LCK-1: what was made locked lies there for nobody, so it is unlocked.
+    fn leave_unlocked(
+        &mut self,
+        set: &SyncSet,
+        side: Side,
+        before: Option<&Copy>,
+        mut row: Copy,
+    ) -> Result<(), Miss> {
+        if !row.locked || side == Side::Cloud {
+            return self.put_copy_and_wake(before, row, set);
+        }
+        let id = MemberId((self.new_id)());
+        self.view.enter(id);
+        let mut member = Member::new(id, set.id, row.projection.kind, false);
+        member.nodes.on_premise = Some(row.node.clone());
+        row.member = Some(id);
+        self.put_copy_and_wake(before, row, set)?;
+        self.view.put_member(set, member.clone());
+        self.end_or_release(set, member)
     }
 
     /// The content that the old id named is named by the new one.

@@ -153,7 +153,9 @@ impl Engine<'_> {
             Side::Cloud => set.options.allow_delete_on_cloud,
         };
         // Somebody wrote into it already: it stays.
-        if written || !removes {
+        let removes = removes && !written;
+        let locked = row.locked && side == Side::OnPremise;
+        if !removes && !locked {
             row.state = CopyState::Left;
             return self.put_copy_and_wake(None, row, &set);
         }
@@ -162,10 +164,14 @@ impl Engine<'_> {
         self.view.enter(id);
         let mut member = Member::new(id, set.id, presence.projection.kind, false);
         *member.nodes.get_mut(side) = Some(node.clone());
-        member.deleting = Some((side, PeerChoice::Remove));
+        member.deleting = removes.then_some((side, PeerChoice::Remove));
         row.member = Some(id);
         self.new_version(&row, id, side);
         self.put_copy_and_wake(None, row, &set)?;
+        if !removes {
+            // R-LCK-1: it stays, but for nobody any more, so it is unlocked.
+            return self.end_or_release(&set, member);
+        }
         self.view.put_member(&set, member);
         self.touch(id);
         Ok(())
@@ -228,7 +234,7 @@ impl Engine<'_> {
     /// R-DEL-2: the folder holds something that is not synced, so it stays, unlinked.
     fn kept(&mut self, member: Member, set: &SyncSet) -> Result<(), Miss> {
         self.uncount_removal(set, &member);
-        self.end(set, member)
+        self.end_or_release(set, member)
     }
 
     /// (c) and (d) of "How base moves".
