@@ -128,16 +128,19 @@ impl Engine<'_> {
         Ok(())
     }
 
-    /// A folder enters, with all that it holds: what was unlinked inside it before is so no more (R-MEM-4).
-    pub(super) fn forget_left_below(&mut self, folder: &CopyKey) -> Result<(), Miss> {
+    /// A folder enters, with all that it holds: what was unlinked inside it before is so no more (R-MEM-4). Says whether
+    /// anything was that is there: nobody reports it by itself.
+    pub(super) fn forget_left_below(&mut self, folder: &CopyKey) -> Result<bool, Miss> {
+        let mut any = false;
         for child in self.view.children(folder)? {
             let key = (folder.0, child);
             let copy = self.view.copy(&key)?;
-            if copy.is_some_and(|copy| copy.member.is_none()) {
+            if let Some(copy) = copy.filter(|copy| copy.member.is_none()) {
+                any |= copy.is_there();
                 self.view.remove_copy(&key);
             }
         }
-        Ok(())
+        Ok(any)
     }
 
     fn skip(
@@ -282,9 +285,9 @@ impl Engine<'_> {
         let mut member = Member::new(id, set.id, presence.projection.kind, false);
         *member.nodes.get_mut(side) = Some(key.1.clone());
         if presence.projection.kind == NodeKind::Folder {
-            self.forget_left_below(key)?;
+            let forgotten = self.forget_left_below(key)?;
             let hidden = |copy: &Copy| copy.state != CopyState::Gone(Absence::Deleted);
-            if known.as_ref().is_some_and(hidden) {
+            if forgotten || known.as_ref().is_some_and(hidden) {
                 self.list_again(set, side)?;
             }
         }
