@@ -1,9 +1,10 @@
 //! What the synced folder is called on the other side, and where it lies there (R-MEM-3).
 
+use tandem_server::domain::engine::{Ending, Request};
 use tandem_server::domain::failure::Reason;
 use tandem_server::domain::projection::Side::{Cloud, OnPremise};
 use tandem_server::domain::report::NodeTrait;
-use tandem_server::domain::sync_set::Options;
+use tandem_server::domain::sync_set::{Options, Removal};
 use tandem_tests::sim::lab::Lab;
 
 #[test]
@@ -113,4 +114,33 @@ fn r_mov_1_a_synced_folder_that_is_deleted_outside_lies_nowhere_and_holds_nothin
         held.is_none_or(|outside| !outside.on_premise),
         "a folder that is gone lies nowhere"
     );
+}
+
+#[test]
+fn r_mem_2_a_folder_of_a_set_that_ends_brings_what_was_skipped_in_it_into_another() {
+    let mut lab = Lab::holding(Options::default(), &["x.txt"]);
+    let flat = Options {
+        include_subfolders: false,
+        ..Options::default()
+    };
+    let second = lab.second_set(flat);
+    lab.make(OnPremise, "/second/in");
+    lab.make(OnPremise, "/second/in/y.txt");
+    lab.converge();
+    let sets = lab.world.coordinator.store.sets.keys();
+    let ends = sets.copied().find(|set| *set != lab.set);
+    // The agent does not know yet that the folder is none of its roots any more.
+    lab.away(OnPremise);
+    lab.request(Request::EndSet(Ending {
+        set: ends.expect("there are two sets"),
+        removal: Removal::None,
+        actor: "owner".to_owned(),
+        forced: false,
+    }));
+    lab.settle();
+    lab.relocate(OnPremise, second, "");
+    lab.back(OnPremise);
+    lab.converge();
+    let brought = ["second", "second/in", "second/in/y.txt", "x.txt"];
+    assert_eq!(lab.tree(Cloud), brought);
 }
