@@ -18,6 +18,7 @@ mod m20261125_000007_outside;
 mod m20261125_000010_ending;
 mod m20261125_000011_policies;
 mod m20261125_000012_chunks;
+mod m20261125_000013_documents;
 
 /// Every migration, oldest first.
 #[derive(Debug)]
@@ -37,6 +38,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261125_000010_ending::Migration),
             Box::new(m20261125_000011_policies::Migration),
             Box::new(m20261125_000012_chunks::Migration),
+            Box::new(m20261125_000013_documents::Migration),
         ];
         let whole = |one| Box::new(Whole(one)) as Box<dyn MigrationTrait>;
         all.into_iter().map(whole).collect()

@@ -111,8 +111,9 @@ pub trait Repository: Send + Sync + 'static {
     /// Who the repository is.
     fn description(&self) -> Description;
 
-    /// Replaces the folders that are watched. Nodes that were below a root and are no longer need no report.
-    /// Nodes below a new root need none either: a new root is scanned.
+    /// Replaces what is watched: folders with what is below them, and single documents, wherever in the root these are
+    /// moved to (R-MOV-1); when one goes with a folder that is not watched, its own absence is a change. Nodes that were below a root and are no longer need no report.
+    /// Nodes below a new root need none either: a new folder is scanned, and a new document is looked at.
     async fn watch(&self, roots: &[WatchRoot]) -> Result<(), Error>;
 
     /// Waits for changes below the watched roots and offers at most `max` of them, parents before children.

@@ -6,8 +6,8 @@ use clap::{Args, Parser, Subcommand, builder::NonEmptyStringValueParser};
 use clap_complete::Shell;
 
 use super::{
-    agent, conflict, exit, journal, member, network, output::Format, repository, set, token,
-    version,
+    agent, conflict, exit, journal, member, network, output::Format, repository, set, target,
+    token, version,
 };
 
 /// Looks at and steers what Tandem keeps the same.
@@ -67,6 +67,9 @@ pub(crate) enum Noun {
     /// Register and look after repositories
     #[command(subcommand)]
     Repository(repository::Verb),
+    /// Look for cloud folders that can receive sync sets, and make new ones
+    #[command(subcommand)]
+    Target(target::Verb),
     /// Make networks
     #[command(subcommand)]
     Network(network::Verb),

@@ -1,26 +1,39 @@
-//! `tandem set create`.
+//! `tandem set create`, and what it would do: `tandem set preview`.
 
 use clap::Args;
-use tandem_proto::v1alpha::{CreateSyncSetRequest, SyncSetDefinition, SyncSetKind, SyncSetOptions};
+use tandem_proto::v1alpha::{
+    CreateSyncSetRequest, NewFolder, PreviewSyncSetRequest, SyncSetDefinition, SyncSetKind,
+    SyncSetOptions,
+};
 use uuid::Uuid;
 
 use super::{
     context::{Context, given},
     error::Error,
     names::Names,
-    view::created::CreatedView,
+    view::{created::CreatedView, preview::PreviewView},
 };
 use crate::policies::Policies;
 
 /// What is to be synced, where to, and how.
 #[derive(Debug, Args)]
 pub(crate) struct Create {
-    /// On-premise folder; the path begins in the directory that the agent was given
-    #[arg(long, value_name = "REPOSITORY[:PATH]")]
-    source: String,
-    /// Cloud folder that receives the copy, under the source's name
+    /// On-premise folder, or document; several documents make one set. The path begins in the directory that the agent
+    /// was given
+    #[arg(long, value_name = "REPOSITORY[:PATH]", required = true)]
+    source: Vec<String>,
+    /// Cloud folder that receives the copies, under the names of the sources
     #[arg(long, value_name = "REPOSITORY[:PATH]")]
     target: String,
+    /// Make a folder of this name in the target, which receives the copies in its place
+    #[arg(long, value_name = "NAME")]
+    new_folder: Option<String>,
+    /// Title of the new folder
+    #[arg(long, value_name = "TEXT", requires = "new_folder")]
+    new_folder_title: Option<String>,
+    /// Description of the new folder
+    #[arg(long, value_name = "TEXT", requires = "new_folder")]
+    new_folder_description: Option<String>,
     /// Do not sync what lies in subfolders
     #[arg(long)]
     no_subfolders: bool,
@@ -53,7 +66,7 @@ pub(crate) struct Create {
 
 impl Create {
     fn request(self, names: &Names) -> Result<CreateSyncSetRequest, Error> {
-        let source = names.place(&self.source)?;
+        let (source_repository, paths) = sources(names, &self.source)?;
         let target = names.place(&self.target)?;
         let options = self.policies.set(SyncSetOptions {
             include_subfolders: Some(!self.no_subfolders),
@@ -64,12 +77,18 @@ impl Create {
             ..SyncSetOptions::default()
         });
         let definition = SyncSetDefinition {
-            kind: SyncSetKind::Folder.into(),
-            on_premise_repository: source.repository,
-            paths: vec![source.path],
+            // What the sources are: documents, or a folder.
+            kind: SyncSetKind::Unspecified.into(),
+            on_premise_repository: source_repository,
+            paths,
             cloud_repository: target.repository,
             target_path: target.path,
             options: Some(options),
+            new_target_folder: self.new_folder.map(|name| NewFolder {
+                name,
+                title: self.new_folder_title.unwrap_or_default(),
+                description: self.new_folder_description.unwrap_or_default(),
+            }),
             ..SyncSetDefinition::default()
         };
         Ok(CreateSyncSetRequest {
@@ -79,6 +98,34 @@ impl Create {
             owner: self.owner,
         })
     }
+}
+
+/// The repository of all sources, and their paths.
+fn sources(names: &Names, texts: &[String]) -> Result<(String, Vec<String>), Error> {
+    let mut repository = String::new();
+    let mut paths = Vec::with_capacity(texts.len());
+    for text in texts {
+        let place = names.place(text)?;
+        if !repository.is_empty() && repository != place.repository {
+            return Err(Error::usage(
+                format!("the source `{text}` is in another repository than the first one"),
+                "A set has one on-premise repository; make a set for each.",
+            ));
+        }
+        repository = place.repository;
+        paths.push(place.path);
+    }
+    Ok((repository, paths))
+}
+
+/// Tells what making the set would do.
+pub(crate) async fn preview(context: &mut Context, create: Create) -> Result<(), Error> {
+    let CreateSyncSetRequest {
+        parent, definition, ..
+    } = create.request(&context.names)?;
+    let request = PreviewSyncSetRequest { parent, definition };
+    let answer = context.client.sync_sets().preview_sync_set(request).await?;
+    context.output.show(&PreviewView::from(answer.into_inner()))
 }
 
 /// Makes the set.
@@ -133,6 +180,19 @@ mod tests {
         assert_eq!(options.name_clash_policy(), NameClashPolicy::Fail);
         assert_eq!(definition.paths, ["contracts"]);
         assert_eq!(definition.target_path, "");
+    }
+
+    #[test]
+    fn r_set_1_several_sources_are_documents_of_one_repository() {
+        let line = "--source hq:a.txt --source hq:b.txt --target cloud:inbox --new-folder March";
+        let definition = request(line).definition.expect("it is there");
+        assert_eq!(definition.paths, ["a.txt", "b.txt"]);
+        assert_eq!(definition.kind(), SyncSetKind::Unspecified);
+        let folder = definition.new_target_folder.expect("it is there");
+        assert_eq!((folder.name.as_str(), folder.title.as_str()), ("March", ""));
+        let names = Names::new("default").expect("an ordinary network");
+        let texts = ["hq:a", "branch:b"].map(ToOwned::to_owned);
+        assert!(sources(&names, &texts).is_err());
     }
 
     #[test]

@@ -23,6 +23,7 @@ mod place;
 mod remedy;
 mod repository;
 mod set;
+mod target;
 mod targets;
 mod token;
 mod values;
@@ -71,6 +72,7 @@ async fn run_with(cli: Cli, output: Output) -> Result<(), Error> {
         Noun::Version(verb) => version::run(&mut context, verb).await,
         Noun::Journal(verb) => journal::run(&mut context, verb).await,
         Noun::Repository(verb) => repository::run(&mut context, verb).await,
+        Noun::Target(verb) => target::run(&mut context, verb).await,
         Noun::Network(verb) => network::run(&mut context, verb).await,
         Noun::Token(verb) => token::run(&mut context, verb).await,
         Noun::Whoami => token::whoami(&mut context).await,

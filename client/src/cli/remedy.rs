@@ -40,10 +40,22 @@ fn by_reason(reason: ErrorReason) -> Option<&'static str> {
         R::LibraryRoot => "Choose a folder inside the library.",
         R::OutsideLibrary => "Choose a folder that lies in a site library.",
         R::AlreadySynced => "A node can be in one set only; `tandem set list` shows them.",
-        R::NodeNotEligible => "Choose an ordinary folder.",
-        R::TargetNotUsable => {
-            "Choose an existing, writable target folder that is not synced itself."
+        R::NodeNotEligible => "Choose an ordinary document or folder.",
+        R::NodeIsWorkingCopy => "Check the document in, and choose the document itself.",
+        R::NodeIsRecord => "Records stay where they are; choose something else.",
+        R::NodeIsSmartFolder => "Choose an ordinary folder, or the documents it shows.",
+        R::NodeIsLink => "Choose what the link leads to.",
+        R::MixedSelection => "Choose one folder, or documents only.",
+        R::NothingAccepted => {
+            "Wait until the documents are free, or ask for the right to write them."
         }
+        R::TargetNotFound => {
+            "`tandem target browse` shows the folders; `tandem target create` makes one."
+        }
+        R::TargetNotAFolder => "`tandem target browse` shows the folders.",
+        R::TargetAlreadySynced => "Choose a target folder that is not synced itself.",
+        R::TargetNotWritable => "Choose a target folder that the cloud account may write.",
+        R::TargetNotUsable => "Choose an ordinary folder as target.",
         R::NodeNotWritable => "Only who may write a node can sync it.",
         R::NetworkNotEnabled => "Ask an operator to enable the network.",
         R::DeleteNotAllowed => "The set keeps cloud copies; delete the on-premise copy, or unsync.",

@@ -20,8 +20,10 @@ use super::{
 /// What can be done with sync sets.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
-    /// Keep an on-premise folder and its copy on the cloud the same from now on
+    /// Keep an on-premise folder, or documents, and the copies on the cloud the same from now on
     Create(Create),
+    /// Tell what `create` with these flags would do, and change nothing
+    Preview(Create),
     /// List the sync sets
     List {
         #[command(flatten)]
@@ -89,6 +91,7 @@ pub(crate) enum Hold {
 pub(crate) async fn run(context: &mut Context, verb: Verb) -> Result<(), Error> {
     match verb {
         Verb::Create(create) => create::run(context, create).await,
+        Verb::Preview(create) => create::preview(context, create).await,
         Verb::List { limit } => list(context, limit).await,
         Verb::Show { set } => show(context, &set).await,
         Verb::Pause { set } => pause(context, &set).await,

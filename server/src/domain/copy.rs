@@ -81,15 +81,22 @@ pub enum Unfit {
     OutsideLibrary = 2,
     /// It is larger than the limits (R-AGT-3).
     TooLarge = 3,
+    /// A DIRECT member that became a link, a working copy or the like: it cannot leave its set by that (SPEC §9).
+    NotOrdinary = 4,
 }
 
 impl Unfit {
     /// The reason of a stored number.
     #[must_use]
     pub fn from_number(number: i32) -> Option<Self> {
-        [Self::Record, Self::OutsideLibrary, Self::TooLarge]
-            .into_iter()
-            .find(|unfit| *unfit as i32 == number)
+        [
+            Self::Record,
+            Self::OutsideLibrary,
+            Self::TooLarge,
+            Self::NotOrdinary,
+        ]
+        .into_iter()
+        .find(|unfit| *unfit as i32 == number)
     }
 }
 

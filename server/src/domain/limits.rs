@@ -185,6 +185,16 @@ pub const PUSHES_AT_ONCE_MAX: usize = 2;
 pub const COMMAND_SECONDS_MAX: u64 = 10;
 /// Bytes of a path below the root of an agent.
 pub const PATH_BYTES_MAX: usize = 4_096;
+/// Documents that one set may be made of.
+pub const DOCUMENTS_MAX: usize = 500;
+/// Questions that one preview may ask an agent; each tells of at most [`PAGE_SIZE_MAX`] nodes.
+pub const PREVIEW_QUESTIONS_MAX: usize = 500;
+/// Seconds that one preview may take.
+pub const PREVIEW_SECONDS_MAX: u64 = 20;
+/// Nodes that one preview tells to be left out, or to clash.
+pub const PREVIEW_TOLD_MAX: usize = 1_000;
+/// Bytes of the title or the description of a new folder.
+pub const DESCRIPTION_BYTES_MAX: usize = 1_024;
 /// Bytes of one page of a list; what does not fit is on the next.
 pub const PAGE_BYTES_MAX: usize = 3 * 1024 * 1024;
 /// Members that one request to sync may name.
@@ -208,6 +218,9 @@ pub const LAST_CHANGES_SECONDS_MAX: u64 = 15;
 const _: () = assert!(LAST_CHANGES_SECONDS_MAX + COMMAND_SECONDS_MAX < UNARY_SECONDS_MAX);
 const _: () = assert!(PAGE_BYTES_MAX < MESSAGE_BYTES_MAX);
 const _: () = assert!(COMMAND_SECONDS_MAX < UNARY_SECONDS_MAX);
+const _: () = assert!(PREVIEW_SECONDS_MAX < UNARY_SECONDS_MAX);
+const _: () =
+    assert!(DOCUMENTS_MAX * 4 <= TRANSACTION_ROWS_MAX && DOCUMENTS_MAX <= OBSERVE_NODES_MAX);
 const _: () = assert!(SYNC_NAMES_MAX <= TRANSACTION_ROWS_MAX);
 const _: () = assert!(PULL_SECONDS_MAX < UNARY_SESSION_SECONDS);
 const _: () = assert!(PULL_BYTES + DELIVERIES_FRAME_BYTES_MAX < MESSAGE_BYTES_MAX);

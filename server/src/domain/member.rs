@@ -154,6 +154,8 @@ pub struct Member {
     pub version: i64,
     /// The last version whose delivery was answered as applied, on each side: another answer to it is a repeat.
     pub answered: Sides<i64>,
+    /// The on-premise folder in which the copy of a DIRECT member was last seen: there it is made again.
+    pub home: Option<NodeId>,
     /// When both copies were last made equal, in microseconds since 1970.
     pub last_synced_at: Option<i64>,
     /// Guards against loops.
@@ -189,6 +191,7 @@ impl Member {
             blocked: None,
             version: 0,
             answered: Sides::default(),
+            home: None,
             last_synced_at: None,
             restlessness: Restlessness::default(),
         }

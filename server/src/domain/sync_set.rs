@@ -4,6 +4,29 @@ use super::ids::{MemberId, NetworkId, NodeId, RepositoryId, SyncSetId};
 use super::policy::{ConflictGrain, ConflictPolicy, NameClashPolicy};
 use super::projection::{Side, Sides};
 
+/// What a set is made of (R-SET-1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[repr(i32)]
+pub enum SetKind {
+    /// Documents that were chosen together; none is ever added.
+    Documents = 1,
+    /// One folder and what is inside it.
+    #[default]
+    Folder = 2,
+}
+
+impl SetKind {
+    /// The kind of a stored number.
+    #[must_use]
+    pub fn from_number(number: i32) -> Self {
+        if number == Self::Documents as i32 {
+            Self::Documents
+        } else {
+            Self::Folder
+        }
+    }
+}
+
 /// Options, fixed at creation (R-SET-2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
@@ -121,11 +144,13 @@ pub struct SyncSet {
     pub network: NetworkId,
     /// The repositories it pairs.
     pub repositories: Sides<RepositoryId>,
-    /// The synced folder's member.
+    /// What it is made of.
+    pub kind: SetKind,
+    /// The synced folder's member; the nil id in a set of documents.
     pub root: MemberId,
     /// The cloud folder that receives it.
     pub target: NodeId,
-    /// The on-premise folder in which the synced folder lay when the set was made; empty for an agent's own root.
+    /// The on-premise folder in which the synced folder lay when the set was made; empty where that was not told.
     pub source_folder: NodeId,
     /// The options.
     pub options: Options,

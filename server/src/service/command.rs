@@ -33,6 +33,26 @@ pub enum Command {
         /// At most so many.
         max: i32,
     },
+    /// Make a folder; the same request makes one folder only.
+    CreateFolder {
+        /// Where.
+        parent: NodeId,
+        /// How it is called, and described.
+        folder: NewFolder,
+        /// Names the request.
+        request: Uuid,
+    },
+}
+
+/// A folder to be made.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct NewFolder {
+    /// How it is called.
+    pub name: String,
+    /// `cm:title`; empty = none.
+    pub title: String,
+    /// `cm:description`; empty = none.
+    pub description: String,
 }
 
 /// What an agent tells about a node.
@@ -56,6 +76,10 @@ pub struct NodeInfo {
     pub in_library: bool,
     /// The connector's account may write it.
     pub writable: bool,
+    /// Bytes of its content.
+    pub size: i64,
+    /// Somebody edits it.
+    pub locked_for_editing: bool,
     /// Somebody has it checked out.
     pub checked_out: bool,
 }

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use super::error::ONE_OF_SEVERAL;
 use super::nodes::NodeChoice;
 use super::{Error, UserScope};
 use crate::domain::access::Role;
 use crate::domain::engine::{Ending, Request};
 use crate::domain::ids::{MemberId, NodeId, SyncSetId};
 use crate::domain::limits::LAST_CHANGES_SECONDS_MAX;
-use crate::domain::sync_set::{Removal, SyncSet};
+use crate::domain::sync_set::{Removal, SetKind, SyncSet};
 
 impl UserScope {
     /// Ends a set. Asked again it gives the same answer, also when nothing is left of the set.
@@ -37,11 +38,11 @@ impl UserScope {
         ingest.end_set(self.network, ending).await
     }
 
-    /// Ends the membership of one chosen node; that of a synced folder is its whole set (R-UNS-1).
+    /// Ends the membership of one chosen node; that of a synced folder, or of the last document, is its whole set (R-UNS-1).
     ///
     /// # Errors
     /// As [`UserScope::unsync_set`]; [`Error::MemberNotFound`]; [`Error::WrongState`] for a node inside a synced folder
-    /// (R-MEM-2).
+    /// (R-MEM-2), and for one document of several.
     pub async fn unsync_member(
         &self,
         set: SyncSetId,
@@ -52,6 +53,12 @@ impl UserScope {
             Ok((set, member)) if !member.direct => {
                 self.own_set(set.id).await?;
                 return Err(Error::WrongState { state: "INDIRECT" });
+            }
+            Ok((set, _)) if set.kind == SetKind::Documents && set.counters.members > 1 => {
+                self.own_set(set.id).await?;
+                return Err(Error::WrongState {
+                    state: ONE_OF_SEVERAL,
+                });
             }
             Ok(_) => {}
             Err(error @ Error::MemberNotFound { .. }) => {

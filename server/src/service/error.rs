@@ -1,6 +1,7 @@
 //! What a caller can be refused for: one variant per reason of the wire, with the facts of it.
 
 use crate::domain::ids::Digest;
+use crate::domain::report::NodeTrait;
 pub use crate::storage::Error as StorageError;
 
 use crate::storage::Busy;
@@ -197,21 +198,35 @@ pub enum Error {
         /// The node.
         node: String,
     },
-    /// Working copy, record, smart folder or link.
-    #[error("{node} cannot be synced: it is a {node_trait}")]
+    /// Working copy, record, smart folder, link, or without content to sync.
+    #[error("{node} cannot be synced: it is a {}", trait_name(*node_trait))]
     NodeNotEligible {
         /// The node.
         node: String,
         /// What it is.
-        node_trait: &'static str,
+        node_trait: NodeTrait,
     },
-    /// The target is missing, not a folder, itself a member, or not writable.
-    #[error("{node} cannot be the target: {detail}")]
+    /// The target is missing, not a folder, itself a member, not writable, or a link or the like.
+    #[error("{node} cannot be the target: {}", fault.text())]
     TargetNotUsable {
         /// The node.
         node: String,
         /// Which of these it is.
-        detail: String,
+        fault: TargetFault,
+    },
+    /// Documents and folders were chosen together.
+    #[error("{node} is a folder among documents; choose one folder, or documents only")]
+    MixedSelection {
+        /// The first folder.
+        node: String,
+    },
+    /// Every chosen document would be left out.
+    #[error("nothing is left to be synced: {node} and all others are skipped, because {reason}")]
+    NothingAccepted {
+        /// The first document.
+        node: String,
+        /// Why that one is.
+        reason: &'static str,
     },
     /// The caller may not write the node.
     #[error("the caller may not write {node}")]
@@ -238,7 +253,7 @@ pub enum Error {
         sync_set: String,
     },
     /// The thing is not in a state that allows the call.
-    #[error("this is not possible in the state {state}")]
+    #[error("this is not possible in the state {state}{}", remedy(state))]
     WrongState {
         /// The state.
         state: &'static str,
@@ -256,6 +271,59 @@ pub enum Error {
     #[error("{}", told(.0))]
     Storage(#[from] StorageError),
 }
+
+/// Why a node cannot receive a set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TargetFault {
+    /// It is not there.
+    Missing,
+    /// It is not a folder.
+    NotAFolder,
+    /// It is in a sync set itself.
+    AlreadySynced,
+    /// The cloud account may not write it.
+    NotWritable,
+    /// It is a smart folder, a link or the like.
+    Special(NodeTrait),
+}
+
+impl TargetFault {
+    fn text(self) -> String {
+        match self {
+            Self::Missing => "it is not there".to_owned(),
+            Self::NotAFolder => "it is not a folder".to_owned(),
+            Self::AlreadySynced => "it is in a sync set itself".to_owned(),
+            Self::NotWritable => "the cloud account may not write it".to_owned(),
+            Self::Special(node_trait) => format!("it is a {}", trait_name(node_trait)),
+        }
+    }
+}
+
+/// What to do about a state that its name does not tell.
+fn remedy(state: &str) -> &'static str {
+    match state {
+        ONE_OF_SEVERAL => "; unsync the whole set, and choose again those that are to stay",
+        _ => "",
+    }
+}
+
+/// The name of what keeps a node from being synced.
+#[must_use]
+pub fn trait_name(node_trait: NodeTrait) -> &'static str {
+    match node_trait {
+        NodeTrait::Ordinary => "ORDINARY",
+        NodeTrait::WorkingCopy => "WORKING_COPY",
+        NodeTrait::SmartFolder => "SMART_FOLDER",
+        NodeTrait::Link => "LINK",
+        NodeTrait::Record => "RECORD",
+        NodeTrait::Special => "SPECIAL",
+        NodeTrait::OutsideLibrary => "OUTSIDE_LIBRARY",
+        NodeTrait::TooLarge => "TOO_LARGE",
+    }
+}
+
+/// The state of a document that was chosen with others.
+pub const ONE_OF_SEVERAL: &str = "ONE_OF_SEVERAL_DOCUMENTS";
 
 /// What callers may know of a failure of the database: only what an administrator can mend.
 fn told(cause: &StorageError) -> &'static str {

@@ -14,6 +14,7 @@ use crate::storage::Store;
 
 pub mod access;
 pub mod authentication;
+pub mod choice;
 pub mod clock;
 pub mod command;
 pub mod conflicts;
@@ -31,9 +32,11 @@ pub mod nodes;
 pub mod owners;
 pub mod pauses;
 pub mod presence;
+pub mod preview;
 pub mod scope;
 pub mod skipped;
 pub mod sync_sets;
+pub mod target_folders;
 pub mod wakeup;
 
 #[cfg(test)]

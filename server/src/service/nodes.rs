@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use uuid::Uuid;
+
 use super::access::Repository;
-use super::command::{Command, NodeInfo, Reply};
+use super::command::{Command, NewFolder, NodeInfo, Reply};
 use super::{Error, UserScope};
-use crate::domain::access::Side;
 use crate::domain::ids::NodeId;
 use crate::domain::limits::{COMMAND_SECONDS_MAX, NODE_ID_BYTES_MAX, PATH_BYTES_MAX};
 use crate::domain::names::check_name;
@@ -52,19 +53,6 @@ impl NodeChoice {
             }),
         }
     }
-
-    fn command(&self) -> Command {
-        match self.clone() {
-            Self::Id(node) => Command::ResolveNodes {
-                nodes: vec![node],
-                paths: Vec::new(),
-            },
-            Self::Path(path) => Command::ResolveNodes {
-                nodes: Vec::new(),
-                paths: vec![path],
-            },
-        }
-    }
 }
 
 /// Checks the id of a node that came from outside.
@@ -92,63 +80,102 @@ impl UserScope {
         choice: &NodeChoice,
         field: &str,
     ) -> Result<NodeInfo, Error> {
-        let (mut nodes, _) = self.ask(repository, choice.command(), field).await?;
-        let node = nodes.pop().filter(|_| nodes.is_empty());
-        let node = node.ok_or_else(|| misbehaves(repository, "not exactly one node"))?;
-        if node.missing {
-            return Ok(node);
-        }
-        let asked_for = !matches!(choice, NodeChoice::Id(id) if *id != node.node);
-        let sound = check_node_id(field, &node.node.0).is_ok() && check_name(&node.name).is_ok();
-        if asked_for && sound {
-            Ok(node)
-        } else {
-            Err(misbehaves(repository, "another node, or a malformed one"))
-        }
+        let choices = std::slice::from_ref(choice);
+        let node = self.resolve_all(repository, choices, field).await?.pop();
+        node.ok_or_else(|| misbehaves(repository, "no node"))
     }
 
-    /// Lists the folders in a folder of a cloud repository, beginning after a node (R-SET-3). The last node that was
-    /// looked at comes along while more follow; it need not be a folder.
+    /// Asks the agent of a repository which nodes are meant; answers in the same order.
     ///
     /// # Errors
-    /// [`Error::RepositoryNotFound`], [`Error::InvalidField`], [`Error::AgentOffline`], [`Error::AgentTimeout`],
-    /// [`Error::NodeNotFound`].
-    pub async fn browse_folders(
+    /// As [`UserScope::resolve`].
+    pub(super) async fn resolve_all(
         &self,
-        repository: &str,
-        folder: &NodeChoice,
-        after: Option<NodeId>,
+        repository: &Repository,
+        choices: &[NodeChoice],
+        field: &str,
+    ) -> Result<Vec<NodeInfo>, Error> {
+        let (mut nodes, mut paths) = (Vec::new(), Vec::new());
+        for choice in choices {
+            match choice {
+                NodeChoice::Id(node) => nodes.push(node.clone()),
+                NodeChoice::Path(path) => paths.push(path.clone()),
+            }
+        }
+        // Answers come first by id, then by path.
+        let by_path = nodes.len();
+        let command = Command::ResolveNodes { nodes, paths };
+        let (found, _) = self.ask(repository, command, field).await?;
+        if found.len() != choices.len() {
+            return Err(misbehaves(repository, "not one node for each asked"));
+        }
+        let (mut ids, mut paths) = found.split_at(by_path);
+        let mut answers = Vec::with_capacity(choices.len());
+        for choice in choices {
+            let from = match choice {
+                NodeChoice::Id(_) => &mut ids,
+                NodeChoice::Path(_) => &mut paths,
+            };
+            let answer = from.split_off_first().cloned();
+            let answer = answer.filter(|answer| is_sound(choice, answer));
+            answers.push(answer.ok_or_else(|| {
+                misbehaves(
+                    repository,
+                    "another node than asked for, or a malformed one",
+                )
+            })?);
+        }
+        Ok(answers)
+    }
+
+    /// One page of a folder, behind a node, and whether more follow.
+    ///
+    /// # Errors
+    /// As [`UserScope::resolve`].
+    pub(super) async fn list_folder(
+        &self,
+        repository: &Repository,
+        (folder, after): (&NodeId, NodeId),
         max: usize,
-    ) -> Result<(Vec<NodeInfo>, Option<NodeId>), Error> {
-        let repository = self.repository(repository).await?;
-        if repository.side != Side::Cloud {
-            return Err(Error::invalid("repository", "must be a cloud repository"));
-        }
-        folder.check("node_id")?;
-        let found = self.resolve(&repository, folder, "node_id").await?;
-        if found.missing {
-            return Err(Error::NodeNotFound {
-                node: folder.text(),
-            });
-        }
-        if found.kind != NodeKind::Folder {
-            return Err(Error::invalid("node_id", "must be a folder"));
-        }
+        field: &str,
+    ) -> Result<(Vec<NodeInfo>, bool), Error> {
         let list = Command::ListFolder {
-            folder: found.node,
-            after: after.unwrap_or_default(),
+            folder: folder.clone(),
+            after,
             max: i32::try_from(max).unwrap_or(i32::MAX),
         };
-        let (nodes, more) = self.ask(&repository, list, "node_id").await?;
-        if nodes.len() > max {
-            return Err(misbehaves(&repository, "more nodes than were asked for"));
+        let (nodes, more) = self.ask(repository, list, field).await?;
+        if nodes.len() > max || (more && nodes.is_empty()) {
+            return Err(misbehaves(
+                repository,
+                "a page of another size than asked for",
+            ));
         }
-        let last = nodes.last().map(|last| last.node.clone());
-        let folders = nodes
-            .into_iter()
-            .filter(|node| node.kind == NodeKind::Folder && !node.missing)
-            .collect();
-        Ok((folders, last.filter(|_| more)))
+        Ok((nodes, more))
+    }
+
+    /// Makes a folder; what its name, title and description may be is checked already.
+    ///
+    /// # Errors
+    /// As [`UserScope::resolve`].
+    pub(super) async fn make_folder(
+        &self,
+        repository: &Repository,
+        parent: &NodeId,
+        (folder, request): (&NewFolder, Uuid),
+        field: &str,
+    ) -> Result<NodeInfo, Error> {
+        let make = Command::CreateFolder {
+            parent: parent.clone(),
+            folder: folder.clone(),
+            request,
+        };
+        let (mut nodes, _) = self.ask(repository, make, field).await?;
+        let made = nodes.pop().filter(|made| {
+            let sound = is_sound(&NodeChoice::Path(folder.name.clone()), made);
+            nodes.is_empty() && sound && !made.missing && made.kind == NodeKind::Folder
+        });
+        made.ok_or_else(|| misbehaves(repository, "not one new folder"))
     }
 
     async fn ask(
@@ -171,6 +198,13 @@ impl UserScope {
             Reply::Done => Err(misbehaves(repository, "no nodes")),
         }
     }
+}
+
+/// Whether an agent's answer can be one to this question.
+fn is_sound(choice: &NodeChoice, answer: &NodeInfo) -> bool {
+    let asked_for = !matches!(choice, NodeChoice::Id(id) if *id != answer.node);
+    let named = check_node_id("", &answer.node.0).is_ok() && check_name(&answer.name).is_ok();
+    answer.missing || (asked_for && named)
 }
 
 fn misbehaves(repository: &Repository, what: &str) -> Error {

@@ -1,5 +1,5 @@
-//! What lies in synced folders and is no member (R-MEM-1, R-MEM-4), and what stays of a cloud copy that is removed
-//! (R-UNS-1).
+//! What lies in synced folders and is no member of their sets (R-MEM-1, R-MEM-4, R-MOV-4), and what stays of a cloud copy
+//! that is removed (R-UNS-1).
 
 use super::members::{path, skipped};
 use super::{Error, UserScope};
@@ -67,7 +67,10 @@ impl UserScope {
         let copies = store.copies_and_folders(&keys).await?;
         let shown = found.into_iter().map(|(side, copy)| Skipped {
             side,
-            reason: skipped(copy.state),
+            reason: match copy.member {
+                Some(_) => "it is in a sync set of its own",
+                None => skipped(copy.state),
+            },
             path: path(&copies, &copy),
             kind: copy.projection.kind,
             node: copy.node,

@@ -17,8 +17,8 @@ pub struct SetView {
     pub set: SyncSet,
     /// The last parts of the names of its repositories.
     pub repositories: Sides<String>,
-    /// The on-premise node of the synced folder.
-    pub node: Option<NodeId>,
+    /// The on-premise nodes that were chosen.
+    pub nodes: Vec<NodeId>,
     /// A scan of either side is not complete.
     pub scanning: bool,
 }
@@ -178,7 +178,7 @@ impl UserScope {
                         on_premise: name(set.repositories.on_premise),
                         cloud: name(set.repositories.cloud),
                     },
-                    node: shown.node,
+                    nodes: shown.nodes,
                     scanning: shown.scanning,
                     set,
                 }

@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::choice::Definition;
 use super::command::{Command, Handle, NodeInfo, Reply, command_queue};
 use super::create_set::NewSet;
 use super::exchange::{Declared, Hello, Session};
@@ -130,11 +131,9 @@ impl Fixture {
     /// Alice's set of `docs`, not scanned yet.
     pub(crate) async fn set_with(&self, options: Options) -> SetView {
         self.agents();
-        let new = NewSet {
-            options,
-            ..new_set()
-        };
-        self.alice().await.create_set(&new).await.unwrap()
+        let mut new = new_set();
+        new.definition.options = options;
+        self.alice().await.create_set(&new).await.unwrap().set
     }
 
     /// Alice's set of `docs` with these documents in it, each the same on both sides.
@@ -332,20 +331,69 @@ pub(crate) fn folder(name: &str) -> NodeInfo {
         library_root: false,
         in_library: true,
         writable: true,
+        size: 0,
+        locked_for_editing: false,
         checked_out: false,
+    }
+}
+
+/// A document that may be synced.
+pub(crate) fn document(name: &str) -> NodeInfo {
+    NodeInfo {
+        kind: NodeKind::Document,
+        size: 7,
+        ..folder(name)
+    }
+}
+
+/// Answers as a repository that has these nodes, each at a path that is its id; other nodes are missing.
+pub(crate) fn repository_of(nodes: &[NodeInfo]) -> impl Fn(Command) -> Option<Reply> + use<> {
+    let nodes = nodes.to_vec();
+    move |command| {
+        let find = |id: &str| {
+            let known = nodes.iter().find(|info| info.node.0 == id).cloned();
+            known.unwrap_or_else(|| NodeInfo {
+                missing: true,
+                ..folder(id)
+            })
+        };
+        let found = match command {
+            Command::ResolveNodes { nodes, paths } => {
+                let ids = nodes.into_iter().map(|node| node.0).chain(paths);
+                ids.map(|id| find(&id)).collect()
+            }
+            Command::ListFolder { folder, after, max } => {
+                let inside = |info: &&NodeInfo| {
+                    let (place, _) = info.path.rsplit_once('/').unwrap_or(("", &info.path));
+                    place == folder.0 && info.node > after
+                };
+                let mut inside: Vec<NodeInfo> = nodes.iter().filter(inside).cloned().collect();
+                inside.sort_by(|one, other| one.node.cmp(&other.node));
+                let max = usize::try_from(max).unwrap();
+                let more = inside.len() > max;
+                inside.truncate(max);
+                return Some(Reply::Nodes(inside, more));
+            }
+            Command::CreateFolder { folder: new, .. } => vec![folder(&new.name)],
+        };
+        Some(Reply::Nodes(found, false))
     }
 }
 
 /// `docs` into `inbox`.
 pub(crate) fn new_set() -> NewSet {
     NewSet {
-        repositories: Sides {
-            on_premise: "hq".to_owned(),
-            cloud: "cloud".to_owned(),
+        definition: Definition {
+            kind: None,
+            repositories: Sides {
+                on_premise: "hq".to_owned(),
+                cloud: "cloud".to_owned(),
+            },
+            nodes: vec![NodeChoice::Id(NodeId("docs".to_owned()))],
+            target: NodeChoice::Path("inbox".to_owned()),
+            new_folder: None,
+            options: Options::default(),
         },
-        node: NodeChoice::Id(NodeId("docs".to_owned())),
-        target: NodeChoice::Path("inbox".to_owned()),
-        options: Options::default(),
         owner: None,
         request_id: None,
     }

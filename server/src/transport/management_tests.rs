@@ -109,6 +109,7 @@ async fn refusals(handlers: &Handlers, caller: &Principal) -> Vec<(&'static str,
         list_skipped_nodes { parent: set() } ListSkippedNodesRequest,
         get_node_sync_info { repository: repository() } GetNodeSyncInfoRequest,
         browse_target_folders { repository: repository() } BrowseTargetFoldersRequest,
+        create_target_folder { repository: repository() } CreateTargetFolderRequest,
     );
     let loser = || {
         Some(wire::restore_version_request::Source::Conflict(
@@ -173,6 +174,7 @@ async fn viewers_change_nothing() {
     walk!(
         found, handlers.sets, &viewer,
         create_sync_set { parent: NETWORK.to_owned() } CreateSyncSetRequest,
+        preview_sync_set { parent: NETWORK.to_owned() } PreviewSyncSetRequest,
         resolve_hold { name: name.clone() } ResolveHoldRequest,
         unsync_sync_set { name: name.clone() } UnsyncSyncSetRequest,
     );
@@ -180,6 +182,7 @@ async fn viewers_change_nothing() {
         found, handlers.members, &viewer,
         request_sync { parent: name.clone() } RequestSyncRequest,
         delete_member { name: format!("{name}/members/{UID}") } DeleteMemberRequest,
+        create_target_folder { repository: format!("{NETWORK}/repositories/cloud") } CreateTargetFolderRequest,
     );
     let repository = format!("{NETWORK}/repositories/hq");
     walk!(
@@ -286,7 +289,12 @@ async fn each_bad_field_of_a_definition_is_named() {
         "definition"
     );
     assert_eq!(
-        field(create(&fixture, with(|new| new.kind = 0)).await),
+        field(create(&fixture, with(|new| new.kind = 9)).await),
+        "definition.kind"
+    );
+    let documents = wire::SyncSetKind::Documents.into();
+    assert_eq!(
+        field(create(&fixture, with(|new| new.kind = documents)).await),
         "definition.kind"
     );
     let answer = create(&fixture, with(|new| new.on_premise_repository = foreign())).await;
@@ -295,8 +303,9 @@ async fn each_bad_field_of_a_definition_is_named() {
     assert_eq!(field(answer), "definition.cloud_repository");
     let answer = create(&fixture, with(|new| new.node_ids.clear())).await;
     assert_eq!(field(answer), "definition.node_ids");
-    let answer = create(&fixture, with(|new| new.paths.push(String::new()))).await;
-    assert_eq!(field(answer), "definition.node_ids");
+    let nameless = wire::NewFolder::default();
+    let answer = create(&fixture, with(|new| new.new_target_folder = Some(nameless))).await;
+    assert_eq!(field(answer), "definition.new_target_folder.name");
     let answer = create(&fixture, with(|new| new.target_folder_node_id.push('x'))).await;
     assert_eq!(field(answer), "definition.target_folder_node_id");
     let answer = create(&fixture, with_options(|new| new.conflict_policy = 9)).await;
@@ -313,20 +322,6 @@ async fn each_bad_field_of_a_definition_is_named() {
     assert_eq!(field(answer), "definition.options.max_delete_percent");
     let answer = create(&fixture, |new| new.request_id = "7".to_owned()).await;
     assert_eq!(field(answer), "request_id");
-}
-
-#[tokio::test]
-async fn options_that_are_not_offered_are_refused_by_name() {
-    let fixture = Fixture::new().await;
-    fixture.agents();
-    let feature = |answer: Result<Response<wire::CreateSyncSetResponse>, Status>| {
-        let info = answer.unwrap_err().get_details_error_info().unwrap();
-        assert_eq!(info.reason, "NOT_IMPLEMENTED");
-        info.metadata["feature"].clone()
-    };
-    let documents = wire::SyncSetKind::Documents.into();
-    let answer = create(&fixture, with(|new| new.kind = documents)).await;
-    assert_eq!(feature(answer), "SYNC_SET_KIND_DOCUMENTS");
 }
 
 #[tokio::test]

@@ -8,14 +8,15 @@ use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
 use super::auth::principal;
+use super::definition::{folder, request_id};
 use super::members::{filter, peer_choice, wire_change, wire_info, wire_member, wire_skipped};
 use super::tokens::{List, fitting_page, page_size};
 use super::{convert, names};
 use crate::domain::access::Role;
 use crate::domain::ids::{MemberId, NodeId, SyncSetId};
 use crate::domain::limits::SYNC_NAMES_MAX;
+use crate::service::command::NewFolder;
 use crate::service::members::Place;
-use crate::service::nodes::NodeChoice;
 use crate::service::{Coordinator, Error, Principal, UserScope, skipped};
 
 /// Answers the calls of MemberService.
@@ -234,20 +235,39 @@ impl MemberService for Handler {
         let (scope, repository) = self.repository(&caller, &request.repository).await?;
         let list = List {
             call: "BrowseTargetFolders",
-            scope: &[&request.repository, &request.node_id],
+            scope: &[&request.repository, &request.node_id, &request.path],
         };
         let size = page_size(request.page_size)?;
         let after: Option<NodeId> = list.position(&request.page_token)?;
-        let folder = match request.node_id.as_str() {
-            "" => NodeChoice::Path(String::new()),
-            node => NodeChoice::Id(NodeId(node.to_owned())),
-        };
+        let folder = folder("node_id", &request.node_id, ("path", &request.path))?;
         let found = scope.browse_folders(repository, &folder, after, size);
         let (folders, next) = found.await?;
         let next = next.map(|last| list.token(&last)).transpose()?;
         Ok(Response::new(wire::BrowseTargetFoldersResponse {
             folders: folders.into_iter().map(wire_info).collect(),
             next_page_token: next.unwrap_or_default(),
+        }))
+    }
+
+    /// Status: INVALID_ARGUMENT, PERMISSION_DENIED, NOT_FOUND, UNAVAILABLE, DEADLINE_EXCEEDED, FAILED_PRECONDITION.
+    async fn create_target_folder(
+        &self,
+        request: Request<wire::CreateTargetFolderRequest>,
+    ) -> Result<Response<wire::CreateTargetFolderResponse>, Status> {
+        let caller = principal(&request)?;
+        let request = request.into_inner();
+        let (scope, repository) = self.repository(&caller, &request.repository).await?;
+        let path = ("parent_path", request.parent_path.as_str());
+        let parent = folder("parent_node_id", &request.parent_node_id, path)?;
+        let id = request_id(&request.request_id)?;
+        let new = NewFolder {
+            name: request.folder_name,
+            title: request.title,
+            description: request.description,
+        };
+        let made = scope.create_folder(repository, &parent, &new, id).await?;
+        Ok(Response::new(wire::CreateTargetFolderResponse {
+            folder: Some(wire_info(made)),
         }))
     }
 }

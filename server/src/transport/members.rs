@@ -176,6 +176,8 @@ pub(super) fn wire_info(info: NodeInfo) -> wire::NodeInfo {
         library_root: info.library_root,
         in_library: info.in_library,
         writable: info.writable,
+        size: info.size,
+        locked_for_editing: info.locked_for_editing,
         checked_out: info.checked_out,
     }
 }

@@ -32,6 +32,7 @@ pub mod conflict;
 pub mod content;
 pub mod convert;
 pub mod cursor;
+mod definition;
 pub mod exchange;
 pub mod health;
 pub mod incoming;

@@ -12,7 +12,9 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use crate::domain::limits::STATUS_TEXT_BYTES_MAX;
+use crate::domain::report::NodeTrait;
 use crate::service::Error;
+use crate::service::error::{TargetFault, trait_name};
 
 /// How long a caller should wait before it tries again.
 const WAIT: Duration = Duration::from_secs(1);
@@ -102,8 +104,10 @@ pub fn reason(error: &Error) -> Reason {
         Error::LibraryRoot { .. } => Reason::LibraryRoot,
         Error::OutsideLibrary { .. } => Reason::OutsideLibrary,
         Error::AlreadySynced { .. } => Reason::AlreadySynced,
-        Error::NodeNotEligible { .. } => Reason::NodeNotEligible,
-        Error::TargetNotUsable { .. } => Reason::TargetNotUsable,
+        Error::NodeNotEligible { node_trait, .. } => ineligible(*node_trait),
+        Error::TargetNotUsable { fault, .. } => unusable(*fault),
+        Error::MixedSelection { .. } => Reason::MixedSelection,
+        Error::NothingAccepted { .. } => Reason::NothingAccepted,
         Error::NodeNotWritable { .. } => Reason::NodeNotWritable,
         Error::NetworkNotEnabled { .. } => Reason::NetworkNotEnabled,
         Error::DeleteNotAllowed { .. } => Reason::DeleteNotAllowed,
@@ -113,6 +117,31 @@ pub fn reason(error: &Error) -> Reason {
         Error::AlreadyExists { .. } => Reason::AlreadyExists,
         Error::Storage(cause) if cause.is_transient() => Reason::StoreUnavailable,
         Error::Storage(_) => Reason::Internal,
+    }
+}
+
+/// R-SET-4: each kind of node has a reason of its own.
+fn ineligible(node_trait: NodeTrait) -> Reason {
+    match node_trait {
+        NodeTrait::WorkingCopy => Reason::NodeIsWorkingCopy,
+        NodeTrait::Record => Reason::NodeIsRecord,
+        NodeTrait::SmartFolder => Reason::NodeIsSmartFolder,
+        NodeTrait::Link => Reason::NodeIsLink,
+        NodeTrait::Ordinary
+        | NodeTrait::Special
+        | NodeTrait::OutsideLibrary
+        | NodeTrait::TooLarge => Reason::NodeNotEligible,
+    }
+}
+
+/// R-SET-4: so has each fault of a target.
+fn unusable(fault: TargetFault) -> Reason {
+    match fault {
+        TargetFault::Missing => Reason::TargetNotFound,
+        TargetFault::NotAFolder => Reason::TargetNotAFolder,
+        TargetFault::AlreadySynced => Reason::TargetAlreadySynced,
+        TargetFault::NotWritable => Reason::TargetNotWritable,
+        TargetFault::Special(_) => Reason::TargetNotUsable,
     }
 }
 
@@ -144,6 +173,16 @@ fn code(reason: Reason) -> Code {
         | Reason::AlreadySynced
         | Reason::NodeNotEligible
         | Reason::TargetNotUsable
+        | Reason::MixedSelection
+        | Reason::NothingAccepted
+        | Reason::NodeIsWorkingCopy
+        | Reason::NodeIsRecord
+        | Reason::NodeIsSmartFolder
+        | Reason::NodeIsLink
+        | Reason::TargetNotFound
+        | Reason::TargetNotAFolder
+        | Reason::TargetAlreadySynced
+        | Reason::TargetNotWritable
         | Reason::NodeNotWritable
         | Reason::NetworkNotEnabled
         | Reason::DeleteNotAllowed
@@ -183,12 +222,12 @@ fn metadata(error: &Error) -> Vec<(&'static str, String)> {
         | Error::OutsideLibrary { node }
         | Error::AlreadySynced { node }
         | Error::TargetNotUsable { node, .. }
+        | Error::MixedSelection { node }
+        | Error::NothingAccepted { node, .. }
         | Error::NodeNotWritable { node } => vec![("node", node.clone())],
         Error::NodeNotEligible { node, node_trait } => {
-            vec![
-                ("node", node.clone()),
-                ("node_trait", (*node_trait).to_owned()),
-            ]
+            let node_trait = trait_name(*node_trait).to_owned();
+            vec![("node", node.clone()), ("node_trait", node_trait)]
         }
         Error::ContentNotFound { digest } | Error::DigestMismatch { digest } => {
             vec![("digest", digest.to_string())]
@@ -374,6 +413,41 @@ mod tests {
             let mut found: Vec<_> = info.metadata.keys().map(String::as_str).collect();
             found.sort_unstable();
             assert_eq!(found, keys, "{reason}");
+        }
+    }
+
+    #[test]
+    fn r_set_4_each_refusal_of_a_node_or_target_has_a_reason_of_its_own() {
+        let traits = [
+            (NodeTrait::WorkingCopy, "NODE_IS_WORKING_COPY"),
+            (NodeTrait::Record, "NODE_IS_RECORD"),
+            (NodeTrait::SmartFolder, "NODE_IS_SMART_FOLDER"),
+            (NodeTrait::Link, "NODE_IS_LINK"),
+            (NodeTrait::Special, "NODE_NOT_ELIGIBLE"),
+        ];
+        let nodes = traits.map(|(node_trait, reason)| {
+            let node = "n".to_owned();
+            (Error::NodeNotEligible { node, node_trait }, reason)
+        });
+        let faults = [
+            (TargetFault::Missing, "TARGET_NOT_FOUND"),
+            (TargetFault::NotAFolder, "TARGET_NOT_A_FOLDER"),
+            (TargetFault::AlreadySynced, "TARGET_ALREADY_SYNCED"),
+            (TargetFault::NotWritable, "TARGET_NOT_WRITABLE"),
+            (TargetFault::Special(NodeTrait::Link), "TARGET_NOT_USABLE"),
+        ];
+        let targets = faults.map(|(fault, reason)| {
+            let node = "n".to_owned();
+            (Error::TargetNotUsable { node, fault }, reason)
+        });
+        for (error, reason) in nodes.into_iter().chain(targets) {
+            let status = Status::from(error);
+            let info = status.get_details_error_info().unwrap();
+            assert_eq!(
+                (status.code(), info.reason.as_str()),
+                (Code::FailedPrecondition, reason)
+            );
+            assert_eq!(info.metadata["node"], "n");
         }
     }
 

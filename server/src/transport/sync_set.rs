@@ -5,20 +5,19 @@ use sha2::{Digest, Sha256};
 use tandem_proto::v1alpha as wire;
 use tandem_proto::v1alpha::sync_set_service_server::SyncSetService;
 use tonic::{Request, Response, Status, Streaming};
-use uuid::Uuid;
 
 use super::auth::principal;
+use super::definition::{definition, new_set};
 use super::tokens::{List, fitting_page, page_size};
 use super::{names, scopes, status};
 use crate::domain::access::Role;
-use crate::domain::ids::{NodeId, SyncSetId};
+use crate::domain::ids::SyncSetId;
 use crate::domain::limits::SYNC_NAMES_MAX;
 use crate::domain::policy::{ConflictGrain, ConflictPolicy, NameClashPolicy};
-use crate::domain::projection::Sides;
-use crate::domain::sync_set::Options;
-use crate::service::create_set::NewSet;
-use crate::service::nodes::NodeChoice;
+use crate::domain::sync_set::{Options, SetKind};
+use crate::service::choice::LeftOut;
 use crate::service::owners::Answers;
+use crate::service::preview::{Clash, Preview};
 use crate::service::sync_sets::{HoldDecision, SetState, SetView, created_at};
 use crate::service::{AdminScope, Coordinator, Error, Principal, UserScope};
 use crate::transport::convert;
@@ -88,15 +87,18 @@ impl Handler {
 
 #[tonic::async_trait]
 impl SyncSetService for Handler {
-    /// Status: INVALID_ARGUMENT, PERMISSION_DENIED, UNIMPLEMENTED.
+    /// Status: as `create_sync_set`.
     async fn preview_sync_set(
         &self,
         request: Request<wire::PreviewSyncSetRequest>,
     ) -> Result<Response<wire::PreviewSyncSetResponse>, Status> {
         let caller = principal(&request)?;
-        let parent = &request.get_ref().parent;
-        let later = self.later(&caller, parent, Role::User, "PreviewSyncSet");
-        Err(later.await?.into())
+        let request = request.into_inner();
+        let (scope, network) =
+            scopes::of_network(&self.coordinator, &caller, &request.parent, Role::User).await?;
+        let definition = definition(network, request.definition.as_ref())?;
+        let preview = scope.preview_set(&definition).await?;
+        Ok(Response::new(wire_preview(preview)))
     }
 
     /// Status: INVALID_ARGUMENT, PERMISSION_DENIED, UNAVAILABLE, DEADLINE_EXCEEDED, NOT_FOUND, UNIMPLEMENTED,
@@ -111,11 +113,11 @@ impl SyncSetService for Handler {
             scopes::of_network(&self.coordinator, &caller, &request.parent, Role::User).await?;
         let new = new_set(network, &request)?;
         let made = scope.create_set(&new).await?;
-        let accepted = made.node.iter().map(ToString::to_string).collect();
+        let accepted = made.set.nodes.iter().map(ToString::to_string).collect();
         Ok(Response::new(wire::CreateSyncSetResponse {
-            sync_set: Some(wire_set(&scope, &made)),
+            sync_set: Some(wire_set(&scope, &made.set)),
             accepted,
-            skipped: Vec::new(),
+            skipped: made.skipped.into_iter().map(wire_left_out).collect(),
         }))
     }
 
@@ -289,80 +291,8 @@ fn wire_answers(scope: &UserScope, answers: Answers) -> Vec<wire::SetAnswer> {
     answers.into_iter().map(answer).collect()
 }
 
-fn new_set(network: &str, request: &wire::CreateSyncSetRequest) -> Result<NewSet, Error> {
-    let definition = request
-        .definition
-        .as_ref()
-        .ok_or_else(|| Error::invalid("definition", "must be given"))?;
-    match wire::SyncSetKind::try_from(definition.kind) {
-        Ok(wire::SyncSetKind::Folder) => {}
-        Ok(wire::SyncSetKind::Documents) => {
-            return Err(Error::NotImplemented {
-                feature: "SYNC_SET_KIND_DOCUMENTS",
-            });
-        }
-        Ok(wire::SyncSetKind::Unspecified) | Err(_) => {
-            let rule = "must be SYNC_SET_KIND_FOLDER";
-            return Err(Error::invalid("definition.kind", rule));
-        }
-    }
-    let repository = |field: &str, name: &str| {
-        let (of, repository) = names::repository(field, name)?;
-        if of != network {
-            return Err(Error::invalid(field, "must belong to `parent`"));
-        }
-        Ok(repository.to_owned())
-    };
-    Ok(NewSet {
-        repositories: Sides {
-            on_premise: repository(
-                "definition.on_premise_repository",
-                &definition.on_premise_repository,
-            )?,
-            cloud: repository("definition.cloud_repository", &definition.cloud_repository)?,
-        },
-        node: chosen(definition)?,
-        target: target(definition)?,
-        options: options(definition.options.as_ref())?,
-        owner: Some(request.owner.clone()).filter(|owner| !owner.is_empty()),
-        request_id: request_id(&request.request_id)?,
-    })
-}
-
-fn chosen(definition: &wire::SyncSetDefinition) -> Result<NodeChoice, Error> {
-    match (definition.node_ids.as_slice(), definition.paths.as_slice()) {
-        ([node], []) => Ok(NodeChoice::Id(NodeId(node.clone()))),
-        ([], [path]) => Ok(NodeChoice::Path(path.clone())),
-        _ => Err(Error::invalid(
-            "definition.node_ids",
-            "a set of kind FOLDER has exactly one folder: give one of node_ids, or one of paths",
-        )),
-    }
-}
-
-fn target(definition: &wire::SyncSetDefinition) -> Result<NodeChoice, Error> {
-    let (node, path) = (&definition.target_folder_node_id, &definition.target_path);
-    match (node.is_empty(), path.is_empty()) {
-        (false, true) => Ok(NodeChoice::Id(NodeId(node.clone()))),
-        (true, _) => Ok(NodeChoice::Path(path.clone())),
-        (false, false) => Err(Error::invalid(
-            "definition.target_folder_node_id",
-            "give target_folder_node_id or target_path, not both",
-        )),
-    }
-}
-
-fn request_id(text: &str) -> Result<Option<Uuid>, Error> {
-    if text.is_empty() {
-        return Ok(None);
-    }
-    let id = Uuid::try_parse(text)
-        .map_err(|_| Error::invalid("request_id", "must be a UUID, or empty"))?;
-    Ok(Some(id))
-}
-
 /// R-SET-2; what is not known is refused by name rather than ignored.
-fn options(given: Option<&wire::SyncSetOptions>) -> Result<Options, Error> {
+pub(super) fn options(given: Option<&wire::SyncSetOptions>) -> Result<Options, Error> {
     let Some(given) = given else {
         return Ok(Options::default());
     };
@@ -419,10 +349,10 @@ fn wire_set(scope: &UserScope, view: &SetView) -> wire::SyncSet {
     let mut shown = wire::SyncSet {
         name: scope.set_name(set.id),
         uid: set.id.to_string(),
-        kind: wire::SyncSetKind::Folder.into(),
+        kind: wire_kind(set.kind).into(),
         on_premise_repository: scope.repository_name(&view.repositories.on_premise),
         cloud_repository: scope.repository_name(&view.repositories.cloud),
-        node_ids: view.node.iter().map(ToString::to_string).collect(),
+        node_ids: view.nodes.iter().map(ToString::to_string).collect(),
         target_folder_node_id: set.target.to_string(),
         options: Some(wire_options(&set.options)),
         owner: set.owner.clone(),
@@ -448,6 +378,39 @@ fn wire_set(scope: &UserScope, view: &SetView) -> wire::SyncSet {
 fn etag(shown: &wire::SyncSet) -> String {
     let hash = Sha256::digest(prost::Message::encode_to_vec(shown));
     hex::encode(&hash[..12])
+}
+
+fn wire_kind(kind: SetKind) -> wire::SyncSetKind {
+    match kind {
+        SetKind::Documents => wire::SyncSetKind::Documents,
+        SetKind::Folder => wire::SyncSetKind::Folder,
+    }
+}
+
+fn wire_left_out(left: LeftOut) -> wire::SkippedNode {
+    wire::SkippedNode {
+        node_id: left.node,
+        reason: left.reason,
+        path: left.path,
+    }
+}
+
+fn wire_preview(preview: Preview) -> wire::PreviewSyncSetResponse {
+    let clash = |clash: Clash| wire::NameClash {
+        node_id: clash.node.0,
+        name: clash.name,
+        blocking_node_id: clash.holder.0,
+    };
+    wire::PreviewSyncSetResponse {
+        documents: preview.documents,
+        folders: preview.folders,
+        bytes: preview.bytes,
+        skipped: preview.skipped.into_iter().map(wire_left_out).collect(),
+        clashes: preview.clashes.into_iter().map(clash).collect(),
+        incomplete: preview.incomplete,
+        kind: wire_kind(preview.kind).into(),
+        accepted: preview.accepted.into_iter().map(|node| node.0).collect(),
+    }
 }
 
 fn wire_state(state: SetState) -> wire::SyncSetState {

@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use tandem_server::domain::delivery::Delivery;
 use tandem_server::domain::engine::{Context, Input, Note, Request, WalkProgress};
 use tandem_server::domain::ids::{Epoch, Generation, MemberId, NodeId, RepositoryId, ScanId};
-use tandem_server::domain::member::Lane;
-use tandem_server::domain::projection::Side;
+use tandem_server::domain::member::{Lane, Member};
+use tandem_server::domain::projection::{NodeKind, Side};
 use tandem_server::domain::report::{Item, ScanOutcome, ScanPage};
 use tandem_server::domain::session::{Greeting, Numbering, Refused, ResumeKey, admit, number};
-use tandem_server::domain::sync_set::{Gate, Removal};
+use tandem_server::domain::sync_set::{Gate, Removal, SyncSet};
 use tandem_server::domain::view::CopyKey;
 
 use super::link::{Batch, Down, Link, Up};
@@ -444,7 +444,7 @@ impl Coordinator {
         let repository = repository_id(side);
         self.sessions.get(&repository)?;
         let roots = self.roots(side);
-        for root in &roots {
+        for root in &self.folder_roots(side) {
             let known = |scan: &Scan| scan.repository == repository && scan.root == *root;
             if !self.store.scans.values().any(known) {
                 let scan = Scan {
@@ -486,16 +486,35 @@ impl Coordinator {
         Some(told)
     }
 
+    /// What the agent of a side watches: the copies of the chosen nodes.
     pub(super) fn roots(&self, side: Side) -> Vec<NodeId> {
-        let live = self
-            .store
-            .sets
-            .values()
-            .filter(|set| !set.ending || side == Side::Cloud && set.removal != Removal::None);
-        let roots = live.filter_map(|set| self.store.members.get(&set.root));
-        roots
+        let chosen = self.store.members.values().filter(|member| {
+            let set = self.store.sets.get(&member.set);
+            let watches =
+                |set: &SyncSet| !set.ending || side == Side::Cloud && set.removal != Removal::None;
+            member.direct && set.is_some_and(watches)
+        });
+        chosen
             .filter_map(|root| root.nodes.get(side).clone())
             .collect()
+    }
+
+    /// Those that are scanned.
+    pub(super) fn folder_roots(&self, side: Side) -> Vec<NodeId> {
+        let folders = self
+            .chosen()
+            .filter(|member| member.kind == NodeKind::Folder);
+        folders
+            .filter_map(|root| root.nodes.get(side).clone())
+            .collect()
+    }
+
+    fn chosen(&self) -> impl Iterator<Item = &Member> {
+        let members = self.store.members.values();
+        members.filter(|member| {
+            let set = self.store.sets.get(&member.set);
+            member.direct && set.is_some_and(|set| !set.ending)
+        })
     }
 
     /// Members of a set that was ended follow one by one; the set goes with the last.

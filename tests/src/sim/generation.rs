@@ -24,8 +24,15 @@ impl Coordinator {
         self.store
             .scans
             .retain(|_, scan| scan.repository != repository);
+        let folders = self.folder_roots(side);
         for root in roots {
-            self.ask_scan(repository, root, true, random);
+            if folders.contains(&root) {
+                self.ask_scan(repository, root, true, random);
+            } else {
+                // A document is asked for by its id.
+                self.store.doubted.insert((repository, root.clone()));
+                self.store.observe.insert((repository, root));
+            }
         }
         self.store.generations.insert(repository, None);
     }

@@ -60,23 +60,48 @@ impl Lab {
     /// The synced folder cannot be made.
     #[must_use]
     pub fn with_names(options: Options, name_rules: Sides<NameRule>) -> Self {
-        let mut world = World::new(Random::new(1), name_rules);
-        let made = world
-            .places
-            .on_premise
-            .repository
-            .create(&library(), NodeKind::Folder, "root");
+        let mut lab = Self::bare(name_rules);
+        let repository = &mut lab.world.places.on_premise.repository;
+        let made = repository.create(&library(), NodeKind::Folder, "root");
         let root = made.unwrap_or_else(library);
-        let set = world.sync_folder(&root, options);
+        let set = lab.world.sync_folder(&root, options);
+        lab.set = set.unwrap_or_default();
+        lab.settle();
+        lab
+    }
+
+    fn bare(name_rules: Sides<NameRule>) -> Self {
         let mut lab = Self {
-            world,
-            set: set.unwrap_or_default(),
+            world: World::new(Random::new(1), name_rules),
+            set: SyncSetId::default(),
             away: BTreeSet::new(),
         };
         lab.world.places.on_premise.agent.tells_move_out = true;
         lab.world.places.cloud.agent.tells_move_out = true;
-        lab.settle();
         lab
+    }
+
+    /// No synced folder, but these documents, made on-premise and chosen together; their paths begin with `/`.
+    #[must_use]
+    pub fn choosing(options: Options, paths: &[&str]) -> Self {
+        let mut lab = Self::bare(Sides::default());
+        for path in paths {
+            lab.make(Side::OnPremise, path);
+        }
+        lab.set = lab.choose(options, paths);
+        lab
+    }
+
+    /// Chooses on-premise documents for a set of their own, and syncs it.
+    ///
+    /// # Panics
+    /// It cannot be made.
+    pub fn choose(&mut self, options: Options, paths: &[&str]) -> SyncSetId {
+        let nodes = paths.iter().map(|path| self.node(Side::OnPremise, path));
+        let nodes: Vec<NodeId> = nodes.collect();
+        let made = self.world.sync_documents(&nodes, options);
+        self.converge();
+        made.expect("the documents are in no set")
     }
 
     /// A second set beside the first one; answers its synced folder's path.

@@ -228,6 +228,11 @@ pub fn both_are_kept(world: &World) -> Result<(), String> {
             continue;
         };
         let ended = !store.sets.contains_key(&conflict.set);
+        // A set of documents has no folder for siblings: there the bytes are kept, and no more.
+        let chosen = store.members.get(&conflict.member);
+        if chosen.is_some_and(|member| member.direct && member.kind == NodeKind::Document) {
+            continue;
+        }
         let set = store.sets.get(&conflict.set).map(|set| set.options);
         let merged = set.is_some_and(|options| options.conflict_grain == ConflictGrain::PerField)
             && base == won;

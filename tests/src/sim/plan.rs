@@ -16,6 +16,8 @@ const ACTIONS: usize = 13;
 pub struct Plan {
     /// Options of each set; one or two sets.
     pub sets: Vec<Options>,
+    /// Options of a set of documents, if there is one.
+    pub documents: Option<Options>,
     /// How names are compared.
     pub name_rules: Sides<NameRule>,
     /// The sides on which users act.
@@ -53,6 +55,11 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// The options of every set.
+    pub fn options(&self) -> impl Iterator<Item = &Options> {
+        self.sets.iter().chain(&self.documents)
+    }
+
     /// Draws a plan.
     pub fn draw(random: &mut Random) -> Self {
         let sets = (0..1 + usize::from(random.chance(25)))
@@ -88,8 +95,10 @@ impl Plan {
         } else {
             0
         };
+        let documents = random.chance(30).then(|| options(random));
         Self {
             sets,
+            documents,
             name_rules: Sides {
                 on_premise: name_rule(random),
                 cloud: name_rule(random),

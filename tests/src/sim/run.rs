@@ -4,6 +4,7 @@ use tandem_server::domain::engine::{Ending, Request};
 use tandem_server::domain::ids::{ConflictId, MemberId, NodeId};
 use tandem_server::domain::policy::NameClashPolicy;
 use tandem_server::domain::projection::{NodeKind, Side};
+use tandem_server::domain::report::NodeTrait;
 use tandem_server::domain::sync_set::{Gate, Options, Removal};
 
 use super::apply::marked;
@@ -111,6 +112,9 @@ impl Storm {
             for _ in 0..self.world.random.below(6) * usize::from(early) {
                 self.edit_on(Side::OnPremise);
             }
+            if self.roots.len() == 1 {
+                self.choose_documents()?;
+            }
             if self
                 .world
                 .places
@@ -123,6 +127,38 @@ impl Storm {
             }
         }
         Ok(())
+    }
+
+    /// Some documents outside what is going to be synced, and some inside, become a set of their own (R-MOV-4).
+    fn choose_documents(&mut self) -> Result<(), String> {
+        let Some(options) = self.plan.documents else {
+            return Ok(());
+        };
+        let place = &mut self.world.places.on_premise;
+        for name in ["d", "e"] {
+            let made = place
+                .repository
+                .create(&place.outside, NodeKind::Document, name);
+            let made = made.ok_or("the document cannot be made")?;
+            let content = self.world.ledger.write(0);
+            place
+                .repository
+                .change(&made, |node| node.content = content);
+        }
+        let nodes = place.repository.nodes.iter();
+        let free: Vec<NodeId> = nodes
+            .filter(|(id, node)| {
+                let ordinary = node.node_trait == NodeTrait::Ordinary;
+                ordinary && node.kind == NodeKind::Document && !self.fixed.contains(id)
+            })
+            .map(|(id, _)| id.clone())
+            .collect();
+        let random = &mut self.world.random;
+        let mut chosen: Vec<NodeId> = free.iter().filter(|_| random.chance(70)).cloned().collect();
+        if chosen.is_empty() {
+            chosen.extend(free.first().cloned());
+        }
+        self.world.sync_documents(&chosen, options).map(|_| ())
     }
 
     fn edit(&mut self) {
@@ -250,19 +286,21 @@ impl Storm {
         let world = &self.world;
         let store = &world.coordinator.store;
         let now = &world.places.get(side).repository;
-        let locks = self.plan.sets.iter().any(|set| set.lock_on_premise_copy);
+        let locks = self.plan.options().any(|set| set.lock_on_premise_copy);
         // What goes with a cloud copy may be known to nobody else; its agent keeps it.
         let clears = self.clears && side == Side::Cloud;
         // Nodes that exchanged their names while their ids were lost are taken for each other (R-AGT-10).
         let other = world.places.get(side.other()).repository.nodes.values();
         let newer = |old: u64, new: u64| world.ledger.may_overwrite(store, old, new);
+        let put_back = locks && side == Side::OnPremise;
         let taken_for_other =
             |old: u64| self.suffered && other.clone().any(|node| newer(old, node.content));
+        // R-LCK-1: a forced change is not pushed; the copy follows the cloud's deletion, archived first.
+        let follows = |old: u64| put_back && now.archive.contains(&old);
         for (id, old) in &before.nodes {
             match now.nodes.get(id) {
                 Some(new) if new.content != old.content => {
                     let fine = world.ledger.may_overwrite(store, old.content, new.content);
-                    let put_back = locks && side == Side::OnPremise;
                     if !fine && !put_back && !taken_for_other(old.content) {
                         return Err(format!(
                             "I3: {side:?} {id} lost {} to {}",
@@ -271,7 +309,7 @@ impl Storm {
                     }
                 }
                 None if clears && now.archive.contains(&old.content) => {}
-                None if !world.ledger.may_remove(store, old.content) => {
+                None if !world.ledger.may_remove(store, old.content) && !follows(old.content) => {
                     return Err(format!(
                         "I3: {side:?} {id} was removed with {}",
                         old.content
@@ -287,7 +325,7 @@ impl Storm {
     }
 
     fn never_deletes(&self, side: Side) -> bool {
-        self.plan.sets.iter().all(|set| match side {
+        self.plan.options().all(|set| match side {
             Side::OnPremise => !set.delete_on_premise,
             Side::Cloud => !set.allow_delete_on_cloud,
         })
@@ -498,8 +536,8 @@ impl Storm {
         let adopts = |set: &Options| set.name_clash_policy == NameClashPolicy::AdoptIdentical;
         let answers = self.suffered
             || self.plan.adds_title.is_some()
-            || self.plan.sets.iter().any(adopts)
-            || self.plan.sets.iter().any(|set| !set.allow_delete_on_cloud);
+            || self.plan.options().any(adopts)
+            || self.plan.options().any(|set| !set.allow_delete_on_cloud);
         match store.conflicts.first().filter(|_| !answers) {
             Some(conflict) => Err(format!("I13: only {side:?} acted, yet {conflict:?}")),
             None => Ok(()),

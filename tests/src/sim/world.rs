@@ -1,5 +1,7 @@
 //! Two repositories with their agents, the coordinator between them, and the network that fails them.
 
+use std::sync::Arc;
+
 use tandem_server::domain::copy::{Copy, CopyState};
 use tandem_server::domain::engine::Request;
 use tandem_server::domain::ids::{MemberId, NetworkId, NodeId, SyncSetId};
@@ -7,7 +9,7 @@ use tandem_server::domain::member::Member;
 use tandem_server::domain::names::NameRule;
 use tandem_server::domain::projection::{NodeKind, Side, Sides};
 use tandem_server::domain::report::NodeTrait;
-use tandem_server::domain::sync_set::{Counters, Guard, Options, Removal, SyncSet};
+use tandem_server::domain::sync_set::{Counters, Guard, Options, Removal, SetKind, SyncSet};
 
 use super::agent::Agent;
 use super::coordinator::{Coordinator, repository_id};
@@ -140,31 +142,88 @@ impl World {
         let mut member = Member::new(root, set, NodeKind::Folder, true);
         member.nodes.on_premise = Some(folder.clone());
         let presence = found.presence();
-        let rule = self.places.on_premise.repository.name_rule;
         let copy = Copy {
-            repository: repository_id(Side::OnPremise),
-            node: folder.clone(),
-            member: Some(root),
-            state: CopyState::Live,
             parent: found.parent.clone(),
-            name_key: rule.key(&found.name),
             revision: presence.revision,
             projection: presence.projection,
+            ..self.chosen_copy(&member, folder)
+        };
+        let set_row = SyncSet {
+            root,
+            source_folder: found.parent,
+            ..self.set_row(set, SetKind::Folder, options)
+        };
+        self.create(set_row, vec![(member, copy)])
+    }
+
+    /// Makes a set of on-premise documents; of each no more than its name is told.
+    ///
+    /// # Errors
+    /// The engine refuses it.
+    pub fn sync_documents(
+        &mut self,
+        documents: &[NodeId],
+        options: Options,
+    ) -> Result<SyncSetId, String> {
+        let set = SyncSetId(self.random.id());
+        let mut chosen = Vec::new();
+        for document in documents {
+            let id = MemberId(self.random.id());
+            let mut member = Member::new(id, set, NodeKind::Document, true);
+            member.nodes.on_premise = Some(document.clone());
+            let copy = self.chosen_copy(&member, document);
+            chosen.push((member, copy));
+        }
+        let set_row = self.set_row(set, SetKind::Documents, options);
+        self.create(set_row, chosen)
+    }
+
+    fn create(&mut self, set: SyncSet, chosen: Vec<(Member, Copy)>) -> Result<SyncSetId, String> {
+        let id = set.id;
+        self.request(Request::CreateSet {
+            set: Box::new(set),
+            chosen,
+            peer: None,
+            actor: "owner".to_owned(),
+        })?;
+        Ok(id)
+    }
+
+    /// A chosen node as the service tells the engine of it.
+    fn chosen_copy(&self, member: &Member, node: &NodeId) -> Copy {
+        let repository = &self.places.on_premise.repository;
+        let found = &repository.nodes[node];
+        let mut projection = (*found.projection()).clone();
+        projection.content = None;
+        projection.properties.clear();
+        Copy {
+            repository: repository_id(Side::OnPremise),
+            node: node.clone(),
+            member: Some(member.id),
+            state: CopyState::Live,
+            parent: NodeId::default(),
+            name_key: repository.name_rule.key(&found.name),
+            revision: String::new(),
+            projection: Arc::new(projection),
             locked: false,
             actor: String::new(),
             unfit: None,
             past: Vec::new(),
-        };
-        let set_row = SyncSet {
+        }
+    }
+
+    fn set_row(&self, set: SyncSetId, kind: SetKind, options: Options) -> SyncSet {
+        SyncSet {
             id: set,
             network: NetworkId(1),
             repositories: Sides {
                 on_premise: repository_id(Side::OnPremise),
                 cloud: repository_id(Side::Cloud),
             },
-            root,
+            kind,
+            root: MemberId::default(),
             target: self.places.cloud.target.clone(),
-            source_folder: found.parent,
+            source_folder: NodeId::default(),
             options,
             owner: "owner".to_owned(),
             ending: false,
@@ -174,15 +233,7 @@ impl World {
             repository_paused: false,
             counters: Counters::default(),
             guard: Guard::default(),
-        };
-        self.request(Request::CreateSet {
-            set: Box::new(set_row),
-            root: Box::new(member),
-            copy: Box::new(copy),
-            peer: None,
-            actor: "owner".to_owned(),
-        })?;
-        Ok(set)
+        }
     }
 
     /// Something that a person asks for.

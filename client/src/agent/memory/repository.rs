@@ -338,6 +338,11 @@ impl MemoryTree {
             library_root: node_id == ROOT,
             in_library: self.is_in_library(node_id),
             writable: !node.locked,
+            size: node
+                .content
+                .as_ref()
+                .map_or(0, |content| content_ref(content).size),
+            locked_for_editing: self.edited.contains(node_id),
             ..NodeInfo::default()
         };
         info.set_kind(node.kind());

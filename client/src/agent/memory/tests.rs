@@ -340,6 +340,39 @@ fn r_agt_5_a_scan_in_small_steps_lists_every_node_once() {
 }
 
 #[test]
+fn r_mov_1_a_watched_document_is_offered_wherever_it_goes_also_with_its_folder() {
+    let mut tree = MemoryTree::new("n", Rules::default());
+    let folder = tree.create_folder(ROOT, "folder").unwrap();
+    let document = tree.create_document(ROOT, "a.txt", "one").unwrap();
+    tree.watch(&[WatchRoot {
+        node_id: document.clone(),
+        document: true,
+        ..WatchRoot::default()
+    }]);
+    let offered = |tree: &mut MemoryTree| {
+        let offered = tree.take_changes(10);
+        let seen = offered.iter().map(|one| Seen {
+            node_id: one.node_id.clone(),
+            revision: one.revision.clone(),
+        });
+        let seen: Vec<Seen> = seen.collect();
+        tree.reported(&seen);
+        offered
+    };
+    tree.move_to(&document, &folder).unwrap();
+    tree.create_document(&folder, "b.txt", "not watched")
+        .unwrap();
+    let seen = offered(&mut tree);
+    assert_eq!(seen.len(), 1);
+    assert_eq!(seen[0].parent_node_id, folder);
+    tree.delete(&folder).unwrap();
+    let seen = offered(&mut tree);
+    assert_eq!(seen.len(), 1);
+    assert!(matches!(seen[0].state, Some(State::Absent(_))));
+    assert_eq!(seen[0].node_id, document);
+}
+
+#[test]
 fn r_lck_1_locked_copies_refuse_users_but_not_sync() {
     let (mut tree, folder) = tree();
     let Action::Create(create) = create(&folder, document("a.txt", "one")) else {

@@ -88,6 +88,8 @@ pub struct MemoryTree {
     /// The delivery last applied to a member, and the node.
     pub(super) applied: BTreeMap<Bytes, (i64, String)>,
     pub(super) requests: BTreeMap<Vec<u8>, String>,
+    /// Documents that somebody edits.
+    pub(super) edited: BTreeSet<String>,
     revisions: u64,
     node_ids: u64,
 }
@@ -167,6 +169,7 @@ impl MemoryTree {
             changed: BTreeSet::new(),
             applied: BTreeMap::new(),
             requests: BTreeMap::new(),
+            edited: BTreeSet::new(),
             revisions: 0,
             node_ids: 0,
         }
@@ -242,6 +245,15 @@ impl MemoryTree {
         self.unlocked(node_id)?.special = special;
         self.touch(node_id);
         Ok(())
+    }
+
+    /// Somebody edits a document from now on, or does so no more.
+    pub fn set_edited(&mut self, node_id: &str, edited: bool) {
+        if edited {
+            self.edited.insert(node_id.to_owned());
+        } else {
+            self.edited.remove(node_id);
+        }
     }
 
     /// The projection of a node.
@@ -383,6 +395,8 @@ impl MemoryTree {
             .filter(|id| self.is_below(id, node_id))
             .cloned()
             .collect();
+        let chosen = |id: &str| self.roots.iter().any(|root| root.node_id == id);
+        let roots: Vec<String> = below.iter().filter(|id| chosen(id)).cloned().collect();
         for id in below {
             self.changed.remove(&id);
             if let Some(node) = self.nodes.remove(&id) {
@@ -392,6 +406,8 @@ impl MemoryTree {
         if watched {
             // It stands for all below it.
             self.changed.insert(node_id.to_owned());
+        } else {
+            self.changed.extend(roots);
         }
     }
 

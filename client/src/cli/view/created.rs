@@ -17,6 +17,7 @@ pub(crate) struct CreatedView {
 #[derive(Debug, Serialize)]
 pub(crate) struct SkippedView {
     node_id: String,
+    path: String,
     reason: String,
 }
 
@@ -24,6 +25,7 @@ impl From<SkippedNode> for SkippedView {
     fn from(skipped: SkippedNode) -> Self {
         Self {
             node_id: skipped.node_id,
+            path: skipped.path,
             reason: skipped.reason,
         }
     }
@@ -37,17 +39,22 @@ impl Show for CreatedView {
             self.sync_set.human()
         );
         if !self.skipped.is_empty() {
-            let rows = self
-                .skipped
-                .iter()
-                .map(|skipped| vec![skipped.node_id.clone(), skipped.reason.clone()]);
-            human.push_str(&format!(
-                "\nLeft out:\n{}",
-                text::table(&["NODE", "REASON"], rows)
-            ));
+            human.push_str(&left_out("Left out", &self.skipped));
         }
         human
     }
+}
+
+/// A table of what is left out, under its heading.
+pub(crate) fn left_out(heading: &str, skipped: &[SkippedView]) -> String {
+    let rows = skipped.iter().map(|skipped| {
+        let path = match skipped.path.as_str() {
+            "" => &skipped.node_id,
+            path => path,
+        };
+        vec![path.to_owned(), skipped.reason.clone()]
+    });
+    format!("\n{heading}:\n{}", text::table(&["PATH", "REASON"], rows))
 }
 
 #[cfg(test)]
@@ -69,6 +76,7 @@ mod tests {
                 SkippedNode {
                     node_id: "n2".to_owned(),
                     reason: "locked".to_owned(),
+                    path: "b.txt".to_owned(),
                 }
                 .into(),
             ],
@@ -76,7 +84,7 @@ mod tests {
         let human = view.human();
         assert!(human.starts_with("Made sync set s1.\n"), "{human}");
         assert!(
-            human.ends_with("Left out:\nNODE  REASON\nn2    locked\n"),
+            human.ends_with("Left out:\nPATH   REASON\nb.txt  locked\n"),
             "{human}"
         );
     }

@@ -3,7 +3,9 @@
 use std::io;
 
 use rustix::fs::Access;
-use tandem_proto::v1alpha::{AccessInfo, NodeInfo, NodeKind, NodeTrait};
+use tandem_proto::v1alpha::{
+    AccessInfo, NodeInfo, NodeKind, NodeTrait, Property, PropertyValue, property_value::Kind,
+};
 use uuid::Uuid;
 
 use super::{
@@ -12,7 +14,7 @@ use super::{
     node::Node,
     os::{self, FileKind},
     pending::Place,
-    reading,
+    properties, reading,
     tree::Tree,
     versions::parse_node,
 };
@@ -104,6 +106,12 @@ impl Core {
             library_root: false,
             in_library: true,
             writable: self.may(tree, node, Access::WRITE_OK),
+            size: match node.kind {
+                FileKind::File => i64::try_from(node.print.size).unwrap_or(i64::MAX),
+                FileKind::Folder | FileKind::Link | FileKind::Special => 0,
+            },
+            // A directory does not know who has a file open (capability `editing_locks`).
+            locked_for_editing: false,
             checked_out: false,
         }
     }
@@ -244,6 +252,44 @@ impl Core {
         self.disk.tidy();
         self.pending.wake.notify_one();
         Ok(())
+    }
+
+    /// Gives a folder title and description, as a user does; empty ones stay as they are.
+    pub(super) fn describe_folder(
+        &self,
+        node_id: &str,
+        described: &[(&str, String)],
+    ) -> Result<(), Error> {
+        self.ensure_root()?;
+        if !self.disk.attributes {
+            let what = "give folders titles or descriptions: its file system keeps no attributes";
+            return Err(Error::Unsupported(what));
+        }
+        let id = parse_node(node_id)?;
+        let mut state = self.state();
+        let missing = || Error::NodeNotFound(node_id.to_owned());
+        let node = state.tree.live(&id).ok_or_else(missing)?;
+        let path = state.tree.path(&id).ok_or_else(missing)?;
+        let folder = self.disk.file_at(&path).map_err(unavailable)?;
+        let mut properties = properties::read(&folder, &node.properties).map_err(unavailable)?;
+        for (name, text) in described.iter().filter(|(_, text)| !text.is_empty()) {
+            properties.retain(|property| property.name != *name);
+            properties.push(Property {
+                name: (*name).to_owned(),
+                value: Some(PropertyValue {
+                    kind: Some(Kind::Text(text.clone())),
+                }),
+            });
+        }
+        properties::write(&folder, &properties).map_err(unavailable)?;
+        // Looked at like any change of a user.
+        let watched = state.tree.is_watched(&id);
+        state.tree.change(&id, |node| {
+            node.properties = properties::sorted(properties);
+            node.read = false;
+            node.due = watched;
+        });
+        self.save(&mut state).map_err(unavailable)
     }
 
     /// Opens the content of a node that still has this digest; without one, whatever it has.

@@ -42,12 +42,19 @@ pub(super) struct State {
 }
 
 impl State {
-    /// After a walk: whoever is missing from a synced folder that is gone or empty was not seen to go.
+    /// After a walk: whoever is missing from a synced folder that is gone or empty was not seen to go. A document that was
+    /// chosen alone is no such folder.
     pub(super) fn note_emptied(&mut self) {
         let tree = &self.tree;
         let roots = tree.watched().keys();
         let emptied: Vec<Uuid> = roots
-            .filter(|root| tree.live(root).is_none() || tree.children(root).next().is_none())
+            .filter(|root| {
+                let document = tree
+                    .get(root)
+                    .is_some_and(|node| node.kind == FileKind::File);
+                let empty = tree.live(root).is_none() || tree.children(root).next().is_none();
+                empty && !document
+            })
             .copied()
             .collect();
         if emptied.is_empty() {

@@ -277,6 +277,19 @@ impl Repository for Directory {
             .await
     }
 
+    async fn describe_folder(
+        &self,
+        node_id: &str,
+        title: &str,
+        description: &str,
+    ) -> Result<(), Error> {
+        let node_id = node_id.to_owned();
+        let described = [("cm:title", title), ("cm:description", description)]
+            .map(|(name, text)| (name, text.to_owned()));
+        self.blocking(move |core| core.describe_folder(&node_id, &described))
+            .await
+    }
+
     async fn room(&self) -> Result<Option<u64>, Error> {
         let room = self.blocking(|core| Ok(core.disk.room())).await?;
         room.map(Some)

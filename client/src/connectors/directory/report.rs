@@ -88,7 +88,8 @@ impl Core {
         self.ensure_root()?;
         let parsed = roots.iter().filter_map(|root| {
             let id = Uuid::try_parse(&root.node_id).ok()?;
-            Some((id, root.include_subfolders))
+            // Nothing is below a document: so it is, and its coming leaves all else that is watched alone.
+            Some((id, root.include_subfolders || root.document))
         });
         let watched: HashMap<Uuid, bool> = parsed.collect();
         let ids: Vec<Uuid> = watched.keys().copied().collect();

@@ -30,7 +30,7 @@ pub(super) struct Tree {
     unsaved: HashSet<Uuid>,
     /// Ids that the index on disk does not hold yet.
     new: HashSet<Uuid>,
-    /// The watched folders, and whether what is below their subfolders counts too.
+    /// The watched nodes, and whether what is below their subfolders counts too; a document is watched wherever it lies.
     watched: HashMap<Uuid, bool>,
 }
 
@@ -235,7 +235,7 @@ impl Tree {
         found
     }
 
-    /// True for watched folders and what counts below them.
+    /// True for watched nodes and what counts below them.
     pub(super) fn is_watched(&self, id: &Uuid) -> bool {
         if self.watched.contains_key(id) {
             return true;
@@ -251,12 +251,12 @@ impl Tree {
             .any(|ancestor| self.watched.get(ancestor) == Some(&true))
     }
 
-    /// The watched folders.
+    /// The watched nodes.
     pub(super) fn watched(&self) -> &HashMap<Uuid, bool> {
         &self.watched
     }
 
-    /// Replaces the watched folders.
+    /// Replaces the watched nodes.
     pub(super) fn set_watched(&mut self, watched: HashMap<Uuid, bool>) {
         self.watched = watched;
     }

@@ -12,6 +12,7 @@ use super::super::member::{Due, Lane, Member};
 use super::super::projection::{Projection, Side, State};
 use super::super::sync_set::SyncSet;
 use super::super::view::{Loaded, Miss, Need};
+use super::gate::home_of;
 use super::settle::restoring_side;
 use super::{Context, Engine};
 
@@ -130,7 +131,7 @@ impl Engine<'_> {
         if member.direct {
             let node = match side {
                 Side::Cloud => set.target.clone(),
-                Side::OnPremise => set.source_folder.clone(),
+                Side::OnPremise => home_of(set, member),
             };
             return Ok(Some(FolderRef::Node(node)));
         }

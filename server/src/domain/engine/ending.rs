@@ -76,7 +76,8 @@ impl Engine<'_> {
             self.wake(set, side, Obstacle::Folder(member.id))?;
         }
         self.view.remove_member(set, member.id);
-        if member.direct
+        // A set of documents goes with its last member (R-SET-1): see `finish`.
+        if member.id == set.root
             && let Some(mut set) = self.view.set(set.id)?
         {
             set.ending = true;

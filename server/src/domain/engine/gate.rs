@@ -107,7 +107,7 @@ impl Engine<'_> {
             let node = match (own, side) {
                 (Some(own), _) => own.parent.clone(),
                 (None, Side::Cloud) => set.target.clone(),
-                (None, Side::OnPremise) => set.source_folder.clone(),
+                (None, Side::OnPremise) => home_of(set, member),
             };
             let missing = node.0.is_empty() && own.is_none();
             return Ok(if missing {
@@ -433,6 +433,12 @@ impl Engine<'_> {
         let parent = parent.unwrap_or(member.id);
         Ok(Some(Gate::Wait(Hold::Parent, Obstacle::Folder(parent))))
     }
+}
+
+/// R-REC-2, R-CON-5: where the on-premise copy of a DIRECT member is made again.
+pub(super) fn home_of(set: &SyncSet, member: &Member) -> NodeId {
+    let home = member.home.clone();
+    home.unwrap_or_else(|| set.source_folder.clone())
 }
 
 /// The first holder stays: a clash. A later one stays: whoever waits for it fails, and this one waits for that.

@@ -36,7 +36,7 @@ use super::member::{Member, MemberState};
 use super::projection::{ContentRef, Side};
 use super::report::Item;
 use super::stay::Stay;
-use super::sync_set::{Counters, SyncSet};
+use super::sync_set::{Counters, SetKind, SyncSet};
 use super::view::{Changes, CopyKey, Loaded, View};
 
 pub use deliver::deliveries;
@@ -352,6 +352,8 @@ impl<'a> Engine<'a> {
             };
             if let Some(delta) = deltas.get(&id) {
                 delta.add_to(&mut set);
+                // R-SET-1: it goes with its last member.
+                set.ending |= set.kind == SetKind::Documents && set.counters.members == 0;
             }
             self.decide_gate(set);
         }

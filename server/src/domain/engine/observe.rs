@@ -224,7 +224,7 @@ impl Engine<'_> {
         let id = member.id;
         let mut member = member;
         self.forgive_former_state(&mut member, &copy, &now)?;
-        self.forget_choice(member, set, side);
+        self.forget_choice(member, set, (side, now.parent));
         self.touch(id);
         Ok(true)
     }
@@ -232,12 +232,15 @@ impl Engine<'_> {
     /// A seen node is not deleted any more: what was chosen about it is void. What its repository once made of a delivery
     /// is somebody's change from now on. One that was only to be cleared away,
     /// because its membership ended before it was made, stays when somebody changes it.
-    fn forget_choice(&mut self, mut member: Member, set: &SyncSet, side: Side) {
+    fn forget_choice(&mut self, mut member: Member, set: &SyncSet, (side, home): (Side, NodeId)) {
         let cleared = member.base.is_none() && member.nodes.get(side.other()).is_none();
         if cleared {
             member.deleting = None;
         }
         member.made.take_if(|on| *on == side);
+        if member.direct && side == Side::OnPremise {
+            member.home = Some(home);
+        }
         member.choice = None;
         member.restlessness.stale = 0;
         self.view.put_member(set, member);

@@ -249,6 +249,9 @@ impl Engine<'_> {
         let before = self.replaced(set, &member, side, node)?;
         let mut row = self.row(*set.repositories.get(side), node, set, side, presence);
         row.member = Some(member.id);
+        if member.direct && side == Side::OnPremise {
+            member.home = Some(row.parent.clone());
+        }
         if self.comes_too_late(&member, before.as_ref(), &row)? {
             return self.enter_anew(&member, set, side, before.as_ref(), row);
         }
@@ -273,10 +276,8 @@ impl Engine<'_> {
             )?;
         }
         let before_node = member.nodes.get_mut(side).replace(node.clone());
-        if member.id == set.root && before_node.as_ref() != Some(node) {
-            self.effects
-                .new_roots
-                .push((row.repository, row.node.clone()));
+        if member.direct && before_node.as_ref() != Some(node) {
+            self.begin_watching(&member, &row);
         }
         member.restlessness.stale = 0;
         member.transient = None;
@@ -303,6 +304,16 @@ impl Engine<'_> {
                 },
             ) => self.walk_below(&folder, set, absence, None),
             _ => Ok(()),
+        }
+    }
+
+    /// A chosen node has a new copy: something may happen to it, or in it, before its agent watches it.
+    fn begin_watching(&mut self, member: &Member, row: &Copy) {
+        let key = (row.repository, row.node.clone());
+        if Self::is_folder(member) {
+            self.effects.new_roots.push(key);
+        } else {
+            self.effects.observe.push(key);
         }
     }
 

@@ -6,22 +6,20 @@ use super::super::journal::{Entry, JournalKind};
 use super::super::member::{Member, MemberState, PeerChoice, Restlessness};
 use super::super::projection::{ContentRef, NodeKind, Side};
 use super::super::reconcile::Decision;
-use super::super::sync_set::{Removal, SyncSet};
+use super::super::sync_set::{Removal, SetKind, SyncSet};
 use super::super::view::Miss;
 use super::Engine;
 
 /// Something that a person asked for, checked already.
 #[derive(Debug, Clone)]
 pub enum Request {
-    /// A new set with its root member and its on-premise copy.
+    /// A new set with its DIRECT members.
     CreateSet {
         /// The set.
         set: Box<SyncSet>,
-        /// The member of the synced folder.
-        root: Box<Member>,
-        /// The synced folder as its agent described it.
-        copy: Box<Copy>,
-        /// The cloud folder that is its peer from the start, where one is adopted (R-REC-9).
+        /// Each chosen node's member, and the node as its agent described it.
+        chosen: Vec<(Member, Copy)>,
+        /// The cloud folder that is the peer of the synced folder from the start, where one is adopted (R-REC-9).
         peer: Option<Box<Copy>>,
         /// Who made it.
         actor: String,
@@ -72,17 +70,14 @@ impl Engine<'_> {
         match request {
             Request::CreateSet {
                 set,
-                root,
-                copy,
+                chosen,
                 peer,
                 actor,
             } => {
-                self.view.put_copy((**copy).clone());
                 if let Some(peer) = peer {
                     self.view.put_copy((**peer).clone());
                 }
-                self.create_set(set, root, copy, actor);
-                Ok(())
+                self.create_set(set, chosen, actor)
             }
             Request::Sync(member, actor) => self.sync(*member, actor),
             Request::Delete(member, side, choice, actor) => {
@@ -113,19 +108,41 @@ impl Engine<'_> {
         }
     }
 
-    fn create_set(&mut self, set: &SyncSet, root: &Member, copy: &Copy, actor: &str) {
+    /// R-SET-3. Documents are looked at: until then only their names are known.
+    fn create_set(
+        &mut self,
+        set: &SyncSet,
+        chosen: &[(Member, Copy)],
+        actor: &str,
+    ) -> Result<(), Miss> {
+        let first = chosen.first().map(|(_, copy)| copy.projection.name.clone());
         self.effects.journal.push(Entry {
             kind: JournalKind::SetCreated,
             set: Some(set.id),
             member: None,
             side: None,
             actor: actor.to_owned(),
-            node_name: copy.projection.name.clone(),
-            message: "sync set created".to_owned(),
+            node_name: first.unwrap_or_default(),
+            message: match set.kind {
+                SetKind::Folder => "sync set created".to_owned(),
+                SetKind::Documents => format!("sync set of {} documents created", chosen.len()),
+            },
         });
         self.view.put_set(set.clone());
-        self.view.put_member(set, root.clone());
-        self.touch(root.id);
+        let mut known = Ok(());
+        for (member, copy) in chosen {
+            let key = (copy.repository, copy.node.clone());
+            // It may be known as a node that was unlinked or skipped. All rows are asked for in one run.
+            let row = self.view.copy(&key).map(|_| ());
+            known = known.and(row);
+            self.view.put_copy(copy.clone());
+            self.view.put_member(set, member.clone());
+            self.touch(member.id);
+            if member.kind == NodeKind::Document {
+                self.effects.observe.push(key);
+            }
+        }
+        known
     }
 
     fn with_member(

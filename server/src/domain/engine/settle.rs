@@ -5,7 +5,7 @@ use super::super::copy::Copy;
 use super::super::failure::Reason;
 use super::super::ids::MemberId;
 use super::super::member::{Due, Hold, Lane, Member, MemberState, Obstacle};
-use super::super::projection::Side;
+use super::super::projection::{NodeKind, Side};
 use super::super::reconcile::Decision;
 use super::super::sync_set::SyncSet;
 use super::super::view::{CopyKey, Miss};
@@ -46,7 +46,7 @@ impl Engine<'_> {
             self.uncount_removal(&set, &member);
             return self.end_or_release(&set, member);
         }
-        if self.rests_unfit(&set, &member)? {
+        if self.rests_unfit(&set, &member)? || self.awaits_first_look(&set, &member)? {
             return Ok(());
         }
         if Self::is_restless(&member) {
@@ -91,6 +91,15 @@ impl Engine<'_> {
             }
         }
         Ok(())
+    }
+
+    /// R-SET-3: a document that was just chosen is known by name only; its content comes with its first observation.
+    fn awaits_first_look(&mut self, set: &SyncSet, member: &Member) -> Result<bool, Miss> {
+        if !member.direct || member.kind == NodeKind::Folder || member.base.is_some() {
+            return Ok(false);
+        }
+        let chosen = self.copy_of(set, member, Side::OnPremise)?;
+        Ok(chosen.is_some_and(|copy| copy.is_there() && copy.projection.content.is_none()))
     }
 
     /// Work that follows from no comparison: kept content, a sibling to be made, a newcomer to be renamed.

@@ -1,5 +1,5 @@
 //! Members that fail and go nowhere until they are ordinary again: records (R-MEM-1), DIRECT members outside every
-//! site library (R-MOV-1), and what is larger than the limits (R-AGT-3).
+//! site library (R-MOV-1) or that became links or the like, and what is larger than the limits (R-AGT-3).
 
 use super::super::copy::{Copy, CopyState, Unfit};
 use super::super::failure::Reason;
@@ -16,11 +16,10 @@ pub(super) fn unfit(node_trait: NodeTrait) -> Option<Unfit> {
         NodeTrait::Record => Some(Unfit::Record),
         NodeTrait::OutsideLibrary => Some(Unfit::OutsideLibrary),
         NodeTrait::TooLarge => Some(Unfit::TooLarge),
-        NodeTrait::Ordinary
-        | NodeTrait::WorkingCopy
-        | NodeTrait::SmartFolder
-        | NodeTrait::Link
-        | NodeTrait::Special => None,
+        NodeTrait::WorkingCopy | NodeTrait::SmartFolder | NodeTrait::Link | NodeTrait::Special => {
+            Some(Unfit::NotOrdinary)
+        }
+        NodeTrait::Ordinary => None,
     }
 }
 
@@ -31,6 +30,8 @@ pub(super) fn trait_of(unfit: Option<Unfit>) -> NodeTrait {
         Some(Unfit::Record) => NodeTrait::Record,
         Some(Unfit::OutsideLibrary) => NodeTrait::OutsideLibrary,
         Some(Unfit::TooLarge) => NodeTrait::TooLarge,
+        // Which of them it is, is not kept.
+        Some(Unfit::NotOrdinary) => NodeTrait::Special,
     }
 }
 
@@ -41,7 +42,9 @@ pub(super) fn describe_unfit(before: Option<Unfit>, now: Option<Unfit>) -> Optio
         (_, Some(Unfit::Record)) => "became a record",
         (_, Some(Unfit::OutsideLibrary)) => "lies outside every site library",
         (_, Some(Unfit::TooLarge)) => "is larger than the limits",
+        (_, Some(Unfit::NotOrdinary)) => "became a link, a working copy or the like",
         (Some(Unfit::Record), None) => "is no record any more",
+        (Some(Unfit::NotOrdinary), None) => "is an ordinary node again",
         (Some(Unfit::TooLarge), None) => "is within the limits again",
         (_, None) => "is back in a site library",
     };
@@ -50,7 +53,7 @@ pub(super) fn describe_unfit(before: Option<Unfit>, now: Option<Unfit>) -> Optio
 
 fn reason(unfit: Unfit) -> Reason {
     match unfit {
-        Unfit::Record | Unfit::OutsideLibrary => Reason::UnsupportedNode,
+        Unfit::Record | Unfit::OutsideLibrary | Unfit::NotOrdinary => Reason::UnsupportedNode,
         Unfit::TooLarge => Reason::ContentLimitViolation,
     }
 }
@@ -61,6 +64,7 @@ fn message(unfit: Unfit) -> &'static str {
             "its content or properties are larger than Tandem takes; make them smaller"
         }
         Unfit::Record => "records are never synced",
+        Unfit::NotOrdinary => "it is no ordinary document or folder any more",
         Unfit::OutsideLibrary => {
             "only what lies in a site library is synced; move it back into one"
         }
@@ -77,6 +81,12 @@ fn detail(unfit: Unfit, side: Side) -> &'static str {
         }
         (Unfit::OutsideLibrary, Side::Cloud) => {
             "the cloud copy lies outside every site library (R-MOV-1)"
+        }
+        (Unfit::NotOrdinary, Side::OnPremise) => {
+            "the on-premise copy became a link, a working copy or the like"
+        }
+        (Unfit::NotOrdinary, Side::Cloud) => {
+            "the cloud copy became a link, a working copy or the like"
         }
         (Unfit::TooLarge, Side::OnPremise) => {
             "the on-premise copy exceeds 64 GiB of content, 64 KiB or 1000 texts of one property, or 256 KiB of all"
@@ -161,10 +171,12 @@ impl Engine<'_> {
     }
 }
 
-/// Of INDIRECT members the place says nothing: they lie where their synced folder does.
+/// Of INDIRECT members the place says nothing: they lie where their synced folder does. What is no ordinary node is no
+/// INDIRECT member (R-MEM-1).
 fn holds_back(member: &Member, copy: &Copy) -> Option<Unfit> {
+    let of_chosen = |unfit: &Unfit| matches!(unfit, Unfit::OutsideLibrary | Unfit::NotOrdinary);
     copy.unfit
-        .filter(|unfit| member.direct || *unfit != Unfit::OutsideLibrary)
+        .filter(|unfit| member.direct || !of_chosen(unfit))
 }
 
 fn fails_with(member: &Member, reason: Reason, detail: &str) -> bool {

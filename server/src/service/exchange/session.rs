@@ -212,8 +212,10 @@ impl Session {
     pub async fn next(&mut self) -> Result<Vec<Outgoing>, Error> {
         let mut outgoing = Vec::new();
         if std::mem::take(&mut self.watch_anew) {
+            // Read in this order and sent in the other: whatever is looked at because it is a new root is watched before.
+            let observe = self.nodes_to_observe().await?;
             outgoing.extend(self.changed_roots().await?.map(Outgoing::Watch));
-            outgoing.extend(self.nodes_to_observe().await?.map(Outgoing::Observe));
+            outgoing.extend(observe.map(Outgoing::Observe));
         }
         let frames = self.deliverable().await?;
         outgoing.extend(frames.into_iter().map(Outgoing::Deliver));

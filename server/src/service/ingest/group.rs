@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use super::content::Content;
 use super::work::{Worked, work};
-use super::{Accepted, Batch, Change, Done, RepositoryPause, Writer};
+use super::{Accepted, Batch, Change, Done, Repeatable, RepositoryPause, Writer};
 use crate::domain::engine::{Input, Refusal, Request};
 use crate::domain::ids::{NodeId, RepositoryId, SyncSetId};
+use crate::domain::projection::NodeKind;
 use crate::domain::report::{Item, ScanOutcome, ScanPage};
 use crate::domain::session::{Numbering, number};
 use crate::service::Error;
@@ -133,7 +134,7 @@ impl Writer {
             plans.push(match &**change {
                 Change::Batch(batch) => self.plan_batch(tx, batch, &mut last, &content).await?,
                 Change::Request(request) => Plan::Run(Input::Request(request.clone())),
-                Change::CreateSet(id, create) => self.plan_set(tx, id.as_deref(), create).await?,
+                Change::CreateSet(id, create) => self.plan_set(tx, id.as_ref(), create).await?,
                 Change::Transfer(set, owner, actor) => {
                     let transfer = Request::Transfer(*set, owner.clone(), actor.clone());
                     Plan::Run(Input::Request(transfer))
@@ -253,16 +254,22 @@ impl Writer {
     }
 
     /// R-SET-3, R-SET-5: the same request makes one set; a node is in at most one.
-    async fn plan_set(&self, tx: &Tx, id: Option<&[u8]>, create: &Request) -> Result<Plan, Error> {
+    async fn plan_set(
+        &self,
+        tx: &Tx,
+        id: Option<&Repeatable>,
+        create: &Request,
+    ) -> Result<Plan, Error> {
         if let Some(id) = id
-            && let Some(set) = sets::set_of_request_in(&**tx, self.network, id).await?
+            && let Some((set, _)) =
+                sets::set_of_request_in(&**tx, self.network, &id.request).await?
         {
             return Ok(Plan::Answered(Ok(Done::Set(set))));
         }
-        let Request::CreateSet { copy, peer, .. } = create else {
+        let Request::CreateSet { chosen, peer, .. } = create else {
             return Ok(Plan::Answered(Ok(Done::Plain)));
         };
-        for copy in std::iter::once(copy).chain(peer) {
+        for copy in chosen.iter().map(|(_, copy)| copy).chain(peer.as_deref()) {
             if sets::is_member_in(&**tx, copy.repository, &copy.node).await? {
                 let node = copy.node.to_string();
                 return Ok(Plan::Answered(Err(Error::AlreadySynced { node })));
@@ -296,7 +303,7 @@ impl Writer {
             }
             Change::Request(_) => Ok(Done::Plain),
             Change::CreateSet(id, create) => {
-                self.finish_set(tx, id.as_deref(), create, &mut finish.wake)
+                self.finish_set(tx, id.as_ref(), create, &mut finish.wake)
                     .await
             }
             Change::SetJob(set, kind, actor) => {
@@ -367,21 +374,24 @@ impl Writer {
     async fn finish_set(
         &self,
         tx: &Tx,
-        id: Option<&[u8]>,
+        id: Option<&Repeatable>,
         create: &Request,
         wake: &mut Wake,
     ) -> Result<Done, Error> {
         let Request::CreateSet {
-            set, copy, peer, ..
+            set, chosen, peer, ..
         } = create
         else {
             return Ok(Done::Plain);
         };
         let made: SyncSetId = set.id;
         if let Some(id) = id {
-            sets::note_request_in(&**tx, self.network, id, made).await?;
+            let answer = (made, id.skipped.as_slice());
+            sets::note_request_in(&**tx, self.network, &id.request, answer).await?;
         }
-        for copy in std::iter::once(copy).chain(peer) {
+        // Documents are looked at, by their ids.
+        let folders = chosen.iter().map(|(_, copy)| copy).chain(peer.as_deref());
+        for copy in folders.filter(|copy| copy.projection.kind == NodeKind::Folder) {
             scans::ask_in(&**tx, copy.repository, &copy.node, ScanKind::First, false).await?;
         }
         let both = [set.repositories.on_premise, set.repositories.cloud];

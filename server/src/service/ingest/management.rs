@@ -1,6 +1,6 @@
 //! What people ask for, on its way to the writer.
 
-use super::{Change, Done, Ingest, RepositoryPause};
+use super::{Change, Done, Ingest, Repeatable, RepositoryPause};
 use crate::domain::engine::{Ending, Request};
 use crate::domain::ids::{NetworkId, NodeId, RepositoryId, SyncSetId};
 use crate::service::Error;
@@ -24,7 +24,7 @@ impl Ingest {
     pub async fn create_set(
         &self,
         network: NetworkId,
-        request_id: Option<Vec<u8>>,
+        request_id: Option<Repeatable>,
         create: Request,
     ) -> Result<SyncSetId, Error> {
         match self

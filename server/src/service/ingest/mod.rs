@@ -92,6 +92,15 @@ impl From<&Note> for StoredNote {
     }
 }
 
+/// A request to make a set that may come again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Repeatable {
+    /// Names it.
+    pub request: Vec<u8>,
+    /// What is left out of the set, as it is told again.
+    pub skipped: Vec<u8>,
+}
+
 /// Something that changes a network.
 #[derive(Debug, Clone)]
 pub(super) enum Change {
@@ -100,7 +109,7 @@ pub(super) enum Change {
     /// What a person asked for.
     Request(Request),
     /// A new set, and the request that made it.
-    CreateSet(Option<Vec<u8>>, Request),
+    CreateSet(Option<Repeatable>, Request),
     /// Work on all members of a set.
     SetJob(SyncSetId, SetJobKind, String),
     /// A set ends.

@@ -8,10 +8,11 @@ use crate::domain::member::MemberState;
 use crate::domain::policy::NameClashPolicy;
 use crate::domain::projection::NodeKind;
 use crate::domain::report::NodeTrait;
-use crate::domain::sync_set::Options;
+use crate::domain::sync_set::{Options, SetKind};
 use crate::service::Error;
 use crate::service::command::{Command, NodeInfo, Reply};
 use crate::service::create_set::NewSet;
+use crate::service::error::{TargetFault, trait_name};
 use crate::service::nodes::NodeChoice;
 use crate::service::sync_sets::SetState;
 use crate::service::testing::{ALICE, Fixture, NOW, folder, new_set, one};
@@ -37,7 +38,10 @@ async fn r_set_3_a_set_is_made_of_what_both_agents_know() {
     fixture.agent(Side::OnPremise, asked_for("docs"));
     fixture.agent(Side::Cloud, asked_for("inbox"));
     let made = fixture.alice().await.create_set(&new_set()).await.unwrap();
-    assert_eq!(made.node, Some(NodeId("docs".to_owned())));
+    assert!(made.skipped.is_empty());
+    let made = made.set;
+    assert_eq!(made.nodes, [NodeId("docs".to_owned())]);
+    assert_eq!(made.set.kind, SetKind::Folder);
     assert_eq!(made.set.target, NodeId("inbox".to_owned()));
     assert_eq!(made.set.owner, ALICE);
     assert_eq!(made.set.counters.members, 1);
@@ -63,7 +67,7 @@ async fn r_set_3_a_repeated_request_returns_the_same_set_even_without_agents() {
     fixture.coordinator.sessions.leave(fixture.hq.id, 1);
     fixture.coordinator.sessions.leave(fixture.cloud.id, 1);
     let again = alice.create_set(&new).await.unwrap();
-    assert_eq!(made.set.id, again.set.id);
+    assert_eq!(made.set, again.set);
     assert_eq!(alice.sync_sets(None, 10).await.unwrap().len(), 1);
 }
 
@@ -90,10 +94,19 @@ async fn r_set_4_each_node_that_cannot_be_synced_is_refused_for_its_own_reason()
     assert!(matches!(root, Error::LibraryRoot { .. }));
     let outside = refused(|info| info.in_library = false).await;
     assert!(matches!(outside, Error::OutsideLibrary { .. }));
-    let link = refused(|info| info.node_trait = NodeTrait::Link).await;
-    assert!(matches!(link, Error::NodeNotEligible { node_trait, .. } if node_trait == "LINK"));
-    let document = refused(|info| info.kind = NodeKind::Document).await;
-    assert!(matches!(document, Error::InvalidField { .. }));
+    let traits = [
+        refused(|info| info.node_trait = NodeTrait::WorkingCopy).await,
+        refused(|info| info.node_trait = NodeTrait::Record).await,
+        refused(|info| info.node_trait = NodeTrait::SmartFolder).await,
+        refused(|info| info.node_trait = NodeTrait::Link).await,
+        refused(|info| info.node_trait = NodeTrait::Special).await,
+    ];
+    let told = traits.each_ref().map(|error| match error {
+        Error::NodeNotEligible { node_trait, .. } => trait_name(*node_trait),
+        other => panic!("{other:?}"),
+    });
+    let names = ["WORKING_COPY", "RECORD", "SMART_FOLDER", "LINK", "SPECIAL"];
+    assert_eq!(told, names);
     let locked = refused(|info| info.writable = false).await;
     assert!(matches!(locked, Error::NodeNotWritable { .. }));
     let another = refused(|info| info.node = NodeId("other".to_owned())).await;
@@ -123,26 +136,35 @@ async fn r_set_4_a_target_that_is_not_usable_is_refused() {
         });
         let refused = fixture.alice().await.create_set(&new_set()).await;
         match refused {
-            Err(Error::TargetNotUsable { node, .. }) => assert_eq!(node, "inbox"),
+            Err(Error::TargetNotUsable { node, fault }) if node == "inbox" => fault,
             other => panic!("{other:?}"),
         }
     };
-    refused(|info| info.missing = true).await;
-    refused(|info| info.kind = NodeKind::Document).await;
-    refused(|info| info.writable = false).await;
-    refused(|info| info.node_trait = NodeTrait::SmartFolder).await;
+    assert_eq!(
+        [
+            refused(|info| info.missing = true).await,
+            refused(|info| info.kind = NodeKind::Document).await,
+            refused(|info| info.writable = false).await,
+            refused(|info| info.node_trait = NodeTrait::SmartFolder).await,
+        ],
+        [
+            TargetFault::Missing,
+            TargetFault::NotAFolder,
+            TargetFault::NotWritable,
+            TargetFault::Special(NodeTrait::SmartFolder),
+        ]
+    );
     fixture.synced(Options::default(), &[]).await;
     fixture.agent(Side::OnPremise, |_| one(folder("docs")));
     let docs = fixture.alice().await.create_set(&new_set()).await;
     assert!(matches!(docs, Err(Error::AlreadySynced { .. })));
     fixture.agent(Side::OnPremise, |_| one(folder("plans")));
     fixture.agent(Side::Cloud, |_| one(folder("c:docs")));
-    let into_a_member = NewSet {
-        node: NodeChoice::Path("plans".to_owned()),
-        ..new_set()
-    };
+    let mut into_a_member = new_set();
+    into_a_member.definition.nodes = vec![NodeChoice::Path("plans".to_owned())];
     let refused = fixture.alice().await.create_set(&into_a_member).await;
-    assert!(matches!(refused, Err(Error::TargetNotUsable { .. })));
+    let fault = TargetFault::AlreadySynced;
+    assert!(matches!(refused, Err(Error::TargetNotUsable { fault: found, .. }) if found == fault));
 }
 
 #[tokio::test]
@@ -226,10 +248,8 @@ async fn r_set_2_options_that_contradict_each_other_are_refused() {
         ),
     ];
     for (options, expected) in bad {
-        let new = NewSet {
-            options,
-            ..new_set()
-        };
+        let mut new = new_set();
+        new.definition.options = options;
         let refused = alice.create_set(&new).await.unwrap_err();
         assert!(
             matches!(&refused, Error::InvalidField { field, .. } if field == expected),
@@ -247,7 +267,8 @@ async fn paths_and_ids_are_checked_before_an_agent_sees_them() {
     let paths = bad.map(|path| NodeChoice::Path(path.to_owned()));
     let ids = ["".to_owned(), "x".repeat(256)].map(|id| NodeChoice::Id(NodeId(id)));
     for node in paths.into_iter().chain(ids) {
-        let new = NewSet { node, ..new_set() };
+        let mut new = new_set();
+        new.definition.nodes = vec![node];
         let refused = alice.create_set(&new).await.unwrap_err();
         assert!(matches!(refused, Error::InvalidField { .. }), "{new:?}");
     }
@@ -274,7 +295,7 @@ async fn only_admins_make_sets_for_others_and_viewers_make_none() {
     let refused = admin.create_set(&long).await;
     assert!(matches!(refused, Err(Error::InvalidField { .. })));
     let made = admin.create_set(&for_bob).await.unwrap();
-    assert_eq!(made.set.owner, "bob");
+    assert_eq!(made.set.set.owner, "bob");
 }
 
 #[tokio::test]
@@ -283,10 +304,10 @@ async fn r_set_4_a_network_that_may_not_sync_and_a_repository_of_the_wrong_side_
     fixture.agents();
     let alice = fixture.alice().await;
     let mut swapped = new_set();
-    swapped.repositories.cloud = "hq".to_owned();
+    swapped.definition.repositories.cloud = "hq".to_owned();
     let refused = alice.create_set(&swapped).await;
     assert!(matches!(refused, Err(Error::InvalidField { .. })));
-    swapped.repositories.cloud = "none".to_owned();
+    swapped.definition.repositories.cloud = "none".to_owned();
     let refused = alice.create_set(&swapped).await;
     assert!(matches!(refused, Err(Error::RepositoryNotFound { .. })));
     let store = &fixture.test.store;
@@ -319,12 +340,10 @@ async fn r_rec_9_an_unsynced_folder_of_that_name_in_the_target_is_adopted_where_
             }),
             _ => one(folder("inbox")),
         });
-        let new = NewSet {
-            options,
-            ..new_set()
-        };
+        let mut new = new_set();
+        new.definition.options = options;
         let alice = fixture.alice().await;
-        let made = alice.create_set(&new).await.unwrap();
+        let made = alice.create_set(&new).await.unwrap().set;
         let root = alice.member(made.set.id, made.set.root).await.unwrap();
         let cloud = root.copies.cloud.map(|copy| copy.copy.node.0);
         assert_eq!(cloud.as_deref(), peer);

@@ -9,11 +9,9 @@ use crate::domain::member::{MemberState, PeerChoice};
 use crate::domain::projection::NodeKind;
 use crate::domain::sync_set::Options;
 use crate::service::Error;
-use crate::service::command::{Command, Reply};
 use crate::service::member_watch::MemberChange;
 use crate::service::members::{Filter, STATE_PENDING, STATE_SYNCED, ShownHold};
-use crate::service::nodes::NodeChoice;
-use crate::service::testing::{Fixture, absent, folder, one, present};
+use crate::service::testing::{Fixture, absent, present};
 
 const ALL: Filter = Filter {
     state: None,
@@ -209,42 +207,6 @@ async fn r_sta_2_any_reader_learns_how_a_node_is_synced() {
     assert!(matches!(missing, Err(Error::NodeNotFound { .. })));
     let empty = viewer.node_sync_info("hq", "").await;
     assert!(matches!(empty, Err(Error::InvalidField { .. })));
-}
-
-#[tokio::test]
-async fn r_set_3_target_folders_are_browsed_page_by_page() {
-    let fixture = Fixture::new().await;
-    fixture.agent(Side::Cloud, |command| match command {
-        Command::ResolveNodes { .. } => one(folder("root")),
-        Command::ListFolder {
-            folder: of,
-            after,
-            max,
-        } => {
-            assert_eq!((of.0.as_str(), max), ("root", 2));
-            let mut document = folder("b-document");
-            document.kind = NodeKind::Document;
-            Some(match after.0.as_str() {
-                "" => Reply::Nodes(vec![folder("a"), document], true),
-                "b-document" => Reply::Nodes(vec![folder("c")], false),
-                other => panic!("{other}"),
-            })
-        }
-    });
-    let viewer = fixture.user("eve", Role::Viewer).await;
-    let root = NodeChoice::Path(String::new());
-    let (page, next) = viewer
-        .browse_folders("cloud", &root, None, 2)
-        .await
-        .unwrap();
-    assert_eq!((page.len(), page[0].name.as_str()), (1, "a"));
-    let (page, next) = viewer
-        .browse_folders("cloud", &root, next, 2)
-        .await
-        .unwrap();
-    assert_eq!((page[0].name.as_str(), next), ("c", None));
-    let refused = viewer.browse_folders("hq", &root, None, 2).await;
-    assert!(matches!(refused, Err(Error::InvalidField { .. })));
 }
 
 #[tokio::test]

@@ -2,10 +2,13 @@
 
 mod conflicts;
 mod creating;
+mod documents;
 mod journal;
 mod members;
 mod owners;
 mod pauses;
+mod preview;
 mod sessions;
 mod sets;
 mod steps;
+mod target_folders;

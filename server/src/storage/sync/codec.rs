@@ -172,6 +172,8 @@ struct MemberBody {
     renamed_from: String,
     #[prost(uint32, tag = "54")]
     rename_number: u32,
+    #[prost(string, optional, tag = "70")]
+    home: Option<String>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -437,6 +439,7 @@ pub fn encode_member(member: &Member) -> Vec<u8> {
         renamed_from: renamed_from(member),
         rename_number: member.renaming.as_ref().map_or(0, |one| one.number),
         open_conflict: member.open.map(ConflictId::to_bytes).unwrap_or_default(),
+        home: member.home.as_ref().map(|home| home.0.clone()),
     }
     .encode_to_vec()
 }
@@ -501,6 +504,7 @@ pub fn decode_member(member: &mut Member, state_number: i32, bytes: &[u8]) -> Re
     };
     member.made = body.made_on_cloud.map(side);
     member.clearing = body.clearing;
+    member.home = body.home.map(NodeId);
     Ok(())
 }
 

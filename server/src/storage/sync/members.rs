@@ -79,13 +79,23 @@ static ONE: LazyLock<String> = LazyLock::new(|| {
         read::MEMBER
     )
 });
+/// What is skipped, and the chosen nodes of other sets: these are the few rows to look through (R-MEM-1, R-MOV-4).
 static SKIPPED: LazyLock<String> = LazyLock::new(|| {
+    let inside = "EXISTS (SELECT 1 FROM copy p JOIN member m ON m.id = p.member \
+                  WHERE p.repository = c.repository AND p.node = c.parent AND m.set_id = ?3)";
     format!(
-        "SELECT {} FROM copy c INDEXED BY copy_skipped WHERE c.repository = ?1 AND c.node > ?2 \
-         AND (c.state = 3 OR c.state >= 10) AND EXISTS (SELECT 1 FROM copy p \
-         JOIN member m ON m.id = p.member WHERE p.repository = c.repository \
-         AND p.node = c.parent AND m.set_id = ?3) ORDER BY c.node LIMIT ?4",
-        read::COPY
+        "SELECT {columns} FROM copy c INDEXED BY copy_skipped WHERE c.repository = ?1 \
+         AND c.node > ?2 AND (c.state = 3 OR c.state >= 10) AND {inside} \
+         UNION ALL SELECT {columns} FROM (\
+         SELECT o.on_premise_node AS node FROM sync_set s CROSS JOIN member o \
+         INDEXED BY member_direct ON o.set_id = s.id AND o.direct = 1 \
+         WHERE s.on_premise_repository = ?1 AND s.id <> ?3 \
+         UNION ALL SELECT o.cloud_node FROM sync_set s CROSS JOIN member o \
+         INDEXED BY member_direct ON o.set_id = s.id AND o.direct = 1 \
+         WHERE s.cloud_repository = ?1 AND s.id <> ?3) d \
+         CROSS JOIN copy c ON c.repository = ?1 AND c.node = d.node \
+         WHERE c.node > ?2 AND c.state = 0 AND {inside} ORDER BY 2 LIMIT ?4",
+        columns = read::COPY
     )
 });
 static PATH: LazyLock<String> = LazyLock::new(|| {
@@ -225,7 +235,7 @@ impl Store {
         Ok(members)
     }
 
-    /// Nodes of a repository that lie in folders of a set and are no members, by node id, behind one of them.
+    /// Nodes of a repository that lie in folders of a set and are no members of it, by node id, behind one of them.
     ///
     /// # Errors
     /// Whatever the database answers.

@@ -9,7 +9,7 @@ use crate::domain::ids::{MemberId, NetworkId, NodeId, RepositoryId, SyncSetId};
 use crate::domain::member::Member;
 use crate::domain::policy::{ConflictGrain, ConflictPolicy, NameClashPolicy};
 use crate::domain::projection::{NodeKind, Side, Sides};
-use crate::domain::sync_set::{Counters, Gate, Guard, Options, Removal, SyncSet};
+use crate::domain::sync_set::{Counters, Gate, Guard, Options, Removal, SetKind, SyncSet};
 
 /// The columns that [`copy`] reads, of a table called `c`.
 pub(super) const COPY: &str = "c.repository, c.node, c.member, c.state, c.parent, c.name_key, \
@@ -95,7 +95,7 @@ pub(super) const SET: &str = "s.id, s.network, s.on_premise_repository, s.cloud_
      s.removals, s.emptied, s.outside, s.paused, \
      EXISTS (SELECT 1 FROM repository p WHERE p.paused = 1 \
      AND p.id IN (s.on_premise_repository, s.cloud_repository)), s.removal, s.conflict_policy, \
-     s.conflict_grain, s.name_clash_policy";
+     s.conflict_grain, s.name_clash_policy, s.kind";
 
 pub(super) fn sync_set(row: &QueryResult) -> Result<SyncSet, Error> {
     let id: Vec<u8> = row.try_get_by_index(0)?;
@@ -113,6 +113,7 @@ pub(super) fn sync_set(row: &QueryResult) -> Result<SyncSet, Error> {
             on_premise: RepositoryId(row.try_get_by_index(2)?),
             cloud: RepositoryId(row.try_get_by_index(3)?),
         },
+        kind: SetKind::from_number(row.try_get_by_index(31)?),
         root: MemberId::from_bytes(&root).ok_or(Error::Corrupt {
             what: "the root of a set",
         })?,

@@ -45,8 +45,8 @@ const SETS: Insert = Insert {
            target, source_folder, include_subfolders, lock_on_premise_copy, allow_delete_on_cloud, \
            delete_on_premise, max_delete_percent, owner, ending, members, pending, failed, bytes, gate, \
            deletions, guard_since, counting, removals, emptied, outside, paused, removal, \
-           conflict_policy, conflict_grain, name_clash_policy) VALUES",
-    columns: 30,
+           conflict_policy, conflict_grain, name_clash_policy, kind) VALUES",
+    columns: 31,
     tail: "",
 };
 const WALKS: Insert = Insert {
@@ -284,25 +284,27 @@ impl Derived {
     }
 }
 
-/// Repositories of sets that came, end, or whose root has another copy now.
+/// Repositories of sets that came, end, or one of whose chosen nodes has another copy now, or is no member any more.
 fn watching(loaded: &Loaded, effects: &Effects) -> BTreeSet<RepositoryId> {
-    let known = loaded.sets.values().flatten();
-    let now = effects.changes.sets.values();
-    let changed = known
-        .chain(now)
-        .filter(|set| is_watched_anew(loaded, effects, set));
-    changed
-        .flat_map(|set| [set.repositories.on_premise, set.repositories.cloud])
-        .collect()
-}
-
-fn is_watched_anew(loaded: &Loaded, effects: &Effects, set: &SyncSet) -> bool {
-    let before = loaded.sets.get(&set.id).and_then(Option::as_ref);
-    let root_before = loaded.members.get(&set.root).and_then(Option::as_ref);
-    let root_moved = effects.changes.members.get(&set.root).is_some_and(|now| {
-        now.as_ref().map(|root| &root.nodes) != root_before.map(|root| &root.nodes)
+    let mut anew: BTreeSet<SyncSetId> = BTreeSet::new();
+    for (id, now) in &effects.changes.members {
+        let before = loaded.members.get(id).and_then(Option::as_ref);
+        let chosen = now.as_ref().or(before).filter(|member| member.direct);
+        let moved = now.as_ref().map(|now| &now.nodes) != before.map(|before| &before.nodes);
+        anew.extend(chosen.filter(|_| moved).map(|member| member.set));
+    }
+    for set in effects.changes.sets.values() {
+        let before = loaded.sets.get(&set.id).and_then(Option::as_ref);
+        if before.is_none_or(|before| before.ending != set.ending) {
+            anew.insert(set.id);
+        }
+    }
+    let sets = anew.iter().filter_map(|id| {
+        let now = effects.changes.sets.get(id);
+        now.or_else(|| loaded.sets.get(id).and_then(Option::as_ref))
     });
-    root_moved || before.is_none_or(|before| before.ending != set.ending)
+    sets.flat_map(|set| [set.repositories.on_premise, set.repositories.cloud])
+        .collect()
 }
 
 /// A gate that opens, a synced folder that is back in a library, or a pause that ends lets work flow that was due before
@@ -319,9 +321,14 @@ fn opened<'a>(loaded: &'a Loaded, effects: &'a Effects) -> impl Iterator<Item = 
     changed.flat_map(|set| [set.repositories.on_premise, set.repositories.cloud])
 }
 
+/// Sets that changed; one that ended goes with its last member (R-SET-1).
 async fn save_sets<C: ConnectionTrait>(tx: &C, effects: &Effects) -> Result<(), Error> {
-    SETS.rows(tx, effects.changes.sets.values().map(set_row).collect())
-        .await
+    let sets = effects.changes.sets.values();
+    SETS.rows(tx, sets.clone().map(set_row).collect()).await?;
+    for set in sets.filter(|set| set.ending && set.counters.members == 0) {
+        sets::remove_if_empty_in(tx, set).await?;
+    }
+    Ok(())
 }
 
 fn set_row(set: &SyncSet) -> Vec<Value> {
@@ -356,6 +363,7 @@ fn set_row(set: &SyncSet) -> Vec<Value> {
         (set.options.conflict_policy as i32).into(),
         (set.options.conflict_grain as i32).into(),
         (set.options.name_clash_policy as i32).into(),
+        (set.kind as i32).into(),
     ]
 }
 

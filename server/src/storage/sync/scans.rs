@@ -23,8 +23,10 @@ pub enum ScanKind {
 /// A root that an agent watches, and the scan that is due for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Root {
-    /// The folder.
+    /// The node.
     pub node: NodeId,
+    /// A single document: it is looked at, never scanned.
+    pub document: bool,
     /// Subfolders are synced.
     pub include_subfolders: bool,
     /// The scan that is not complete yet.
@@ -64,7 +66,8 @@ pub async fn ask_in<C: ConnectionTrait>(
     Ok(())
 }
 
-/// Asks for scans of every watched root of a repository; says whether there is one.
+/// Asks for scans of every watched folder of a repository, and for a look at every watched document; says whether there
+/// is one. In a new generation all counts as listed only when the documents are answered, too (R-AGT-4).
 ///
 /// # Errors
 /// Whatever the database answers.
@@ -75,14 +78,28 @@ pub async fn ask_all_in<C: ConnectionTrait>(
     read_content: bool,
 ) -> Result<bool, Error> {
     let roots = roots_in(tx, repository).await?;
-    for root in &roots {
+    let (documents, folders): (Vec<&Root>, Vec<&Root>) =
+        roots.iter().partition(|root| root.document);
+    for root in folders {
         ask_in(tx, repository, &root.node, kind, read_content).await?;
     }
+    let documents: Vec<NodeId> = documents.iter().map(|root| root.node.clone()).collect();
+    if kind == ScanKind::Generation && !documents.is_empty() {
+        let text = "INSERT OR REPLACE INTO suspect (repository, scan, node) \
+                    SELECT ?, x'', value FROM json_each(?)";
+        let nodes = json(&texts(&documents));
+        sql::execute(tx, text, [repository.0.into(), nodes]).await?;
+    }
+    ask_to_observe_in(tx, repository, &documents).await?;
     Ok(!roots.is_empty())
 }
 
-/// The roots that a repository's agent watches: the copies of the synced folders, and on the cloud those that are being
-/// removed, so that what comes into them is known.
+fn texts(nodes: &[NodeId]) -> Vec<&str> {
+    nodes.iter().map(|node| node.0.as_str()).collect()
+}
+
+/// The roots that a repository's agent watches: the copies of the chosen nodes, folders and documents, and on the cloud
+/// those that are being removed, so that what comes into them is known.
 ///
 /// # Errors
 /// Whatever the database answers.
@@ -90,19 +107,21 @@ pub async fn roots_in<C: ConnectionTrait>(
     connection: &C,
     repository: RepositoryId,
 ) -> Result<Vec<Root>, Error> {
-    let text = "SELECT r.node, r.include_subfolders, x.id, coalesce(x.read_content, 0) FROM (\
-         SELECT m.on_premise_node AS node, s.include_subfolders FROM sync_set s \
-         JOIN member m ON m.id = s.root WHERE s.on_premise_repository = ?1 AND s.ending = 0 \
+    let text = "SELECT r.node, r.include_subfolders, x.id, coalesce(x.read_content, 0), r.kind FROM (\
+         SELECT m.on_premise_node AS node, s.include_subfolders, m.kind FROM sync_set s \
+         CROSS JOIN member m INDEXED BY member_direct ON m.set_id = s.id AND m.direct = 1 \
+         WHERE s.on_premise_repository = ?1 AND s.ending = 0 \
          UNION ALL \
-         SELECT m.cloud_node, s.include_subfolders FROM sync_set s \
-         JOIN member m ON m.id = s.root WHERE s.cloud_repository = ?1 \
-         AND (s.ending = 0 OR s.removal <> 0)) r \
+         SELECT m.cloud_node, s.include_subfolders, m.kind FROM sync_set s \
+         CROSS JOIN member m INDEXED BY member_direct ON m.set_id = s.id AND m.direct = 1 \
+         WHERE s.cloud_repository = ?1 AND (s.ending = 0 OR s.removal <> 0)) r \
          LEFT JOIN scan x ON x.repository = ?1 AND x.root = r.node WHERE r.node IS NOT NULL";
     let mut roots = Vec::new();
     for row in sql::all(connection, text, [repository.0.into()]).await? {
         let scan: Option<Vec<u8>> = row.try_get_by_index(2)?;
         roots.push(Root {
             node: NodeId(row.try_get_by_index(0)?),
+            document: row.try_get_by_index::<i32>(4)? == 1,
             include_subfolders: row.try_get_by_index(1)?,
             scan: scan.and_then(|bytes| ScanId::from_bytes(&bytes)),
             read_content: row.try_get_by_index(3)?,
@@ -206,8 +225,7 @@ pub async fn ask_to_observe_in<C: ConnectionTrait>(
     }
     let text = "INSERT OR IGNORE INTO observe (repository, node) \
                 SELECT ?, value FROM json_each(?)";
-    let nodes: Vec<&str> = nodes.iter().map(|node| node.0.as_str()).collect();
-    sql::execute(tx, text, [repository.0.into(), json(&nodes)]).await?;
+    sql::execute(tx, text, [repository.0.into(), json(&texts(nodes))]).await?;
     Ok(())
 }
 

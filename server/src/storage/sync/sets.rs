@@ -1,6 +1,6 @@
 //! Sync sets as they are made, listed and shown.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use sea_orm::ConnectionTrait;
@@ -27,8 +27,8 @@ static ONE: LazyLock<String> = LazyLock::new(|| {
 /// What is shown of a set beside its own row.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Facts {
-    /// The on-premise node of the synced folder.
-    pub node: Option<NodeId>,
+    /// The on-premise nodes that were chosen.
+    pub nodes: Vec<NodeId>,
     /// A scan of either side is not complete, or nodes that one missed are still to be looked at.
     pub scanning: bool,
 }
@@ -45,17 +45,20 @@ impl Store {
                     OR EXISTS (SELECT 1 FROM observe o \
                     WHERE o.repository IN (s.on_premise_repository, s.cloud_repository)) \
                     FROM json_each(?) j CROSS JOIN sync_set s ON s.id = unhex(j.value) \
-                    LEFT JOIN member m ON m.id = s.root";
+                    CROSS JOIN member m INDEXED BY member_direct \
+                    ON m.set_id = s.id AND m.direct = 1 ORDER BY m.id";
         let ids: Vec<String> = sets.iter().map(|id| id.0.simple().to_string()).collect();
-        let mut facts = BTreeMap::new();
+        let mut facts: BTreeMap<SyncSetId, Facts> = BTreeMap::new();
         for row in sql::all(self.reader(), text, [json(&ids)]).await? {
             let id: Vec<u8> = row.try_get_by_index(0)?;
-            let node: Option<String> = row.try_get_by_index(1)?;
-            let shown = Facts {
-                node: node.map(NodeId),
-                scanning: row.try_get_by_index(2)?,
+            let Some(id) = SyncSetId::from_bytes(&id) else {
+                continue;
             };
-            facts.extend(SyncSetId::from_bytes(&id).map(|id| (id, shown)));
+            let node: Option<String> = row.try_get_by_index(1)?;
+            let scanning: bool = row.try_get_by_index(2)?;
+            let shown = facts.entry(id).or_default();
+            shown.nodes.extend(node.map(NodeId));
+            shown.scanning |= scanning;
         }
         Ok(facts)
     }
@@ -114,7 +117,7 @@ impl Store {
         Ok(sql::one(self.reader(), text, values).await?.is_some())
     }
 
-    /// The set that an earlier request made (R-SET-3).
+    /// The set that an earlier request made, and what it left out (R-SET-3).
     ///
     /// # Errors
     /// Whatever the database answers.
@@ -122,12 +125,12 @@ impl Store {
         &self,
         network: NetworkId,
         request: &[u8],
-    ) -> Result<Option<SyncSetId>, Error> {
+    ) -> Result<Option<(SyncSetId, Vec<u8>)>, Error> {
         set_of_request_in(self.reader(), network, request).await
     }
 }
 
-/// The set that an earlier request made.
+/// The set that an earlier request made, and what it left out, as [`note_request_in`] was told.
 ///
 /// # Errors
 /// Whatever the database answers.
@@ -135,8 +138,8 @@ pub async fn set_of_request_in<C: ConnectionTrait>(
     connection: &C,
     network: NetworkId,
     request: &[u8],
-) -> Result<Option<SyncSetId>, Error> {
-    let text = "SELECT set_id FROM sync_set_request WHERE network = ? AND request = ?";
+) -> Result<Option<(SyncSetId, Vec<u8>)>, Error> {
+    let text = "SELECT set_id, skipped FROM sync_set_request WHERE network = ? AND request = ?";
     let row = sql::one(
         connection,
         text,
@@ -145,10 +148,11 @@ pub async fn set_of_request_in<C: ConnectionTrait>(
     .await?;
     let Some(row) = row else { return Ok(None) };
     let id: Vec<u8> = row.try_get_by_index(0)?;
-    Ok(SyncSetId::from_bytes(&id))
+    let skipped: Vec<u8> = row.try_get_by_index(1)?;
+    Ok(SyncSetId::from_bytes(&id).map(|id| (id, skipped)))
 }
 
-/// Notes which set a request made.
+/// Notes which set a request made, and what it left out.
 ///
 /// # Errors
 /// Whatever the database answers.
@@ -156,13 +160,15 @@ pub async fn note_request_in<C: ConnectionTrait>(
     tx: &C,
     network: NetworkId,
     request: &[u8],
-    set: SyncSetId,
+    (set, skipped): (SyncSetId, &[u8]),
 ) -> Result<(), Error> {
-    let text = "INSERT INTO sync_set_request (network, request, set_id) VALUES (?, ?, ?)";
+    let text = "INSERT INTO sync_set_request (network, request, set_id, skipped) \
+                VALUES (?, ?, ?, ?)";
     let values = [
         network.0.into(),
         request.to_vec().into(),
         set.to_bytes().into(),
+        skipped.to_vec().into(),
     ];
     sql::execute(tx, text, values).await?;
     Ok(())
@@ -196,6 +202,26 @@ pub async fn set_in<C: ConnectionTrait>(
     let values = [network.0.into(), id.to_bytes().into()];
     let row = sql::one(tx, ONE.as_str(), values).await?;
     row.as_ref().map(read::sync_set).transpose()
+}
+
+impl Store {
+    /// Those of these nodes that are members of sets (R-SET-5).
+    ///
+    /// # Errors
+    /// Whatever the database answers.
+    pub async fn members_among(
+        &self,
+        repository: RepositoryId,
+        nodes: &[NodeId],
+    ) -> Result<BTreeSet<NodeId>, Error> {
+        let text = "SELECT c.node FROM json_each(?) j CROSS JOIN copy c \
+                    ON c.repository = ? AND c.node = j.value WHERE c.member IS NOT NULL";
+        let nodes: Vec<&str> = nodes.iter().map(|node| node.0.as_str()).collect();
+        let rows = sql::all(self.reader(), text, [json(&nodes), repository.0.into()]).await?;
+        rows.iter()
+            .map(|row| Ok(NodeId(row.try_get_by_index(0)?)))
+            .collect()
+    }
 }
 
 /// Whether a node is a member of a set (R-SET-5).

@@ -93,6 +93,17 @@ fn request(command: Command) -> wire::command::Request {
             after_node_id: after.0,
             page_size: max,
         }),
+        Command::CreateFolder {
+            parent,
+            folder,
+            request,
+        } => Request::CreateFolder(wire::CreateFolder {
+            parent_node_id: parent.0,
+            name: folder.name,
+            title: folder.title,
+            description: folder.description,
+            request_id: request.as_bytes().to_vec().into(),
+        }),
     }
 }
 
@@ -131,6 +142,8 @@ fn node_info(info: wire::NodeInfo) -> NodeInfo {
         library_root: info.library_root,
         in_library: info.in_library,
         writable: info.writable,
+        size: info.size.max(0),
+        locked_for_editing: info.locked_for_editing,
         checked_out: info.checked_out,
     }
 }

@@ -196,6 +196,7 @@ pub(super) fn refusal(error: &Error) -> wire::Refusal {
 #[must_use]
 pub(super) fn watch_roots(roots: &[Root]) -> wire::WatchRoots {
     let root = |root: &Root| wire::WatchRoot {
+        document: root.document,
         node_id: root.node.0.clone(),
         include_subfolders: root.include_subfolders,
         scan_id: root

@@ -231,6 +231,7 @@ impl Talk {
             include_subfolders: true,
             scan_id: Bytes::from_static(scan_id),
             read_content: false,
+            document: false,
         };
         let answer = self
             .ask(command::Request::WatchRoots(WatchRoots {

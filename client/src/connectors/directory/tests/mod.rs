@@ -94,6 +94,7 @@ impl Fixture {
             include_subfolders,
             scan_id: Bytes::from_static(&[7; 16]),
             read_content: false,
+            document: false,
         }
     }
 

@@ -191,6 +191,73 @@ async fn the_name_of_a_watched_folder_is_offered() {
 }
 
 #[tokio::test]
+async fn r_mov_1_a_watched_document_is_followed_wherever_it_goes_and_nothing_beside_it() {
+    let mut fixture = Fixture::with(|root| {
+        fs::create_dir_all(root.join("x/y")).expect("x");
+        fs::write(root.join("x/f"), "f").expect("f");
+        fs::write(root.join("x/g"), "g").expect("g");
+    })
+    .await;
+    let f = fixture.id("x/f").await;
+    let watched = WatchRoot {
+        node_id: f.clone(),
+        document: true,
+        ..WatchRoot::default()
+    };
+    let watch = std::slice::from_ref(&watched);
+    fixture.directory().watch(watch).await.expect("watched");
+    fs::write(fixture.path("x/g"), "not watched").expect("written");
+    fs::rename(fixture.path("x/f"), fixture.path("x/y/h")).expect("moved");
+    let seen = fixture.until(|seen| seen.contains_key(&f)).await;
+    assert_eq!(seen.len(), 1, "{seen:?}");
+    assert_eq!((name(&seen[&f]), text(&seen[&f]).as_str()), ("h", "f"));
+    // While nothing runs it is written, moved on, and a folder above it too.
+    fixture.close();
+    fs::write(fixture.path("x/y/h"), "newer").expect("written");
+    fs::rename(fixture.path("x"), fixture.path("z")).expect("moved");
+    let directory = Directory::open(fixture.options()).await.expect("it opens");
+    directory.watch(watch).await.expect("watched");
+    fixture.directory = Some(directory);
+    let seen = fixture.until(|seen| seen.contains_key(&f)).await;
+    assert_eq!(text(&seen[&f]), "newer");
+    // It goes with a folder that nobody watches: then its own end is told, and nobody says that a root was emptied.
+    fixture.close();
+    fs::remove_dir_all(fixture.path("z")).expect("removed");
+    let directory = Directory::open(fixture.options()).await.expect("it opens");
+    directory.watch(watch).await.expect("watched");
+    fixture.directory = Some(directory);
+    let seen = fixture.until(|seen| seen.contains_key(&f)).await;
+    assert_eq!(seen.len(), 1, "{seen:?}");
+    assert_eq!(absent(&seen[&f]), Some(AbsenceKind::Deleted));
+    let Some(State::Absent(gone)) = &seen[&f].state else {
+        panic!("it is gone")
+    };
+    assert!(!gone.root_emptied);
+}
+
+#[tokio::test]
+async fn r_set_3_a_folder_is_described_and_told_so_where_it_is_watched() {
+    let fixture = Fixture::new().await;
+    let directory = fixture.directory();
+    let made = directory.create_folder(&fixture.root, "new", b"request");
+    let made = made.await.expect("it is made").node_id;
+    directory
+        .describe_folder(&made, "Title", "")
+        .await
+        .expect("described");
+    let seen = fixture.told().await;
+    let Some(State::Present(projection)) = &seen[&made].state else {
+        panic!("it is there")
+    };
+    let told: Vec<&str> = projection
+        .properties
+        .iter()
+        .map(|property| property.name.as_str())
+        .collect();
+    assert_eq!(told, ["cm:title"], "an empty description is none");
+}
+
+#[tokio::test]
 async fn links_are_offered_once_and_never_followed() {
     let fixture = Fixture::new().await;
     let outside = tempfile::tempdir().expect("outside");

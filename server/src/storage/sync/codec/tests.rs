@@ -60,6 +60,7 @@ fn full_member() -> Member {
     member.blocked = Some((Side::Cloud, Obstacle::Name(NodeId("f".into()), "k".into())));
     member.last_synced_at = Some(0);
     member.made = Some(Side::OnPremise);
+    member.home = Some(NodeId("h".into()));
     member.restlessness = Restlessness {
         stale: 1,
         flips: 2,

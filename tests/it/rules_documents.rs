@@ -1,0 +1,224 @@
+//! Sets of documents: names, moves, deletes, conflicts, and synced folders around them (R-SET-1, R-MOV-1, R-MOV-4).
+
+use tandem_server::domain::engine::Request;
+use tandem_server::domain::failure::Reason;
+use tandem_server::domain::member::MemberState;
+use tandem_server::domain::projection::Side::{self, Cloud, OnPremise};
+use tandem_server::domain::report::NodeTrait;
+use tandem_server::domain::sync_set::Options;
+use tandem_tests::sim::lab::Lab;
+
+fn sync(lab: &mut Lab, path: &str) {
+    let member = lab.member(OnPremise, path).unwrap().id;
+    lab.request(Request::Sync(member, "somebody".to_owned()));
+    lab.converge();
+}
+
+/// Whether a node is there.
+fn there(lab: &Lab, side: Side, path: &str) -> bool {
+    lab.find(side, path).is_some()
+}
+
+#[test]
+fn r_set_1_each_document_is_pushed_into_the_target_under_its_own_name() {
+    let mut lab = Lab::choosing(Options::default(), &["/a.txt", "/outside/b.txt"]);
+    for (here, there) in [("/a.txt", "/a.txt"), ("/outside/b.txt", "/b.txt")] {
+        assert_eq!(lab.content(OnPremise, here), lab.content(Cloud, there));
+        let member = lab.member(OnPremise, here).unwrap();
+        assert!(member.direct && member.state == MemberState::Synced);
+    }
+    lab.make(OnPremise, "/c.txt");
+    lab.converge();
+    assert!(!there(&lab, Cloud, "/c.txt"), "membership is frozen");
+    let written = lab.write(Cloud, "/b.txt");
+    lab.converge();
+    assert_eq!(lab.content(OnPremise, "/outside/b.txt"), written);
+}
+
+#[test]
+fn r_mov_1_renames_are_mirrored_and_moves_are_not_while_updates_keep_flowing() {
+    let mut lab = Lab::choosing(Options::default(), &["/a.txt"]);
+    lab.rename(OnPremise, "/a.txt", "b.txt");
+    lab.converge();
+    lab.rename(Cloud, "/b.txt", "c.txt");
+    lab.converge();
+    assert!(there(&lab, OnPremise, "/c.txt"));
+    lab.relocate(OnPremise, "/c.txt", "/outside");
+    lab.converge();
+    assert!(there(&lab, Cloud, "/c.txt"), "it stays where it is");
+    lab.relocate(Cloud, "/c.txt", "/outside");
+    lab.converge();
+    assert!(there(&lab, OnPremise, "/outside/c.txt"));
+    for side in Side::BOTH {
+        let written = lab.write(side, "/outside/c.txt");
+        lab.converge();
+        assert_eq!(lab.content(side.other(), "/outside/c.txt"), written);
+    }
+    lab.rename(Cloud, "/outside/c.txt", "d.txt");
+    lab.converge();
+    assert!(there(&lab, OnPremise, "/outside/d.txt"));
+    assert_eq!(lab.conflicts(), 0);
+}
+
+#[test]
+fn r_set_1_deletes_follow_the_options_and_the_set_goes_with_its_last_member() {
+    let mut lab = Lab::choosing(Options::default(), &["/a.txt", "/b.txt"]);
+    lab.delete(OnPremise, "/a.txt");
+    lab.converge();
+    assert!(!there(&lab, Cloud, "/a.txt") && there(&lab, Cloud, "/b.txt"));
+    assert!(lab.sync_set().is_some());
+    lab.delete(OnPremise, "/b.txt");
+    lab.converge();
+    assert!(!there(&lab, Cloud, "/b.txt"));
+    assert!(lab.sync_set().is_none());
+    let keeps = Options {
+        allow_delete_on_cloud: false,
+        ..Options::default()
+    };
+    let mut lab = Lab::choosing(keeps, &["/a.txt"]);
+    lab.delete(OnPremise, "/a.txt");
+    lab.converge();
+    assert!(there(&lab, Cloud, "/a.txt"));
+    assert!(lab.sync_set().is_none());
+    let removes = Options {
+        delete_on_premise: true,
+        ..Options::default()
+    };
+    let mut lab = Lab::choosing(removes, &["/a.txt"]);
+    lab.delete(Cloud, "/a.txt");
+    lab.converge();
+    assert!(!there(&lab, OnPremise, "/a.txt"));
+    assert!(lab.sync_set().is_none());
+}
+
+#[test]
+fn r_del_1_a_cloud_copy_that_was_deleted_is_made_anew_in_the_target_when_somebody_asks() {
+    let mut lab = Lab::choosing(Options::default(), &["/outside/a.txt"]);
+    lab.relocate(Cloud, "/a.txt", "/outside");
+    lab.converge();
+    lab.delete(Cloud, "/outside/a.txt");
+    lab.converge();
+    assert!(
+        lab.member(OnPremise, "/outside/a.txt")
+            .unwrap()
+            .cloud_copy_deleted
+    );
+    lab.write(OnPremise, "/outside/a.txt");
+    lab.converge();
+    let failure = lab.failure(OnPremise, "/outside/a.txt");
+    assert_eq!(failure, Some(Reason::TargetNodeNoLongerExists));
+    sync(&mut lab, "/outside/a.txt");
+    let content = lab.content(OnPremise, "/outside/a.txt");
+    assert_eq!(lab.content(Cloud, "/a.txt"), content);
+}
+
+#[test]
+fn r_con_1_the_cloud_wins_and_the_loser_is_archived() {
+    let mut lab = Lab::choosing(Options::default(), &["/a.txt"]);
+    let lost = lab.write(OnPremise, "/a.txt");
+    let won = lab.write(Cloud, "/a.txt");
+    lab.converge();
+    assert_eq!(lab.content(OnPremise, "/a.txt"), won);
+    assert!(lab.repository(OnPremise).archive.contains(&lost));
+    assert_eq!(lab.conflicts(), 1);
+}
+
+#[test]
+fn r_rec_2_a_document_deleted_here_and_changed_there_is_restored_where_it_was() {
+    let mut lab = Lab::choosing(Options::default(), &["/a.txt", "/b.txt"]);
+    lab.relocate(OnPremise, "/a.txt", "/outside");
+    lab.converge();
+    let written = lab.write(Cloud, "/a.txt");
+    lab.delete(OnPremise, "/outside/a.txt");
+    lab.converge();
+    assert_eq!(lab.content(OnPremise, "/outside/a.txt"), written);
+    assert_eq!(lab.conflicts(), 1);
+}
+
+#[test]
+fn r_rec_9_the_second_of_two_documents_of_one_name_fails_until_one_is_renamed() {
+    let mut lab = Lab::choosing(Options::default(), &["/a.txt", "/outside/a.txt"]);
+    let failed: Vec<&str> = ["/a.txt", "/outside/a.txt"]
+        .into_iter()
+        .filter(|path| lab.failure(OnPremise, path) == Some(Reason::TargetFolderNameClash))
+        .collect();
+    assert_eq!(failed.len(), 1);
+    lab.rename(OnPremise, failed[0], "b.txt");
+    lab.converge();
+    assert!(there(&lab, Cloud, "/a.txt") && there(&lab, Cloud, "/b.txt"));
+}
+
+#[test]
+fn r_mov_4_a_chosen_document_keeps_its_own_set_in_a_synced_folder_once_per_side() {
+    for side in Side::BOTH {
+        let mut lab = Lab::holding(Options::default(), &["x.txt"]);
+        lab.make(OnPremise, "/d.txt");
+        let set = lab.choose(Options::default(), &["/d.txt"]);
+        lab.relocate(side, "/d.txt", "");
+        lab.converge();
+        assert_eq!(lab.tree(side), ["d.txt", "x.txt"]);
+        assert_eq!(lab.tree(side.other()), ["x.txt"], "no second copy");
+        let member = lab.member(side, "d.txt").unwrap();
+        assert!(member.direct && member.set == set);
+        let written = lab.write(side, "d.txt");
+        lab.converge();
+        assert_eq!(lab.content(side.other(), "/d.txt"), written);
+        // The folder goes, with the chosen document in it: that is a deletion of the document, too.
+        lab.delete(OnPremise, "");
+        lab.converge();
+        let kept = side == Cloud;
+        assert_eq!(there(&lab, OnPremise, "/d.txt"), kept, "{side:?}");
+        assert_eq!(lab.world.coordinator.store.sets.contains_key(&set), kept);
+    }
+}
+
+#[test]
+fn r_mov_4_a_folder_that_is_chosen_around_a_document_does_not_take_it() {
+    let mut lab = Lab::choosing(Options::default(), &["/outside/d.txt"]);
+    let outside = lab.find(OnPremise, "/outside").unwrap();
+    lab.world.sync_folder(&outside, Options::default()).unwrap();
+    lab.converge();
+    assert!(lab.member(OnPremise, "/outside/d.txt").unwrap().direct);
+    assert!(there(&lab, Cloud, "/d.txt"));
+}
+
+#[test]
+fn r_sta_1_a_chosen_document_that_becomes_a_link_fails_until_it_is_one_no_more() {
+    let mut lab = Lab::choosing(Options::default(), &["/a.txt"]);
+    let becomes = |lab: &mut Lab, node_trait| {
+        let node = lab.find(OnPremise, "/a.txt").unwrap();
+        let repository = &mut lab.world.places.on_premise.repository;
+        repository.change(&node, |node| node.node_trait = node_trait);
+        lab.world.notice(OnPremise, vec![node]);
+        lab.converge();
+    };
+    let before = lab.content(Cloud, "/a.txt");
+    becomes(&mut lab, NodeTrait::Link);
+    let failure = lab.failure(OnPremise, "/a.txt");
+    assert_eq!(failure, Some(Reason::UnsupportedNode));
+    lab.write(OnPremise, "/a.txt");
+    lab.converge();
+    assert_eq!(
+        lab.content(Cloud, "/a.txt"),
+        before,
+        "a link is never followed"
+    );
+    becomes(&mut lab, NodeTrait::Ordinary);
+    assert_eq!(lab.failure(OnPremise, "/a.txt"), None);
+    assert_eq!(
+        lab.content(Cloud, "/a.txt"),
+        lab.content(OnPremise, "/a.txt")
+    );
+}
+
+#[test]
+fn r_set_3_a_document_that_goes_before_it_is_looked_at_ends_its_membership() {
+    let mut lab = Lab::choosing(Options::default(), &["/a.txt"]);
+    lab.make(OnPremise, "/b.txt");
+    let node = lab.find(OnPremise, "/b.txt").unwrap();
+    let set = lab.world.sync_documents(&[node], Options::default());
+    lab.delete(OnPremise, "/b.txt");
+    lab.converge();
+    assert!(!there(&lab, Cloud, "/b.txt"));
+    assert!(!lab.world.coordinator.store.sets.contains_key(&set.unwrap()));
+}
