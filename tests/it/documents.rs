@@ -224,7 +224,12 @@ async fn r_set_4_a_repository_tells_what_may_be_chosen_and_what_is_skipped() -> 
     assert_eq!(made.skipped[0].reason, "it is locked for editing");
     let right = &cloud.repository;
     let copy = || right.with(|tree| tree.find("mine.txt"));
-    eventually(PATIENCE, "it is pushed", || copy().is_some()).await?;
+    poll(PATIENCE, "it is pushed, and known to be", async || {
+        let members = coordinator.members(NETWORK).await.ok()?;
+        let synced = |member: &wire::Member| member.state() == wire::MemberState::Synced;
+        (copy().is_some() && members.iter().all(synced)).then_some(())
+    })
+    .await?;
     // Its folder is watched by nobody, and goes with it.
     on_premise.repository.with(|tree| tree.delete(&folder))?;
     let gone = eventually(PATIENCE, "the copy is gone", || copy().is_none()).await;
