@@ -4,7 +4,7 @@ use std::{env, error::Error, fs, path::PathBuf};
 
 use prost::Message;
 
-const DIRECTORY: &str = "tandem/v1alpha";
+const DIRECTORY: &str = "tandem/v1";
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed={DIRECTORY}");

@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use tandem_proto::v1alpha::{
+use tandem_proto::v1::{
     access_service_client::AccessServiceClient, conflict_service_client::ConflictServiceClient,
     content_service_client::ContentServiceClient, exchange_service_client::ExchangeServiceClient,
     journal_service_client::JournalServiceClient, member_service_client::MemberServiceClient,

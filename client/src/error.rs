@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, error::Error as StdError, fmt, time::Duration};
 
-use tandem_proto::v1alpha::ErrorReason;
+use tandem_proto::v1::ErrorReason;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 

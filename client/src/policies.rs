@@ -1,7 +1,7 @@
 //! Flags for what a new set does about conflicts; the same wherever sets are made.
 
 use clap::{Args, ValueEnum};
-use tandem_proto::v1alpha::{self as wire, SyncSetOptions};
+use tandem_proto::v1::{self as wire, SyncSetOptions};
 
 /// What a new set does where its two sides differ.
 #[derive(Debug, Clone, Copy, Default, Args)]

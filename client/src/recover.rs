@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tandem_proto::v1alpha::ErrorReason;
+use tandem_proto::v1::ErrorReason;
 use tonic::Code;
 
 use crate::error::Error;

@@ -4,7 +4,7 @@ use std::{task::Poll, time::Duration};
 
 use bytes::Bytes;
 use futures::{Stream, stream};
-use tandem_proto::v1alpha::{
+use tandem_proto::v1::{
     BatchResult, ChangeBatch, Command, CommandResult, Deliveries, ErrorReason, ExchangeRequest,
     ExchangeResponse, Hello, Pong, ResumeKeyStored, Welcome, exchange_request, exchange_response,
 };

@@ -2,7 +2,7 @@
 //!
 //! What each element means stands in the proto files; this crate adds nothing but names for what the files imply.
 
-/// The package `tandem.v1alpha`.
+/// The package `tandem.v1`.
 #[allow(
     clippy::all,
     clippy::pedantic,
@@ -10,8 +10,8 @@
     unreachable_pub,
     missing_docs
 )]
-pub mod v1alpha {
-    tonic::include_proto!("tandem.v1alpha");
+pub mod v1 {
+    tonic::include_proto!("tandem.v1");
 }
 
 /// The encoded `FileDescriptorSet` of the package, for reflection and for tests.

@@ -5,7 +5,7 @@ use std::fs;
 use anyhow::{Context, Result};
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
-use tandem_proto::v1alpha::{
+use tandem_proto::v1::{
     ContentRef, FindMissingRequest, Observation, Projection, WriteRequest, observation,
 };
 use tandem_server::domain::limits::CONTENT_TOUCH_AFTER_MICROSECONDS;

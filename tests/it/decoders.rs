@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use prost::Message as _;
 use prost::bytes::Bytes;
 use sha2::{Digest as _, Sha256};
-use tandem_proto::v1alpha as wire;
+use tandem_proto::v1 as wire;
 use tandem_tests::decoders::{DECODERS, frames};
 
 #[test]

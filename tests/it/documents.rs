@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde_json::Value;
 use tandem_client::agent::memory::{PRIVATE, ROOT, Rules};
-use tandem_proto::v1alpha::{self as wire, Side};
+use tandem_proto::v1::{self as wire, Side};
 use tandem_tests::agents::{DirectoryAgent, TaskAgent, memory};
 use tandem_tests::coordinator::{CLOUD, Coordinator, ON_PREMISE, repository_name};
 use tandem_tests::pair::{PATIENCE, write};

@@ -238,7 +238,7 @@ fn a_planted_breach_of_every_other_floor_is_found() {
     for (path, text) in [
         ("storage/mod.rs", "use crate::service::Coordinator;"),
         ("storage/tx.rs", "fn f() -> tonic::Status { g() }"),
-        ("storage/codec.rs", "use tandem_proto::v1alpha as wire;"),
+        ("storage/codec.rs", "use tandem_proto::v1 as wire;"),
         (
             "service/ingest.rs",
             "fn f() { h!(super::super::transport::go()) }",

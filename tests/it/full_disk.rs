@@ -6,9 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use tandem_client::error::Error;
-use tandem_proto::v1alpha::{
-    ErrorReason, FailureReason, Member, MemberState, RequestSyncRequest, Side,
-};
+use tandem_proto::v1::{ErrorReason, FailureReason, Member, MemberState, RequestSyncRequest, Side};
 use tandem_tests::agents::DirectoryAgent;
 use tandem_tests::coordinator::Coordinator;
 use tandem_tests::pair::{PATIENCE, write};

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use tandem_proto::v1alpha::Side;
+use tandem_proto::v1::Side;
 use tandem_tests::agents::DirectoryAgent;
 use tandem_tests::coordinator::Coordinator;
 use tandem_tests::pair::{PATIENCE, Pair, write};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use tandem_client::connectors::directory::{self, Directory};
-use tandem_proto::v1alpha::{Side, SyncSetOptions};
+use tandem_proto::v1::{Side, SyncSetOptions};
 use tandem_tests::agents::TaskAgent;
 use tandem_tests::coordinator::Coordinator;
 use tandem_tests::pair::PATIENCE;

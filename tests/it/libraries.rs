@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use tandem_client::agent::memory::{PRIVATE, ROOT, Rules};
-use tandem_proto::v1alpha::{FailureReason, Hold, Member, MemberState};
+use tandem_proto::v1::{FailureReason, Hold, Member, MemberState};
 use tandem_tests::memory_pair::{FOLDER, MemoryPair, NETWORK};
 use tandem_tests::pair::PATIENCE;
 use tandem_tests::wait::poll;

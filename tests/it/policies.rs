@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use tandem_client::agent::memory::{ROOT, Rules};
 use tandem_client::agent::repository::Repository;
-use tandem_proto::v1alpha::{ConflictPolicy, Side, SyncSetOptions};
+use tandem_proto::v1::{ConflictPolicy, Side, SyncSetOptions};
 use tandem_tests::agents::{TaskAgent, listing, memory};
 use tandem_tests::coordinator::Coordinator;
 use tandem_tests::pair::{PATIENCE, Pair, write};

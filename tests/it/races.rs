@@ -12,7 +12,7 @@ use tandem_client::agent::repository::{
     Content, Description, Error, Repository, ScanStep, Seen, Work,
 };
 use tandem_client::connectors::directory::{self, Directory};
-use tandem_proto::v1alpha::{
+use tandem_proto::v1::{
     AccessInfo, Applied, ChangeItem, Delivery, FailureReason, JournalKind, MemberState, NodeInfo,
     NodeVersion, Observation, Outcome, Projection, Property, PropertyValue, Side, SyncSetOptions,
     WatchRoot, change_item, delivery::Action, observation, outcome, property_value,
@@ -102,7 +102,7 @@ async fn r_rec_8_members_that_fail_delay_no_other_over_a_real_connection() -> Re
     let listed = poll(PATIENCE, "both say why", async || {
         let mut members = pair.coordinator.members(NETWORK).await.ok()?;
         members.retain(|member| member.state() != MemberState::Synced);
-        let told = |member: &tandem_proto::v1alpha::Member| {
+        let told = |member: &tandem_proto::v1::Member| {
             member.failure.is_some() || member.transient_error.is_some()
         };
         (members.len() == 2 && members.iter().all(told)).then_some(members)

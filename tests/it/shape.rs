@@ -182,7 +182,7 @@ fn every_element_of_the_wire_has_a_comment() {
     let ours: Vec<&FileDescriptorProto> = set
         .file
         .iter()
-        .filter(|file| file.package() == "tandem.v1alpha")
+        .filter(|file| file.package() == "tandem.v1")
         .collect();
     assert!(ours.len() >= 9, "{}", ours.len());
     let found: Vec<String> = ours.into_iter().flat_map(uncommented).collect();

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use bytes::Bytes;
 use tandem_client::error::Error;
-use tandem_proto::v1alpha::{
+use tandem_proto::v1::{
     ChangeBatch, Delivery, ErrorReason, ExchangeRequest, ExchangeResponse, JournalEntry, Member,
     MemberState, ResumeKeyStored, RevokeTokenRequest, batch_result, exchange_request::Frame,
     exchange_response,
@@ -368,7 +368,7 @@ async fn r_agt_7_a_push_that_is_too_large_has_no_effect_and_the_session_goes_on(
     let before = journal_at_rest(&site).await?;
     let calls = site.agent.calls()?;
     let nothing = || ExchangeRequest {
-        frame: Some(Frame::Pong(tandem_proto::v1alpha::Pong::default())),
+        frame: Some(Frame::Pong(tandem_proto::v1::Pong::default())),
     };
     let cases = [
         (vec![batch(&good), batch(&large)], "4194304"),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
-use tandem_proto::v1alpha::{Side, SyncSetOptions};
+use tandem_proto::v1::{Side, SyncSetOptions};
 use tandem_tests::agents::DirectoryAgent;
 use tandem_tests::coordinator::Coordinator;
 use tandem_tests::pair::{PATIENCE, write};

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
 use rustix::fs::{XattrFlags, getxattr, setxattr};
-use tandem_proto::v1alpha::{Observation, Property, PropertyValue, observation, property_value};
+use tandem_proto::v1::{Observation, Property, PropertyValue, observation, property_value};
 use tandem_tests::hand_agent::{document, observed};
 use tandem_tests::pair::{PATIENCE, Pair, write};
 use tandem_tests::wait::poll;

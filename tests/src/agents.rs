@@ -11,7 +11,7 @@ use tandem_client::agent::outbox::Outbox;
 use tandem_client::agent::repository::Repository;
 use tandem_client::agent::runtime::{Agent, Link, Options, Progress};
 use tandem_client::error::Error;
-use tandem_proto::v1alpha::{Projection, Side};
+use tandem_proto::v1::{Projection, Side};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;

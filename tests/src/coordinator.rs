@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use tandem_client::client::Client;
-use tandem_proto::v1alpha as wire;
+use tandem_proto::v1 as wire;
 use tandem_server::app::{self, Running};
 use tandem_server::config::Config;
 use tempfile::TempDir;

@@ -2,7 +2,7 @@
 //! names the field and the rule. Used by the fuzz targets in `tests/fuzz` and by the replay of their corpus.
 
 use prost::Message as _;
-use tandem_proto::v1alpha as wire;
+use tandem_proto::v1 as wire;
 use tandem_server::domain::ids::RepositoryId;
 use tandem_server::domain::limits::{BATCH_ITEMS_MAX, CONTENT_BYTES_MAX, CURSOR_BYTES_MAX};
 use tandem_server::domain::names::check_name;

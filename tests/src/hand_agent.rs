@@ -8,7 +8,7 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use tandem_client::client::Client;
 use tandem_client::error::Error;
-use tandem_proto::v1alpha::{
+use tandem_proto::v1::{
     Absence, AbsenceKind, Applied, BatchResult, Capabilities, ChangeBatch, ChangeItem, Command,
     CommandResult, ContentRef, Delivery, ExchangeRequest, ExchangeResponse, Hello, NodeInfo,
     NodeInfos, NodeKind, Observation, OpenSessionRequest, Outcome, Pong, Projection, PullRequest,

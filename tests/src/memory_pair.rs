@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use tandem_client::agent::memory::{MemoryRepository, ROOT, Rules};
-use tandem_proto::v1alpha::{JournalKind, MemberState, Side, SyncSetOptions};
+use tandem_proto::v1::{JournalKind, MemberState, Side, SyncSetOptions};
 
 use crate::agents::{TaskAgent, listing, memory};
 use crate::coordinator::Coordinator;

@@ -8,7 +8,7 @@ use std::fmt;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use tandem_proto::v1alpha::{
+use tandem_proto::v1::{
     AccessInfo, Capabilities, Delivery, NodeInfo, NodeVersion, Observation, Outcome, ScanOutcome,
     ScanPage, WatchRoot,
 };

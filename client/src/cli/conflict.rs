@@ -1,7 +1,7 @@
 //! `tandem conflict`: show conflicts, decide them, and bring their losers back.
 
 use clap::{Subcommand, ValueEnum};
-use tandem_proto::v1alpha::{
+use tandem_proto::v1::{
     GetConflictRequest, ListConflictsRequest, ResolveConflictRequest, RestoreVersionRequest, Side,
     restore_version_request::Source,
 };

@@ -1,7 +1,7 @@
 //! `tandem set create`, and what it would do: `tandem set preview`.
 
 use clap::Args;
-use tandem_proto::v1alpha::{
+use tandem_proto::v1::{
     CreateSyncSetRequest, NewFolder, PreviewSyncSetRequest, SyncSetDefinition, SyncSetKind,
     SyncSetOptions,
 };
@@ -147,7 +147,7 @@ pub(crate) async fn run(context: &mut Context, create: Create) -> Result<(), Err
 #[cfg(test)]
 mod tests {
     use clap::Parser;
-    use tandem_proto::v1alpha::{ConflictGrain, ConflictPolicy, NameClashPolicy};
+    use tandem_proto::v1::{ConflictGrain, ConflictPolicy, NameClashPolicy};
 
     use super::*;
     use crate::cli::{

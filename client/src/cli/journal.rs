@@ -1,7 +1,7 @@
 //! `tandem journal`: read what was seen, decided and done, in order.
 
 use clap::{Args, Subcommand};
-use tandem_proto::v1alpha::{ListJournalRequest, WatchJournalRequest};
+use tandem_proto::v1::{ListJournalRequest, WatchJournalRequest};
 
 use super::{
     arguments::Limit,

@@ -1,7 +1,7 @@
 //! `tandem member`: show, sync and delete single members.
 
 use clap::{Args, Subcommand};
-use tandem_proto::v1alpha::{
+use tandem_proto::v1::{
     DeleteMemberRequest, FailureReason, GetMemberRequest, ListMembersRequest,
     ListSkippedNodesRequest, MemberState, PeerChoice, RequestSyncRequest, Side,
     UnsyncMemberRequest, WatchMembersRequest,

@@ -1,7 +1,7 @@
 //! `tandem network`: make networks.
 
 use clap::Subcommand;
-use tandem_proto::v1alpha::CreateNetworkRequest;
+use tandem_proto::v1::CreateNetworkRequest;
 
 use super::{
     context::{Context, given},

@@ -1,6 +1,6 @@
 //! What a person can do about an error of the coordinator, by its reason.
 
-use tandem_proto::v1alpha::ErrorReason;
+use tandem_proto::v1::ErrorReason;
 use tonic::Code;
 
 /// What can be done; `None` when there is nothing to say beyond the message.

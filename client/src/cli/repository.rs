@@ -1,7 +1,7 @@
 //! `tandem repository`: register and look after repositories.
 
 use clap::Subcommand;
-use tandem_proto::v1alpha::{
+use tandem_proto::v1::{
     CreateRepositoryRequest, GetRepositoryRequest, ListRepositoriesRequest, PauseRepositoryRequest,
     RebindRepositoryRequest, ResumeRepositoryRequest, ScanRepositoryRequest, Side,
 };

@@ -1,7 +1,7 @@
 //! `tandem set`: make, show and end sync sets.
 
 use clap::Subcommand;
-use tandem_proto::v1alpha::{
+use tandem_proto::v1::{
     ForceUnsyncRequest, GetSyncSetRequest, HoldDecision, ListSyncSetsRequest, PauseSyncSetRequest,
     ResolveHoldRequest, ResumeSyncSetRequest, SetAnswer, TransferOwnershipRequest,
     UnsyncSyncSetRequest,

@@ -1,7 +1,7 @@
 //! `tandem target`: cloud folders that can receive sync sets.
 
 use clap::Subcommand;
-use tandem_proto::v1alpha::{BrowseTargetFoldersRequest, CreateTargetFolderRequest};
+use tandem_proto::v1::{BrowseTargetFoldersRequest, CreateTargetFolderRequest};
 use uuid::Uuid;
 
 use super::{

@@ -9,7 +9,7 @@ use std::{
 
 use clap::Parser;
 use futures::{Stream, StreamExt, stream};
-use tandem_proto::v1alpha::{
+use tandem_proto::v1::{
     JournalEntry, JournalKind, ListJournalRequest, ListJournalResponse, WatchJournalRequest,
     WatchJournalResponse,
     journal_service_server::{JournalService, JournalServiceServer},

@@ -2,7 +2,7 @@
 
 use clap::{ArgGroup, Args, Subcommand};
 use prost_types::Timestamp;
-use tandem_proto::v1alpha::{
+use tandem_proto::v1::{
     CreateTokenRequest, ListTokensRequest, RevokeTokenRequest, Role, UserSubject, WhoAmIRequest,
     create_token_request::Subject,
 };

@@ -4,7 +4,7 @@ use clap::{
     ValueEnum,
     builder::{PossibleValuesParser, TypedValueParser},
 };
-use tandem_proto::v1alpha::{FailureReason, MemberState, PeerChoice, Role, Side};
+use tandem_proto::v1::{FailureReason, MemberState, PeerChoice, Role, Side};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::view::label;

@@ -1,7 +1,7 @@
 //! `tandem version`: show and restore what is kept of a member.
 
 use clap::Subcommand;
-use tandem_proto::v1alpha::{ListVersionsRequest, restore_version_request::Source};
+use tandem_proto::v1::{ListVersionsRequest, restore_version_request::Source};
 
 use super::{
     arguments::Limit, conflict, context::Context, error::Error, paging, view::version::VersionView,

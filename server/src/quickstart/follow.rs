@@ -7,7 +7,7 @@ use anyhow::Context;
 use tandem_client::agent::runtime::{Link, Progress};
 use tandem_client::client::Client;
 use tandem_client::error::Error;
-use tandem_proto::v1alpha as wire;
+use tandem_proto::v1 as wire;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 

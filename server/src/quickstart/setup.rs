@@ -3,7 +3,7 @@
 use anyhow::Context;
 use tandem_client::client::Client;
 use tandem_client::error::Error;
-use tandem_proto::v1alpha as wire;
+use tandem_proto::v1 as wire;
 use tonic::Code;
 use uuid::Uuid;
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use tandem_client::cli::clean;
-use tandem_proto::v1alpha as wire;
+use tandem_proto::v1 as wire;
 
 use super::Arguments;
 use super::arguments::Format;

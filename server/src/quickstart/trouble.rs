@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tandem_client::cli::clean;
 use tandem_client::client::Client;
 use tandem_client::error::Error;
-use tandem_proto::v1alpha as wire;
+use tandem_proto::v1 as wire;
 
 use super::setup::NETWORK;
 

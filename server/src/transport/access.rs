@@ -1,7 +1,7 @@
 //! AccessService: networks, repositories, tokens.
 
-use tandem_proto::v1alpha as wire;
-use tandem_proto::v1alpha::access_service_server::AccessService;
+use tandem_proto::v1 as wire;
+use tandem_proto::v1::access_service_server::AccessService;
 use tonic::{Request, Response, Status};
 
 use super::auth::principal;

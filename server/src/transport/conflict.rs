@@ -1,7 +1,7 @@
 //! ConflictService: what lost, and how it comes back (SPEC §6).
 
-use tandem_proto::v1alpha as wire;
-use tandem_proto::v1alpha::conflict_service_server::ConflictService;
+use tandem_proto::v1 as wire;
+use tandem_proto::v1::conflict_service_server::ConflictService;
 use tonic::{Request, Response, Status};
 
 use super::auth::principal;

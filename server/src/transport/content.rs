@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream::BoxStream};
-use tandem_proto::v1alpha as wire;
-use tandem_proto::v1alpha::content_service_server::ContentService;
-use tandem_proto::v1alpha::content_source::Source as WireSource;
+use tandem_proto::v1 as wire;
+use tandem_proto::v1::content_service_server::ContentService;
+use tandem_proto::v1::content_source::Source as WireSource;
 use tokio_stream::Stream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};

@@ -1,7 +1,7 @@
 //! Between the wire's types and ours: what every service needs.
 
 use prost_types::Timestamp;
-use tandem_proto::v1alpha as wire;
+use tandem_proto::v1 as wire;
 use tonic::{Code, Status};
 
 use crate::domain::access::{Role, Side};

@@ -1,6 +1,6 @@
 //! What CreateSyncSet and PreviewSyncSet are asked to make, as the wire says it (SPEC §2).
 
-use tandem_proto::v1alpha as wire;
+use tandem_proto::v1 as wire;
 use uuid::Uuid;
 
 use super::names;

@@ -2,8 +2,8 @@
 
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
-use tandem_proto::v1alpha as wire;
-use tandem_proto::v1alpha::journal_service_server::JournalService;
+use tandem_proto::v1 as wire;
+use tandem_proto::v1::journal_service_server::JournalService;
 use tonic::{Request, Response, Status};
 
 use super::auth::principal;

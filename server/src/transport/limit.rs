@@ -25,10 +25,10 @@ pub const REQUEST_ID: &str = "x-request-id";
 /// Calls whose answer begins only when their client wants it to: streams from the client, and waiting ones. They bound
 /// themselves.
 const UNTIMED: [&str; 5] = [
-    "/tandem.v1alpha.ExchangeService/Exchange",
-    "/tandem.v1alpha.ExchangeService/Pull",
-    "/tandem.v1alpha.ContentService/Write",
-    "/tandem.v1alpha.SyncSetService/ImportSyncSets",
+    "/tandem.v1.ExchangeService/Exchange",
+    "/tandem.v1.ExchangeService/Pull",
+    "/tandem.v1.ContentService/Write",
+    "/tandem.v1.SyncSetService/ImportSyncSets",
     "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
 ];
 

@@ -6,12 +6,12 @@
 )]
 
 use futures::StreamExt;
-use tandem_proto::v1alpha as wire;
-use tandem_proto::v1alpha::access_service_server::AccessService;
-use tandem_proto::v1alpha::conflict_service_server::ConflictService;
-use tandem_proto::v1alpha::journal_service_server::JournalService;
-use tandem_proto::v1alpha::member_service_server::MemberService;
-use tandem_proto::v1alpha::sync_set_service_server::SyncSetService;
+use tandem_proto::v1 as wire;
+use tandem_proto::v1::access_service_server::AccessService;
+use tandem_proto::v1::conflict_service_server::ConflictService;
+use tandem_proto::v1::journal_service_server::JournalService;
+use tandem_proto::v1::member_service_server::MemberService;
+use tandem_proto::v1::sync_set_service_server::SyncSetService;
 use tonic::{Request, Response, Status};
 use tonic_types::StatusExt;
 use uuid::Uuid;

@@ -2,8 +2,8 @@
 
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
-use tandem_proto::v1alpha as wire;
-use tandem_proto::v1alpha::member_service_server::MemberService;
+use tandem_proto::v1 as wire;
+use tandem_proto::v1::member_service_server::MemberService;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 

@@ -1,6 +1,6 @@
 //! Members as the wire shows them.
 
-use tandem_proto::v1alpha as wire;
+use tandem_proto::v1 as wire;
 
 use super::convert;
 use super::exchange::encode;

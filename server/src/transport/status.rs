@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use tandem_proto::ERROR_DOMAIN;
-use tandem_proto::v1alpha::ErrorReason as Reason;
+use tandem_proto::v1::ErrorReason as Reason;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 

@@ -2,8 +2,8 @@
 
 use futures::stream::BoxStream;
 use sha2::{Digest, Sha256};
-use tandem_proto::v1alpha as wire;
-use tandem_proto::v1alpha::sync_set_service_server::SyncSetService;
+use tandem_proto::v1 as wire;
+use tandem_proto::v1::sync_set_service_server::SyncSetService;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::auth::principal;

@@ -1,6 +1,6 @@
 //! What AccessService keeps and shows.
 
-use tandem_proto::v1alpha as wire;
+use tandem_proto::v1 as wire;
 use tonic::Code;
 
 use crate::server::{Server, reason, user_token_request};

@@ -1,7 +1,7 @@
 //! Which credential opens which door.
 
 use sha2::{Digest, Sha256};
-use tandem_proto::v1alpha as wire;
+use tandem_proto::v1 as wire;
 use tandem_server::domain::access::Role;
 use tandem_server::domain::ids::TokenId;
 use tandem_server::storage::access::{Subject, Token};

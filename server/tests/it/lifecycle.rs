@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
-use tandem_proto::v1alpha as wire;
+use tandem_proto::v1 as wire;
 use tandem_server::app;
 use tandem_server::config::Config;
 use tokio_stream::StreamExt;
@@ -35,7 +35,7 @@ fn list_services() -> ServerReflectionRequest {
 async fn health_is_told_to_anyone_for_each_service_by_name() {
     let server = Server::start().await;
     let mut health = HealthClient::new(server.channel().await);
-    for service in ["", "tandem.v1alpha.AccessService"] {
+    for service in ["", "tandem.v1.AccessService"] {
         let answer = health.check(health_of(service)).await.unwrap();
         assert_eq!(
             answer.into_inner().status(),
@@ -75,7 +75,7 @@ async fn reflection_lists_the_services_and_can_be_switched_off() {
         .iter()
         .map(|service| service.name.as_str())
         .collect();
-    assert!(names.contains(&"tandem.v1alpha.AccessService"), "{names:?}");
+    assert!(names.contains(&"tandem.v1.AccessService"), "{names:?}");
     assert!(names.contains(&"grpc.health.v1.Health"), "{names:?}");
 
     let server = Server::start_with(|config| config.reflection = false).await;

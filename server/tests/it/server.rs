@@ -1,7 +1,7 @@
 //! A coordinator with a database of its own, and clients for it.
 
-use tandem_proto::v1alpha as wire;
-use tandem_proto::v1alpha::access_service_client::AccessServiceClient;
+use tandem_proto::v1 as wire;
+use tandem_proto::v1::access_service_client::AccessServiceClient;
 use tandem_server::app::{self, Running};
 use tandem_server::config::Config;
 use tonic::metadata::{Ascii, MetadataValue};

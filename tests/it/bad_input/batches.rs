@@ -2,8 +2,8 @@
 
 use anyhow::Result;
 use bytes::Bytes;
-use tandem_proto::v1alpha::exchange_request::Frame;
-use tandem_proto::v1alpha::{
+use tandem_proto::v1::exchange_request::Frame;
+use tandem_proto::v1::{
     Absence, ChangeBatch, ChangeItem, ContentRef, ErrorReason, FailureReason, ItemNoteKind,
     MemberState, NodeKind, Observation, Outcome, Projection, Property, PropertyValue, ScanEnd,
     ScanPage, batch_result, change_item, observation, property_value,

@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use bytes::Bytes;
 use tandem_client::client::Client;
 use tandem_client::error::Error;
-use tandem_proto::v1alpha::{
+use tandem_proto::v1::{
     Absence, BatchResult, ContentSource, DeliveryId, ErrorReason, Failed, FindMissingRequest,
     GetSyncSetRequest, Member, Outcome, ReadRequest, Side, change_item, content_source,
     observation, outcome,
@@ -41,7 +41,7 @@ async fn answer_for(stranger: &mut HandAgent, member_id: Bytes) -> Result<BatchR
         message: "a stranger was here".to_owned(),
         ..Failed::default()
     };
-    failed.set_reason(tandem_proto::v1alpha::FailureReason::RuleFailed);
+    failed.set_reason(tandem_proto::v1::FailureReason::RuleFailed);
     let outcome = Outcome {
         delivery_id: Some(DeliveryId {
             member_id,
@@ -112,7 +112,7 @@ async fn r_cnt_1_holding_a_digest_of_another_network_gives_no_right_to_its_bytes
     let result = stranger
         .report(stranger.batch(vec![observed(claims)]))
         .await?;
-    let Some(tandem_proto::v1alpha::batch_result::Answer::Refused(refusal)) = &result.answer else {
+    let Some(tandem_proto::v1::batch_result::Answer::Refused(refusal)) = &result.answer else {
         anyhow::bail!("content was had for its digest: {result:?}");
     };
     assert_says(refusal, ErrorReason::ContentMissing, "", "send it");

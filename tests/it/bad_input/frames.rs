@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use bytes::{BufMut, Bytes};
 use tandem_client::client::{Authorized, Client};
 use tandem_client::error::Error;
-use tandem_proto::v1alpha::{
+use tandem_proto::v1::{
     ErrorReason, ExchangeRequest, Hello, ResumeKeyStored, RevokeTokenRequest, Side, Window,
     WriteRequest, exchange_request::Frame,
 };
@@ -231,8 +231,8 @@ async fn r_agt_1_a_hello_that_is_malformed_is_refused_by_its_field() -> Result<(
 async fn bytes_that_are_no_message_are_refused_as_a_violation_not_as_a_fault_of_ours() -> Result<()>
 {
     let mut site = Site::start().await?;
-    let exchange = "/tandem.v1alpha.ExchangeService/Exchange";
-    let write = "/tandem.v1alpha.ContentService/Write";
+    let exchange = "/tandem.v1.ExchangeService/Exchange";
+    let write = "/tandem.v1.ContentService/Write";
     let malformed: [&'static [u8]; 3] = [b"\xff\xff\xff\xff", b"\x0a\xff\x01a", b"not a message"];
     for bytes in malformed {
         for path in [exchange, write] {

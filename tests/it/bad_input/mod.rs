@@ -7,7 +7,7 @@ mod frames;
 use anyhow::{Context, Result, ensure};
 use tandem_client::agent::memory::{MemoryRepository, Rules};
 use tandem_client::client::Client;
-use tandem_proto::v1alpha::{
+use tandem_proto::v1::{
     BatchResult, ChangeBatch, ErrorReason, Failure, FailureReason, Hello, Projection, Refusal,
     Side, SyncSetOptions, batch_result,
 };

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use tandem_proto::v1alpha::{
+use tandem_proto::v1::{
     Applied, CreateNode, DeleteNode, Delivery, Failed, FailureReason, NodeKind, Outcome, Place,
     Projection, PropertyValue, Stale, UpdateNode, delivery::Action, observation::State,
     outcome::Answer, place::Folder,
@@ -288,7 +288,7 @@ fn checked(wanted: &Projection, content: Option<Bytes>) -> Result<Bytes, Failed>
 }
 
 fn properties(wanted: &Projection) -> BTreeMap<String, PropertyValue> {
-    let pair = |property: &tandem_proto::v1alpha::Property| {
+    let pair = |property: &tandem_proto::v1::Property| {
         Some((property.name.clone(), property.value.clone()?))
     };
     wanted.properties.iter().filter_map(pair).collect()

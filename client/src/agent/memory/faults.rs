@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use tandem_proto::v1alpha::FailureReason;
+use tandem_proto::v1::FailureReason;
 
 /// Switches that make a repository fail. Everything is off at first.
 #[derive(Debug, Clone, Default)]

@@ -1,6 +1,6 @@
 //! What the tree offers to be reported.
 
-use tandem_proto::v1alpha::{AbsenceKind, Observation, WatchRoot};
+use tandem_proto::v1::{AbsenceKind, Observation, WatchRoot};
 
 use super::tree::{MemoryTree, absence};
 use crate::agent::repository::Seen;

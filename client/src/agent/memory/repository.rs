@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
-use tandem_proto::v1alpha::{
+use tandem_proto::v1::{
     AccessInfo, Capabilities, NodeInfo, NodeVersion, Observation, Outcome, WatchRoot,
 };
 use tokio::{io::AsyncReadExt, sync::watch};

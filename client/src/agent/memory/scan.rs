@@ -1,6 +1,6 @@
 //! Lists a root folder by folder, in an order that survives changes in between (R-AGT-5).
 
-use tandem_proto::v1alpha::{ScanOutcome, ScanPage, WatchRoot};
+use tandem_proto::v1::{ScanOutcome, ScanPage, WatchRoot};
 
 use super::tree::{MemoryTree, Node};
 use crate::agent::repository::{Error, ScanStep};
@@ -117,5 +117,5 @@ impl MemoryTree {
 }
 
 fn is_listed(node: &Node) -> bool {
-    node.is_folder() && node.special == tandem_proto::v1alpha::NodeTrait::Unspecified
+    node.is_folder() && node.special == tandem_proto::v1::NodeTrait::Unspecified
 }

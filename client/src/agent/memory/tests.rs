@@ -1,5 +1,5 @@
 use bytes::Bytes;
-use tandem_proto::v1alpha::{
+use tandem_proto::v1::{
     CreateNode, DeleteNode, Delivery, DeliveryId, FailureReason, NameRule, NodeKind, NodeTrait,
     Outcome, Place, Projection, ScanOutcome, UpdateNode, WatchRoot, delivery::Action,
     observation::State, outcome::Answer, place::Folder,
@@ -63,7 +63,7 @@ fn update(tree: &MemoryTree, node_id: &str, projection: Projection) -> Action {
     })
 }
 
-fn result_of(outcome: &Outcome) -> &tandem_proto::v1alpha::Observation {
+fn result_of(outcome: &Outcome) -> &tandem_proto::v1::Observation {
     match outcome.answer.as_ref().unwrap() {
         Answer::Applied(applied) => applied.result.as_ref().unwrap(),
         other => panic!("not applied: {other:?}"),

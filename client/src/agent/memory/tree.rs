@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
-use tandem_proto::v1alpha::{
+use tandem_proto::v1::{
     Absence, AbsenceKind, ContentRef, NameRule, NodeKind, NodeTrait, Observation, Projection,
     Property, PropertyValue, WatchRoot, observation::State, property_value,
 };

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
-use tandem_proto::v1alpha::{Delivery, NodeVersion};
+use tandem_proto::v1::{Delivery, NodeVersion};
 
 use super::tree::{MemoryTree, Node, Refused};
 

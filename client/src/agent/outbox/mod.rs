@@ -11,7 +11,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use tandem_proto::v1alpha::{ChangeItem, Welcome};
+use tandem_proto::v1::{ChangeItem, Welcome};
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub use self::strip::for_each_content;

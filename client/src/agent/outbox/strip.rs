@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use prost::Message;
-use tandem_proto::v1alpha::{
+use tandem_proto::v1::{
     ChangeBatch, ChangeItem, ContentRef, Observation, Projection, change_item::Item, observation,
     outcome::Answer,
 };

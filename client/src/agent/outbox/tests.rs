@@ -1,4 +1,4 @@
-use tandem_proto::v1alpha::{
+use tandem_proto::v1::{
     ContentRef, Observation, Projection, change_item::Item, observation::State,
 };
 

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use prost::Message;
-use tandem_proto::v1alpha::{
+use tandem_proto::v1::{
     ChangeItem, Delivery, Observation, Outcome, change_item::Item, observation::State,
     outcome::Answer,
 };

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tandem_proto::v1alpha::{Delivery, Outcome, outcome::Answer};
+use tandem_proto::v1::{Delivery, Outcome, outcome::Answer};
 use tokio::{sync::mpsc, time::Instant};
 
 use super::{

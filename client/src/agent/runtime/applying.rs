@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use tandem_proto::v1alpha::{Delivery, Observation, delivery::Action};
+use tandem_proto::v1::{Delivery, Observation, delivery::Action};
 use tokio::sync::watch;
 
 /// Deliveries that are remembered after their outcome; beyond that every reading begun before counts as touched.

@@ -1,7 +1,7 @@
 //! Packs what is reported into batches, and puts them in line without overtaking outcomes.
 
 use prost::Message;
-use tandem_proto::v1alpha::{
+use tandem_proto::v1::{
     ChangeItem, ContentRef, ExchangeLimits, Observation, change_item::Item, observation::State,
 };
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use tandem_proto::v1alpha::{
+use tandem_proto::v1::{
     CauseChanged, ChangeItem, Delivery, Failed, FailureReason, NameRule, Observation, Projection,
     change_item::Item, delivery::Action, observation::State, place::Folder,
 };
@@ -149,7 +149,7 @@ fn fold(name: &str, rule: NameRule) -> String {
 
 #[cfg(test)]
 mod tests {
-    use tandem_proto::v1alpha::{CreateNode, DeliveryId, Place};
+    use tandem_proto::v1::{CreateNode, DeliveryId, Place};
 
     use super::*;
 

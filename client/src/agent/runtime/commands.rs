@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tandem_proto::v1alpha::{
+use tandem_proto::v1::{
     AccessInfos, Command, CommandDone, CommandResult, CreateFolder, ErrorReason, NodeInfo,
     NodeInfos, NodeVersions, Refusal, WatchRoots, command::Request,
     command_result::Result as Reply,

@@ -7,9 +7,7 @@ use std::{
     time::Duration,
 };
 
-use tandem_proto::v1alpha::{
-    BatchResult, Command, Delivery, ErrorReason, Hello, WatchRoot, Welcome,
-};
+use tandem_proto::v1::{BatchResult, Command, Delivery, ErrorReason, Hello, WatchRoot, Welcome};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,

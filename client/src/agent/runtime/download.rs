@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use futures::{Stream, stream};
-use tandem_proto::v1alpha::{
+use tandem_proto::v1::{
     BatchReadRequest, ContentSource, FailureReason, ReadRequest, ReadResponse,
     content_source::Source,
 };

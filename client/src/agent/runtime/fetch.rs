@@ -4,7 +4,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
-use tandem_proto::v1alpha::{
+use tandem_proto::v1::{
     ContentRef, Delivery, Failed, FailureReason, Outcome, delivery::Action, outcome::Answer,
 };
 use tokio::{

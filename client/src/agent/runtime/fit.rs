@@ -1,7 +1,7 @@
 //! Nodes that no batch could carry are reported without what makes them large, so that they fail alone (R-AGT-3).
 
 use prost::Message;
-use tandem_proto::v1alpha::{NodeTrait, Observation, observation::State};
+use tandem_proto::v1::{NodeTrait, Observation, observation::State};
 
 use super::batches::Limits;
 
@@ -37,7 +37,7 @@ fn exceeds(observation: &Observation, limits: &Limits) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use tandem_proto::v1alpha::{
+    use tandem_proto::v1::{
         ContentRef, ExchangeLimits, Projection, Property, PropertyValue, property_value::Kind,
     };
 

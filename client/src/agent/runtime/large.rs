@@ -8,7 +8,7 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use futures::{Stream, stream};
-use tandem_proto::v1alpha::{
+use tandem_proto::v1::{
     ContentChunk, ContentRef, ErrorReason, FindMissingChunksRequest, QueryWriteRequest,
     WriteRequest,
 };

@@ -5,7 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tandem_proto::v1alpha::{ErrorReason, Side, Window};
+use tandem_proto::v1::{ErrorReason, Side, Window};
 use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 use tonic::Code;

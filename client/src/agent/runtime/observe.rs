@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use tandem_proto::v1alpha::{Observation, observation};
+use tandem_proto::v1::{Observation, observation};
 use tokio::sync::Notify;
 
 use super::conversation::Conversation;

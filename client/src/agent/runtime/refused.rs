@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
-use tandem_proto::v1alpha::{
+use tandem_proto::v1::{
     ChangeItem, ErrorReason, Failed, FailureReason, Observation, Outcome, Refusal,
     change_item::Item, observation::State, outcome::Answer,
 };

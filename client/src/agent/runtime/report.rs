@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tandem_proto::v1alpha::Observation;
+use tandem_proto::v1::Observation;
 use tokio::time::timeout;
 
 use super::conversation::Conversation;

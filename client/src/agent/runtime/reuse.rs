@@ -7,7 +7,7 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use sha2::{Digest, Sha256};
-use tandem_proto::v1alpha::{ContentChunk, ContentSource, ListChunksRequest};
+use tandem_proto::v1::{ContentChunk, ContentSource, ListChunksRequest};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::chunks::{Chunk, Chunks};

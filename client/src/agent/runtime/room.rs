@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use tandem_proto::v1alpha::{
+use tandem_proto::v1::{
     CauseChanged, ChangeItem, Delivery, FailureReason, Outcome, change_item::Item, outcome::Answer,
 };
 use tokio::{sync::Notify, time::Instant};
@@ -130,7 +130,7 @@ pub(super) async fn run<R: Repository>(conversation: Arc<Conversation<R>>) -> Re
 
 #[cfg(test)]
 mod tests {
-    use tandem_proto::v1alpha::{
+    use tandem_proto::v1::{
         Applied, ContentRef, CreateNode, DeliveryId, Failed, Projection, delivery::Action,
     };
 

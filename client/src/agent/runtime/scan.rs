@@ -8,9 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use prost::Message;
-use tandem_proto::v1alpha::{
-    ChangeItem, ScanEnd, ScanOutcome, ScanPage, WatchRoot, change_item::Item,
-};
+use tandem_proto::v1::{ChangeItem, ScanEnd, ScanOutcome, ScanPage, WatchRoot, change_item::Item};
 use tokio::{
     sync::mpsc,
     time::{Instant, timeout},
@@ -398,7 +396,7 @@ fn split(mut page: ScanPage, limits: &Limits) -> Vec<ScanPage> {
 
 #[cfg(test)]
 mod tests {
-    use tandem_proto::v1alpha::{ExchangeLimits, Observation};
+    use tandem_proto::v1::{ExchangeLimits, Observation};
 
     use super::*;
 

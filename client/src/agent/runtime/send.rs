@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use bytes::Bytes;
-use tandem_proto::v1alpha::{
+use tandem_proto::v1::{
     BatchResult, ChangeBatch, ChangeItem, ItemNote, ItemNoteKind, Refusal, batch_result::Answer,
     change_item::Item,
 };

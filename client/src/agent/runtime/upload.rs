@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 use futures::{StreamExt, stream};
 use sha2::{Digest, Sha256};
-use tandem_proto::v1alpha::{
+use tandem_proto::v1::{
     BatchWriteRequest, ContentRef, ErrorReason, FindMissingRequest, Observation, observation::State,
 };
 use tokio::io::AsyncReadExt;

@@ -1,7 +1,7 @@
 //! Conflicts.
 
 use serde::Serialize;
-use tandem_proto::v1alpha::Conflict;
+use tandem_proto::v1::Conflict;
 
 use super::{
     Row, Show,
@@ -113,7 +113,7 @@ impl Show for ConflictView {
 
 #[cfg(test)]
 mod tests {
-    use tandem_proto::v1alpha::{
+    use tandem_proto::v1::{
         ConflictKind, ConflictPolicy, ConflictState, NodeKind, Projection, Side,
     };
 

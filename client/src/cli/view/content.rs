@@ -1,9 +1,7 @@
 //! Contents and projections, as they stand in members, conflicts and versions.
 
 use serde::Serialize;
-use tandem_proto::v1alpha::{
-    ContentRef, Projection, Property, PropertyValue, property_value::Kind,
-};
+use tandem_proto::v1::{ContentRef, Projection, Property, PropertyValue, property_value::Kind};
 
 use super::{
     label::{self, Label},
@@ -106,7 +104,7 @@ pub(crate) fn readable(projection: Option<&ProjectionView>, absent: &str) -> Str
 
 #[cfg(test)]
 mod tests {
-    use tandem_proto::v1alpha::NodeKind;
+    use tandem_proto::v1::NodeKind;
 
     use super::*;
 

@@ -1,7 +1,7 @@
 //! What `set create` tells.
 
 use serde::Serialize;
-use tandem_proto::v1alpha::SkippedNode;
+use tandem_proto::v1::SkippedNode;
 
 use super::{Show, set::SetView, text};
 
@@ -59,7 +59,7 @@ pub(crate) fn left_out(heading: &str, skipped: &[SkippedView]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use tandem_proto::v1alpha::SyncSet;
+    use tandem_proto::v1::SyncSet;
 
     use super::*;
 

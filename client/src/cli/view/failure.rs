@@ -1,7 +1,7 @@
 //! Why a member does not sync.
 
 use serde::Serialize;
-use tandem_proto::v1alpha::{Failure, FailureReason};
+use tandem_proto::v1::{Failure, FailureReason};
 
 use super::{
     label::{self, Label},

@@ -1,7 +1,7 @@
 //! The journal.
 
 use serde::Serialize;
-use tandem_proto::v1alpha::{JournalEntry, WatchJournalResponse};
+use tandem_proto::v1::{JournalEntry, WatchJournalResponse};
 
 use super::{
     Row, Show,
@@ -97,7 +97,7 @@ impl Show for Step {
 
 #[cfg(test)]
 mod tests {
-    use tandem_proto::v1alpha::{JournalKind, Side};
+    use tandem_proto::v1::{JournalKind, Side};
 
     use super::*;
 

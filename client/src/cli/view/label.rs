@@ -1,6 +1,6 @@
 //! The words of the protocol without the prefixes that the wire needs; `None` stands for "not given".
 
-use tandem_proto::v1alpha::{
+use tandem_proto::v1::{
     ConflictGrain, ConflictKind, ConflictPolicy, ConflictState, ErrorReason, FailureReason, Hold,
     JournalKind, MemberState, NameClashPolicy, NodeKind, Role, Side, SyncSetKind, SyncSetState,
     VersionReason,

@@ -1,7 +1,7 @@
 //! Members of sync sets.
 
 use serde::Serialize;
-use tandem_proto::v1alpha::{Member, MemberCopy};
+use tandem_proto::v1::{Member, MemberCopy};
 
 use super::{
     Row, Show,
@@ -202,7 +202,7 @@ impl Show for MemberView {
 #[cfg(test)]
 mod tests {
     use prost_types::Timestamp;
-    use tandem_proto::v1alpha::{ContentRef, Failure, FailureReason, Hold, MemberState, NodeKind};
+    use tandem_proto::v1::{ContentRef, Failure, FailureReason, Hold, MemberState, NodeKind};
 
     use super::*;
     use crate::cli::paging::Listed;

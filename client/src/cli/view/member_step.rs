@@ -1,7 +1,7 @@
 //! What `member request-sync` and `member watch` tell.
 
 use serde::Serialize;
-use tandem_proto::v1alpha::WatchMembersResponse;
+use tandem_proto::v1::WatchMembersResponse;
 
 use super::{Show, member::MemberView, text};
 
@@ -71,7 +71,7 @@ impl Show for Step {
 
 #[cfg(test)]
 mod tests {
-    use tandem_proto::v1alpha::{Member, MemberCopy, MemberState};
+    use tandem_proto::v1::{Member, MemberCopy, MemberState};
 
     use super::*;
 

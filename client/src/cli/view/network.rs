@@ -1,7 +1,7 @@
 //! Networks.
 
 use serde::Serialize;
-use tandem_proto::v1alpha::Network;
+use tandem_proto::v1::Network;
 
 use super::{Show, text, time};
 

@@ -1,7 +1,7 @@
 //! What `set preview` tells.
 
 use serde::Serialize;
-use tandem_proto::v1alpha::{NameClash, PreviewSyncSetResponse};
+use tandem_proto::v1::{NameClash, PreviewSyncSetResponse};
 
 use super::{
     Show,
@@ -88,7 +88,7 @@ impl Show for PreviewView {
 
 #[cfg(test)]
 mod tests {
-    use tandem_proto::v1alpha::{SkippedNode, SyncSetKind};
+    use tandem_proto::v1::{SkippedNode, SyncSetKind};
 
     use super::*;
 

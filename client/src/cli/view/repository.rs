@@ -1,7 +1,7 @@
 //! Repositories.
 
 use serde::Serialize;
-use tandem_proto::v1alpha::Repository;
+use tandem_proto::v1::Repository;
 
 use super::{
     Row, Show,
@@ -110,7 +110,7 @@ impl Show for RepositoryView {
 
 #[cfg(test)]
 mod tests {
-    use tandem_proto::v1alpha::Side;
+    use tandem_proto::v1::Side;
 
     use super::*;
     use crate::cli::paging::Listed;

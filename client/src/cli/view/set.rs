@@ -1,7 +1,7 @@
 //! Sync sets.
 
 use serde::Serialize;
-use tandem_proto::v1alpha::SyncSet;
+use tandem_proto::v1::SyncSet;
 
 use super::{
     Row, Show,
@@ -164,7 +164,7 @@ impl Show for SetView {
 
 #[cfg(test)]
 mod tests {
-    use tandem_proto::v1alpha::{SyncSetCounters, SyncSetState};
+    use tandem_proto::v1::{SyncSetCounters, SyncSetState};
 
     use super::*;
     use crate::cli::paging::Listed;

@@ -1,7 +1,7 @@
 //! What became of each of several sync sets.
 
 use serde::Serialize;
-use tandem_proto::v1alpha::SetAnswer;
+use tandem_proto::v1::SetAnswer;
 
 use super::{
     Row,
@@ -47,7 +47,7 @@ impl Row for SetAnswerView {
 
 #[cfg(test)]
 mod tests {
-    use tandem_proto::v1alpha::ErrorReason;
+    use tandem_proto::v1::ErrorReason;
 
     use super::*;
     use crate::cli::paging::Listed;

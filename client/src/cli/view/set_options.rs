@@ -1,7 +1,7 @@
 //! The options of a sync set.
 
 use serde::Serialize;
-use tandem_proto::v1alpha::SyncSetOptions;
+use tandem_proto::v1::SyncSetOptions;
 
 use super::{
     label::{self, Label},

@@ -1,7 +1,7 @@
 //! Nodes in synced folders that are no members.
 
 use serde::Serialize;
-use tandem_proto::v1alpha::SkippedCopy;
+use tandem_proto::v1::SkippedCopy;
 
 use super::{
     Row,
@@ -47,7 +47,7 @@ impl Row for SkippedView {
 
 #[cfg(test)]
 mod tests {
-    use tandem_proto::v1alpha::{NodeKind, Side};
+    use tandem_proto::v1::{NodeKind, Side};
 
     use super::*;
     use crate::cli::{paging::Listed, view::Show};

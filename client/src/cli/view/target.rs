@@ -1,7 +1,7 @@
 //! Cloud folders that can receive sync sets.
 
 use serde::Serialize;
-use tandem_proto::v1alpha::NodeInfo;
+use tandem_proto::v1::NodeInfo;
 
 use super::{Row, Show, text};
 

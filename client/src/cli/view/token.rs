@@ -1,7 +1,7 @@
 //! Tokens.
 
 use serde::Serialize;
-use tandem_proto::v1alpha::{Role, Token, token::Subject};
+use tandem_proto::v1::{Role, Token, token::Subject};
 
 use super::{
     Row, Show,
@@ -116,7 +116,7 @@ impl Show for CallerView {
 
 #[cfg(test)]
 mod tests {
-    use tandem_proto::v1alpha::UserSubject;
+    use tandem_proto::v1::UserSubject;
 
     use super::*;
 

@@ -1,7 +1,7 @@
 //! Kept versions.
 
 use serde::Serialize;
-use tandem_proto::v1alpha::Version;
+use tandem_proto::v1::Version;
 
 use super::{
     Row,
@@ -66,7 +66,7 @@ impl Row for VersionView {
 
 #[cfg(test)]
 mod tests {
-    use tandem_proto::v1alpha::{ContentRef, Side, VersionReason};
+    use tandem_proto::v1::{ContentRef, Side, VersionReason};
 
     use super::*;
     use crate::cli::{paging::Listed, view::Show};

@@ -3,7 +3,7 @@
 use std::io;
 
 use rustix::fs::Access;
-use tandem_proto::v1alpha::{
+use tandem_proto::v1::{
     AccessInfo, NodeInfo, NodeKind, NodeTrait, Property, PropertyValue, property_value::Kind,
 };
 use uuid::Uuid;

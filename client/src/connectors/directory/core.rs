@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use rusqlite::Transaction;
-use tandem_proto::v1alpha::{NameRule, Observation};
+use tandem_proto::v1::{NameRule, Observation};
 use uuid::Uuid;
 
 use super::{

@@ -5,7 +5,7 @@ use std::{collections::HashMap, io, path::Path, sync::mpsc, thread, time::Durati
 use prost::Message;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use rustix::io::Errno;
-use tandem_proto::v1alpha::Projection;
+use tandem_proto::v1::Projection;
 use uuid::Uuid;
 
 use super::{

@@ -42,7 +42,7 @@ mod watch;
 use std::{sync::Arc, time::Instant};
 
 use async_trait::async_trait;
-use tandem_proto::v1alpha::{
+use tandem_proto::v1::{
     AccessInfo, Capabilities, NodeInfo, NodeVersion, Observation, Outcome, WatchRoot,
     delivery::Action,
 };

@@ -2,7 +2,7 @@
 
 use std::{io, os::fd::AsFd};
 
-use tandem_proto::v1alpha::NameRule;
+use tandem_proto::v1::NameRule;
 use unicode_normalization::UnicodeNormalization;
 
 use super::os;

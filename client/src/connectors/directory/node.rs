@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use prost::Message;
 use sha2::{Digest, Sha256};
-use tandem_proto::v1alpha::{
+use tandem_proto::v1::{
     Absence, AbsenceKind, ContentRef, NodeKind, NodeTrait, Observation, Projection, Property,
     observation,
 };

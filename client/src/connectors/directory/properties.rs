@@ -5,7 +5,7 @@
 
 use std::{ffi::OsStr, fs::File, io};
 
-use tandem_proto::v1alpha::{Property, PropertyValue, TextList, property_value::Kind};
+use tandem_proto::v1::{Property, PropertyValue, TextList, property_value::Kind};
 
 use super::os;
 

@@ -15,7 +15,7 @@ use std::{
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
-use tandem_proto::v1alpha::Property;
+use tandem_proto::v1::Property;
 use uuid::Uuid;
 
 use super::{

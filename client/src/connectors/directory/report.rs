@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tandem_proto::v1alpha::{AbsenceKind, Observation, WatchRoot, observation::State};
+use tandem_proto::v1::{AbsenceKind, Observation, WatchRoot, observation::State};
 use uuid::Uuid;
 
 use super::{

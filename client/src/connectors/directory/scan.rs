@@ -4,7 +4,7 @@
 //! there. A folder that has left the chain meanwhile is skipped: whoever moves is reported as a change.
 
 use bytes::Bytes;
-use tandem_proto::v1alpha::{Observation, ScanOutcome, ScanPage, WatchRoot};
+use tandem_proto::v1::{Observation, ScanOutcome, ScanPage, WatchRoot};
 use uuid::Uuid;
 
 use super::{

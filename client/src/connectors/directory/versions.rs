@@ -12,7 +12,7 @@ use std::{
 };
 
 use rusqlite::{OptionalExtension, Row, Transaction, params};
-use tandem_proto::v1alpha::NodeVersion;
+use tandem_proto::v1::NodeVersion;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use uuid::Uuid;
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tandem_proto::v1alpha as wire;
+use tandem_proto::v1 as wire;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use prost::Message;
-use tandem_proto::v1alpha as wire;
+use tandem_proto::v1 as wire;
 
 use crate::domain::allow_list::is_allowed;
 use crate::domain::copy::Absence;

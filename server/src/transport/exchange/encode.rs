@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use prost_types::Timestamp;
-use tandem_proto::v1alpha as wire;
+use tandem_proto::v1 as wire;
 
 use crate::domain::delivery::{Action, Delivery, FolderRef};
 use crate::domain::ids::Digest;

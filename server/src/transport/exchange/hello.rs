@@ -1,7 +1,7 @@
 //! The first frame (R-AGT-1): what it claims must be what the credential says.
 
 use prost::bytes::Bytes;
-use tandem_proto::v1alpha as wire;
+use tandem_proto::v1 as wire;
 
 use crate::domain::ids::{BatchId, Generation};
 use crate::domain::limits::{

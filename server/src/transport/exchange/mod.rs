@@ -19,8 +19,8 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use futures::Stream;
-use tandem_proto::v1alpha as wire;
-use tandem_proto::v1alpha::exchange_service_server::ExchangeService;
+use tandem_proto::v1 as wire;
+use tandem_proto::v1::exchange_service_server::ExchangeService;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};

@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
-use tandem_proto::v1alpha as wire;
-use tandem_proto::v1alpha::exchange_response::Frame;
+use tandem_proto::v1 as wire;
+use tandem_proto::v1::exchange_response::Frame;
 use tokio::sync::{mpsc, watch};
 use tonic::Status;
 

@@ -3,8 +3,8 @@
 use std::pin::Pin;
 
 use futures::{Stream, StreamExt};
-use tandem_proto::v1alpha as wire;
-use tandem_proto::v1alpha::exchange_request::Frame;
+use tandem_proto::v1 as wire;
+use tandem_proto::v1::exchange_request::Frame;
 use tokio::sync::mpsc;
 use tonic::Status;
 

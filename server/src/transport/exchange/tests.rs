@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tandem_proto::v1alpha::{self as wire, exchange_request, exchange_response};
+use tandem_proto::v1::{self as wire, exchange_request, exchange_response};
 use tonic_types::StatusExt;
 use uuid::Uuid;
 

@@ -4,8 +4,8 @@ use std::collections::{BTreeSet, VecDeque};
 
 use futures::StreamExt;
 use futures::stream::FuturesOrdered;
-use tandem_proto::v1alpha as wire;
-use tandem_proto::v1alpha::exchange_response::Frame;
+use tandem_proto::v1 as wire;
+use tandem_proto::v1::exchange_response::Frame;
 use tokio::sync::{mpsc, oneshot};
 use tonic::Status;
 

@@ -1,6 +1,6 @@
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
-use tandem_proto::v1alpha::{
+use tandem_proto::v1::{
     ChangeItem, ContentRef, CreateNode, Delivery, DeliveryId, FailureReason, NodeKind, Outcome,
     Place, Projection, UpdateNode, change_item::Item, delivery::Action, observation::State,
     outcome::Answer, place::Folder,

@@ -10,7 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use futures::Stream;
-use tandem_proto::v1alpha::{
+use tandem_proto::v1::{
     Accepted, BatchReadRequest, BatchReadResponse, BatchResult, BatchWriteRequest,
     BatchWriteResponse, ChangeBatch, ChangeItem, Command, CommandResult, ContentRef, Deliveries,
     Delivery, ExchangeRequest, ExchangeResponse, FindMissingChunksRequest,

@@ -1,5 +1,5 @@
 use bytes::Bytes;
-use tandem_proto::v1alpha::{
+use tandem_proto::v1::{
     ErrorReason, ItemNote, ItemNoteKind, NodeTrait, ObserveNodes, Refusal, ScanOutcome,
     change_item::Item, command, observation::State,
 };
@@ -205,7 +205,7 @@ async fn r_del_3_a_missing_root_ends_the_scan_and_says_nothing_of_what_is_missin
     let mut talk = stage.talk().await;
     talk.welcome(welcome(1, 0, &Bytes::new())).await;
     talk.watch(&stage.folder, &[8; 16]).await;
-    let is_end = |items: &[tandem_proto::v1alpha::ChangeItem]| {
+    let is_end = |items: &[tandem_proto::v1::ChangeItem]| {
         items.iter().any(|item| matches!(&item.item, Some(Item::ScanEnd(end)) if end.outcome() == ScanOutcome::RootGone))
     };
     let items = talk.items_until(is_end).await;
@@ -233,7 +233,7 @@ async fn r_agt_3_bytes_that_are_not_those_of_their_digest_are_read_again_and_the
         ..Refusal::default()
     };
     let mut batch = talk.batch().await;
-    let of = |batch: &tandem_proto::v1alpha::ChangeBatch| -> Vec<String> {
+    let of = |batch: &tandem_proto::v1::ChangeBatch| -> Vec<String> {
         let seen = observations(&batch.items);
         seen.iter().map(|seen| seen.node_id.clone()).collect()
     };
@@ -288,8 +288,8 @@ async fn r_agt_5_a_scan_that_came_to_nothing_is_not_begun_again_at_once() {
     stage.repository.with(|tree| tree.faults.root_gone = true);
     let mut talk = stage.talk().await;
     talk.welcome(welcome(1, 0, &Bytes::new())).await;
-    let ended = |items: &[tandem_proto::v1alpha::ChangeItem]| {
-        let end = |item: &tandem_proto::v1alpha::ChangeItem| matches!(&item.item, Some(Item::ScanEnd(end)) if end.outcome() == ScanOutcome::RootGone);
+    let ended = |items: &[tandem_proto::v1::ChangeItem]| {
+        let end = |item: &tandem_proto::v1::ChangeItem| matches!(&item.item, Some(Item::ScanEnd(end)) if end.outcome() == ScanOutcome::RootGone);
         items.iter().any(end)
     };
     talk.watch(&stage.folder, &[8; 16]).await;

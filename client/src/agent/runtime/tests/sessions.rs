@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 
 use bytes::Bytes;
-use tandem_proto::v1alpha::{
+use tandem_proto::v1::{
     Drain, Ping, ScanOutcome, change_item::Item, exchange_request, exchange_response,
 };
 use tonic::{Code, Status};

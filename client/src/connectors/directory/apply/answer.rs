@@ -3,7 +3,7 @@
 use std::{fmt::Display, io};
 
 use rustix::io::Errno;
-use tandem_proto::v1alpha::{
+use tandem_proto::v1::{
     AbsenceKind, Applied, Delivery, Failed, FailureReason, Observation, Outcome, Projection, Stale,
     delivery::Action, observation, outcome,
 };

@@ -2,7 +2,7 @@
 
 use std::{fs::File, io};
 
-use tandem_proto::v1alpha::{CreateNode, Delivery, FailureReason, ReleaseNode};
+use tandem_proto::v1::{CreateNode, Delivery, FailureReason, ReleaseNode};
 use uuid::Uuid;
 
 use super::{

@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, io};
 
-use tandem_proto::v1alpha::{DeleteNode, Delivery, FailureReason};
+use tandem_proto::v1::{DeleteNode, Delivery, FailureReason};
 use uuid::Uuid;
 
 use super::{

@@ -18,7 +18,7 @@ mod update;
 
 use std::{collections::HashMap, io, os::fd::OwnedFd, sync::MutexGuard};
 
-use tandem_proto::v1alpha::{
+use tandem_proto::v1::{
     Delivery, FailureReason, Outcome, Place as Target, delivery::Action, place::Folder,
 };
 use uuid::Uuid;
@@ -349,7 +349,7 @@ fn asks_for_lock(delivery: &Delivery) -> bool {
 
 /// The outcomes when applying itself broke down: nobody knows how far it came, so all of it has to come again.
 pub(super) fn broken(
-    ids: Vec<Option<tandem_proto::v1alpha::DeliveryId>>,
+    ids: Vec<Option<tandem_proto::v1::DeliveryId>>,
     error: &dyn std::fmt::Display,
 ) -> Vec<Outcome> {
     let deliveries: Vec<Delivery> = ids

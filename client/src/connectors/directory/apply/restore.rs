@@ -2,7 +2,7 @@
 
 use std::io;
 
-use tandem_proto::v1alpha::{DeliveredConflict, Delivery, Projection};
+use tandem_proto::v1::{DeliveredConflict, Delivery, Projection};
 use uuid::Uuid;
 
 use super::{

@@ -4,7 +4,7 @@ use std::{ffi::OsStr, fs::File, io, io::Write, os::fd::OwnedFd};
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
-use tandem_proto::v1alpha::{
+use tandem_proto::v1::{
     ContentRef, CreateNode, Delivery, FailureReason, NodeKind, Projection, delivery::Action,
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};

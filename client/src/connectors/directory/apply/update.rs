@@ -2,7 +2,7 @@
 
 use std::{fs::File, io, sync::MutexGuard};
 
-use tandem_proto::v1alpha::{Delivery, FailureReason, Projection, UpdateNode};
+use tandem_proto::v1::{Delivery, FailureReason, Projection, UpdateNode};
 use uuid::Uuid;
 
 use super::{

@@ -6,7 +6,7 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
-use tandem_proto::v1alpha::{
+use tandem_proto::v1::{
     FailureReason, Property, PropertyValue, ReleaseNode, WatchRoot, property_value::Kind,
 };
 

@@ -17,7 +17,7 @@ use std::{
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
-use tandem_proto::v1alpha::{
+use tandem_proto::v1::{
     Absence, AbsenceKind, ContentRef, CreateNode, DeleteNode, Delivery, DeliveryId, NodeKind,
     Observation, Outcome, Place, Projection, UpdateNode, WatchRoot, delivery::Action,
     observation::State, outcome::Answer, place::Folder,
@@ -361,7 +361,7 @@ fn stale(answer: Answer) -> Observation {
     }
 }
 
-fn failed(answer: Answer) -> tandem_proto::v1alpha::Failed {
+fn failed(answer: Answer) -> tandem_proto::v1::Failed {
     match answer {
         Answer::Failed(failed) => failed,
         other => panic!("not failed: {other:?}"),

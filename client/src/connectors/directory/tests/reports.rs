@@ -2,7 +2,7 @@
 
 use std::{ffi::OsStr, fs, os::unix::fs::symlink};
 
-use tandem_proto::v1alpha::NodeTrait;
+use tandem_proto::v1::NodeTrait;
 
 use super::{super::os, *};
 

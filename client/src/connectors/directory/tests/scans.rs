@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::fs::symlink};
 
-use tandem_proto::v1alpha::{NodeTrait, ScanOutcome};
+use tandem_proto::v1::{NodeTrait, ScanOutcome};
 
 use super::{super::faults::Point, *};
 use crate::agent::repository::Error;

@@ -2,7 +2,7 @@
 
 use std::{fs, io::Write, process::Command};
 
-use tandem_proto::v1alpha::FailureReason;
+use tandem_proto::v1::FailureReason;
 
 use super::*;
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use prost::Message;
-use tandem_proto::v1alpha as wire;
+use tandem_proto::v1 as wire;
 use tokio::sync::{Mutex, mpsc, watch};
 use tonic::Status;
 

@@ -11,7 +11,7 @@ use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tandem_proto::v1alpha as wire;
+use tandem_proto::v1 as wire;
 use tokio::sync::{mpsc, watch};
 use tonic::Status;
 

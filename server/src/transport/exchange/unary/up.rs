@@ -1,7 +1,7 @@
 //! The way up: the frames of pushes, handed to the reader one after another.
 
-use tandem_proto::v1alpha as wire;
-use tandem_proto::v1alpha::exchange_request::Frame;
+use tandem_proto::v1 as wire;
+use tandem_proto::v1::exchange_request::Frame;
 use tokio::sync::{Mutex, Semaphore, mpsc, oneshot};
 use tonic::Status;
 
