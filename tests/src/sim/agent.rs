@@ -231,8 +231,9 @@ impl Agent {
             else {
                 continue;
             };
-            // A root that the coordinator does not know (any more) is none.
-            if self.durable.made_roots.remove(&node) {
+            // A root that the coordinator does not know (any more) is none; one that only cannot be synced is.
+            let fails = matches!(note.kind, NoteKind::NodeFailed(_));
+            if !fails && self.durable.made_roots.remove(&node) {
                 continue;
             }
             match note.kind {

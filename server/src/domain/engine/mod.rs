@@ -5,17 +5,20 @@
 //! clock or draws a number.
 
 mod absence;
+mod applied;
 mod clash;
 mod clearing;
 mod conflict;
 mod deliver;
 mod ending;
 mod entry;
+mod failed;
 mod gate;
 mod generation;
 mod guard;
 mod late;
 mod observe;
+mod orphan;
 mod outcome;
 mod request;
 mod settle;
