@@ -242,7 +242,10 @@ impl Agent {
                 NoteKind::UnknownParent => {
                     let parent = repository.nodes.get(&node).map(|node| node.parent.clone());
                     for node in parent.into_iter().chain([node]) {
-                        self.durable.index.remove(&node);
+                        // Of one that is gone by now its absence is told: something newer of it may be on its way.
+                        if repository.nodes.contains_key(&node) {
+                            self.durable.index.remove(&node);
+                        }
                         self.memory.dirty.insert(node);
                     }
                 }
@@ -250,7 +253,7 @@ impl Agent {
         }
     }
 
-    fn is_root(&self, node: &NodeId) -> bool {
+    pub(super) fn is_root(&self, node: &NodeId) -> bool {
         self.durable.roots.contains(node) || self.durable.made_roots.contains(node)
     }
 

@@ -6,6 +6,7 @@ use tandem_server::domain::ids::NodeId;
 use tandem_server::domain::projection::{Side, Sides};
 
 use super::agent::Durable;
+use super::coordinator::repository_id;
 use super::repository::Repository;
 use super::store::Store;
 use super::world::World;
@@ -122,12 +123,28 @@ impl World {
     }
 
     fn restore_repository(&mut self, side: Side) {
-        let place = self.places.get_mut(side);
         if let Some((then, state)) = self.backups.sides.get(side).clone() {
+            self.note_unheard(side, &then);
+            let place = self.places.get_mut(side);
             place.repository.go_back(then);
             place
                 .agent
                 .restore(state, &place.repository, &mut place.link);
+        }
+    }
+
+    /// R-AGT-4: a state that the copy had before is no change; but one that the coordinator never heard of looks like an
+    /// edit of the newer one.
+    fn note_unheard(&mut self, side: Side, then: &Repository) {
+        let repository = repository_id(side);
+        let copies = &self.coordinator.store.copies;
+        for (id, now) in &self.places.get(side).repository.nodes {
+            let copy = copies.get(&(repository, id.clone()));
+            let unheard = copy.is_some_and(|copy| copy.past.is_empty());
+            let before = then.nodes.get(id).filter(|_| unheard);
+            if let Some(before) = before.filter(|before| before.content != now.content) {
+                self.ledger.rewrite(now.content, before.content);
+            }
         }
     }
 

@@ -25,6 +25,12 @@ impl Ledger {
         self.tokens
     }
 
+    /// Content that was there before was put back over newer content, and counts as written in sight of it.
+    pub fn rewrite(&mut self, newer: u64, again: u64) {
+        let seen = self.seen_by.entry(again).or_default();
+        seen.insert(newer);
+    }
+
     /// A node, and what lies in it, was deleted or moved away: nobody may complain if its copies go.
     pub fn give_up(&mut self, repository: &Repository, node: &NodeId) {
         let inside = repository.nodes.keys();

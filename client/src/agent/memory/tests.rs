@@ -1,7 +1,7 @@
 use bytes::Bytes;
 use tandem_proto::v1::{
     CreateNode, DeleteNode, Delivery, DeliveryId, FailureReason, NameRule, NodeKind, NodeTrait,
-    Outcome, Place, Projection, ScanOutcome, UpdateNode, WatchRoot, delivery::Action,
+    Observation, Outcome, Place, Projection, ScanOutcome, UpdateNode, WatchRoot, delivery::Action,
     observation::State, outcome::Answer, place::Folder,
 };
 
@@ -351,11 +351,7 @@ fn r_mov_1_a_watched_document_is_offered_wherever_it_goes_also_with_its_folder()
     }]);
     let offered = |tree: &mut MemoryTree| {
         let offered = tree.take_changes(10);
-        let seen = offered.iter().map(|one| Seen {
-            node_id: one.node_id.clone(),
-            revision: one.revision.clone(),
-        });
-        let seen: Vec<Seen> = seen.collect();
+        let seen: Vec<Seen> = offered.iter().map(seen_of).collect();
         tree.reported(&seen);
         offered
     };
@@ -370,6 +366,39 @@ fn r_mov_1_a_watched_document_is_offered_wherever_it_goes_also_with_its_folder()
     assert_eq!(seen.len(), 1);
     assert!(matches!(seen[0].state, Some(State::Absent(_))));
     assert_eq!(seen[0].node_id, document);
+}
+
+#[test]
+fn r_agt_5_a_chosen_document_is_told_by_itself_when_it_goes_with_a_watched_folder() {
+    let (mut tree, folder) = tree();
+    let inner = tree.create_folder(&folder, "inner").unwrap();
+    let document = tree.create_document(&inner, "a.txt", "one").unwrap();
+    tree.create_document(&inner, "b.txt", "two").unwrap();
+    let chosen = WatchRoot {
+        node_id: document.clone(),
+        document: true,
+        ..WatchRoot::default()
+    };
+    let mut roots = tree.roots.clone();
+    roots.push(chosen);
+    tree.watch(&roots);
+    let told = tree.take_changes(10);
+    tree.reported(&told.iter().map(seen_of).collect::<Vec<_>>());
+    tree.delete(&inner).unwrap();
+    let told: Vec<String> = tree
+        .take_changes(10)
+        .into_iter()
+        .map(|one| one.node_id)
+        .collect();
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told.contains(&inner) && told.contains(&document));
+}
+
+fn seen_of(observation: &Observation) -> Seen {
+    Seen {
+        node_id: observation.node_id.clone(),
+        revision: observation.revision.clone(),
+    }
 }
 
 #[test]

@@ -404,11 +404,10 @@ impl MemoryTree {
             }
         }
         if watched {
-            // It stands for all below it.
+            // It stands for all below it, but for chosen nodes: the coordinator may not know the folders between.
             self.changed.insert(node_id.to_owned());
-        } else {
-            self.changed.extend(roots);
         }
+        self.changed.extend(roots);
     }
 
     pub(super) fn touch(&mut self, node_id: &str) {

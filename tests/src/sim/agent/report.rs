@@ -101,7 +101,8 @@ impl Agent {
             .collect()
     }
 
-    /// A folder's absence stands for all that was in it, so that need not be told.
+    /// A folder's absence stands for all that was in it, so that need not be told; but of chosen nodes: the coordinator
+    /// may not know the folder between.
     pub(super) fn report_absent(&mut self, repository: &Repository, node: &NodeId, briefly: bool) {
         self.report_moved_from(repository, node);
         let observation = self.absence(repository, node);
@@ -112,7 +113,7 @@ impl Agent {
             .map(|(id, _)| id.clone())
             .collect();
         for child in inside {
-            if briefly && !self.watches(repository, &child) {
+            if briefly && !self.is_root(&child) && !self.watches(repository, &child) {
                 self.durable.index.remove(&child);
                 self.forget_below(repository, &child);
             } else {
@@ -148,7 +149,7 @@ impl Agent {
             .map(|(id, _)| id.clone())
             .collect();
         for child in inside {
-            if self.watches(repository, &child) {
+            if self.is_root(&child) || self.watches(repository, &child) {
                 self.memory.dirty.insert(child);
             } else {
                 self.durable.index.remove(&child);

@@ -288,7 +288,8 @@ impl<'a> Identify<'a> {
 }
 
 /// Forgets a node and all below it; what the coordinator heard of stays as a tombstone until it hears the end.
-/// The absence of a folder stands for all that was below it.
+/// The absence of a folder stands for all that was below it, but for chosen nodes: the coordinator may not know the
+/// folders between.
 fn bury(tree: &mut Tree, id: &Uuid, covered: bool) {
     let Some(node) = tree.get(id) else {
         return;
@@ -298,7 +299,7 @@ fn bury(tree: &mut Tree, id: &Uuid, covered: bool) {
     for child in children {
         bury(tree, &child, covered || heard);
     }
-    if heard && !covered {
+    if heard && (!covered || tree.watched().contains_key(id)) {
         tree.change(id, |node| {
             node.gone = true;
             node.due = true;

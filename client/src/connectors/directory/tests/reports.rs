@@ -236,6 +236,29 @@ async fn r_mov_1_a_watched_document_is_followed_wherever_it_goes_and_nothing_bes
 }
 
 #[tokio::test]
+async fn r_agt_5_a_chosen_document_is_told_by_itself_when_it_goes_with_a_watched_folder() {
+    let fixture = Fixture::with(|root| {
+        fs::create_dir(root.join("x")).expect("x");
+        fs::write(root.join("x/f"), "f").expect("f");
+        fs::write(root.join("x/g"), "g").expect("g");
+    })
+    .await;
+    let (x, f) = (fixture.id("x").await, fixture.id("x/f").await);
+    let chosen = WatchRoot {
+        node_id: f.clone(),
+        document: true,
+        ..WatchRoot::default()
+    };
+    let watch = [fixture.watch_root(true), chosen];
+    fixture.directory().watch(&watch).await.expect("watched");
+    fixture.scan(10).await;
+    fs::remove_dir_all(fixture.path("x")).expect("removed");
+    let seen = fixture.until(|seen| seen.len() == 2).await;
+    let gone = |id: &String| absent(&seen[id]) == Some(AbsenceKind::Deleted);
+    assert!(gone(&x) && gone(&f), "and nobody tells of g: {seen:?}");
+}
+
+#[tokio::test]
 async fn r_set_3_a_folder_is_described_and_told_so_where_it_is_watched() {
     let fixture = Fixture::new().await;
     let directory = fixture.directory();
