@@ -3,7 +3,10 @@
 use tandem_server::domain::copy::CopyState;
 use tandem_server::domain::engine::Request;
 use tandem_server::domain::failure::Reason;
+use tandem_server::domain::names::NameRule;
+use tandem_server::domain::policy::NameClashPolicy;
 use tandem_server::domain::projection::Side::{Cloud, OnPremise};
+use tandem_server::domain::projection::Sides;
 use tandem_server::domain::sync_set::Options;
 use tandem_tests::sim::coordinator::repository_id;
 use tandem_tests::sim::lab::Lab;
@@ -246,4 +249,34 @@ fn r_rec_10_a_replaced_folder_steps_aside_for_what_moved_from_it_into_its_succes
     lab.converge();
     assert_eq!(lab.tree(Cloud), ["a", "a/x.txt", "b"]);
     assert_eq!(lab.find(Cloud, "a/x.txt"), moved);
+}
+
+#[test]
+fn r_rec_10_a_name_keeps_the_bytes_of_its_own_side_also_when_the_other_spelling_is_taken_there() {
+    let names = Sides {
+        on_premise: NameRule::default(),
+        cloud: NameRule {
+            unicode_insensitive: true,
+            ..NameRule::default()
+        },
+    };
+    let adopting = Options {
+        name_clash_policy: NameClashPolicy::AdoptIdentical,
+        ..Options::default()
+    };
+    let (composed, decomposed) = ("\u{e9}.txt", "e\u{301}.txt");
+    let mut lab = Lab::with_names(adopting, names);
+    lab.make(OnPremise, composed);
+    lab.converge();
+    lab.rename(OnPremise, composed, decomposed);
+    lab.converge();
+    assert_eq!(lab.tree(Cloud), [composed], "the same name to the cloud");
+    lab.make(OnPremise, composed);
+    lab.converge();
+    let failure = lab.failure(OnPremise, composed);
+    assert_eq!(failure, Some(Reason::TargetFolderNameClash));
+    let written = lab.write(Cloud, composed);
+    lab.converge();
+    assert_eq!(lab.content(OnPremise, decomposed), written);
+    assert_eq!(lab.failure(OnPremise, decomposed), None);
 }

@@ -1,5 +1,7 @@
 //! What is known of a member, put together from its rows.
 
+use std::sync::Arc;
+
 use super::super::copy::{Absence, Copy, CopyState};
 use super::super::ids::MemberId;
 use super::super::member::Member;
@@ -143,15 +145,18 @@ impl Engine<'_> {
             return Ok(None);
         };
         let source = self.state_of(member, &source)?;
-        let Some(base) = member.base.as_ref().filter(|_| merges(set)) else {
+        let own = self.copy_of(set, member, side)?.filter(Copy::is_there);
+        let Some(own) = own else {
             return Ok(Some(source));
         };
-        let own = self.copy_of(set, member, side)?;
-        let Some(own) = own.filter(|copy| copy.state == CopyState::Live) else {
+        let comparison = self.comparison(set);
+        let source = spelled_as(&comparison, source, &own.projection.name);
+        let merged = member.base.as_ref().filter(|_| merges(set));
+        let Some(base) = merged.filter(|_| own.state == CopyState::Live) else {
             return Ok(Some(source));
         };
         let own = self.state_of(member, &own)?;
-        Ok(Some(self.comparison(set).merged(base, &own, &source)))
+        Ok(Some(comparison.merged(base, &own, &source)))
     }
 
     /// What people call the node.
@@ -169,6 +174,14 @@ impl Engine<'_> {
     pub(super) fn is_folder(member: &Member) -> bool {
         member.kind == NodeKind::Folder
     }
+}
+
+/// R-REC-10: where names count as equal, their bytes are kept. The other spelling may even be taken by another node.
+fn spelled_as(comparison: &Comparison, mut state: State, name: &str) -> State {
+    if state.projection.name != name && comparison.equal_names(&state.projection.name, name) {
+        name.clone_into(&mut Arc::make_mut(&mut state.projection).name);
+    }
+    state
 }
 
 /// Whether changes of both sides are put together where they do not collide.
