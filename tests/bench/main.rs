@@ -4,11 +4,14 @@
 //! Nothing is asserted: a missed goal is shown, and the reader judges.
 
 mod lab;
+mod large_edit;
 mod living;
 mod measure;
+mod members;
 mod once;
 mod report;
 mod statistics;
+mod together;
 mod tools;
 
 use std::{env, path::PathBuf, process::ExitCode};
@@ -35,6 +38,14 @@ enum Workload {
     Large,
     /// Nothing happens for 5 s.
     Idle,
+    /// 1 MiB over, and into, the middle of a file of 1 GiB.
+    LargeEdit,
+    /// A folder with 10,000 members is renamed.
+    FolderRename,
+    /// 50 documents edited on both sides, 40 made, 40 edited here and deleted there, at the same moment.
+    Concurrent,
+    /// One change in a set of 1,000,000 members, beside one in a set of 10,000.
+    Members,
 }
 
 /// Measures Tandem beside `cp -a` and `rsync -a` through its daemon.
@@ -91,5 +102,9 @@ async fn measure(workload: Workload, lab: &Lab, report: &mut Report) -> Result<(
         Workload::Mixed => living::mixed(lab, report).await,
         Workload::Latency => living::latency(lab, report).await,
         Workload::Idle => living::idle(lab, report).await,
+        Workload::LargeEdit => large_edit::large_edit(lab, report).await,
+        Workload::FolderRename => together::folder_rename(lab, report).await,
+        Workload::Concurrent => together::concurrent(lab, report).await,
+        Workload::Members => members::one_change(report).await,
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{
     env, fs,
+    net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -32,48 +33,62 @@ pub(crate) async fn cp(lab: &Lab, source: &Path) -> Result<Cost> {
 
 /// `rsync -a` through its daemon into a fresh directory; the daemon's CPU is counted, its start is not timed.
 pub(crate) async fn rsync(lab: &Lab, source: &Path) -> Result<Cost> {
-    let logs = lab.fresh()?;
     let cpu_before = measure::children_cpu_s()?;
-    let (mut daemon, address) = rsync_daemon(&lab.fresh()?, &logs).await?;
-    let launch = Launch::command("rsync", "rsync")
-        .arg("-a")
-        .arg(source.join(""))
-        .arg(format!("rsync://{address}/bench/"));
-    let cost = measure::run(&launch, &logs).await?;
-    daemon.terminate()?;
-    daemon.wait(DEADLINE).await?;
+    let mut daemon = Daemon::start(lab).await?;
+    let cost = measure::run(&daemon.send(source), &lab.fresh()?).await?;
+    daemon.process.terminate()?;
+    daemon.process.wait(DEADLINE).await?;
     Ok(Cost {
         cpu_s: measure::children_cpu_s()? - cpu_before,
         ..cost
     })
 }
 
-async fn rsync_daemon(target: &Path, logs: &Path) -> Result<(Process, String)> {
-    let address = free_address()?;
-    let configuration = logs.join("rsyncd.conf");
-    // Without root there is no user to change to, and the lines would be refused.
-    let user = if is_root() {
-        "uid = root\ngid = root\n"
-    } else {
-        ""
-    };
-    fs::write(
-        &configuration,
-        format!(
-            "use chroot = no\n{user}[bench]\npath = {}\nread only = no\n",
-            target.display()
-        ),
-    )?;
-    let daemon = Launch::command("rsync", "rsync-daemon")
-        .args(["--daemon", "--no-detach", "--address=127.0.0.1"])
-        .arg(format!("--port={}", address.port()))
-        .arg(format!("--config={}", configuration.display()))
-        .start(logs)?;
-    eventually(DAEMON_START_MAX, "the rsync daemon listens", || {
-        std::net::TcpStream::connect(address).is_ok()
-    })
-    .await?;
-    Ok((daemon, address.to_string()))
+/// An rsync daemon that keeps what it is sent in a fresh directory.
+#[derive(Debug)]
+pub(crate) struct Daemon {
+    process: Process,
+    address: SocketAddr,
+}
+
+impl Daemon {
+    /// Starts it and waits until it listens.
+    pub(crate) async fn start(lab: &Lab) -> Result<Self> {
+        let (target, logs, address) = (lab.fresh()?, lab.fresh()?, free_address()?);
+        need("rsync", &logs).await?;
+        let configuration = logs.join("rsyncd.conf");
+        // Without root there is no user to change to, and the lines would be refused.
+        let user = if is_root() {
+            "uid = root\ngid = root\n"
+        } else {
+            ""
+        };
+        fs::write(
+            &configuration,
+            format!(
+                "use chroot = no\n{user}[bench]\npath = {}\nread only = no\n",
+                target.display()
+            ),
+        )?;
+        let process = Launch::command("rsync", "rsync-daemon")
+            .args(["--daemon", "--no-detach", "--address=127.0.0.1"])
+            .arg(format!("--port={}", address.port()))
+            .arg(format!("--config={}", configuration.display()))
+            .start(&logs)?;
+        eventually(DAEMON_START_MAX, "the rsync daemon listens", || {
+            std::net::TcpStream::connect(address).is_ok()
+        })
+        .await?;
+        Ok(Self { process, address })
+    }
+
+    /// `rsync -a` of what a directory holds to the daemon.
+    pub(crate) fn send(&self, source: &Path) -> Launch {
+        Launch::command("rsync", "rsync")
+            .arg("-a")
+            .arg(source.join(""))
+            .arg(format!("rsync://{}/bench/", self.address))
+    }
 }
 
 fn is_root() -> bool {

@@ -112,7 +112,8 @@ pub trait Repository: Send + Sync + 'static {
     fn description(&self) -> Description;
 
     /// Replaces what is watched: folders with what is below them, and single documents, wherever in the root these are
-    /// moved to (R-MOV-1); when one goes with a folder that is not watched, its own absence is a change. Nodes that were below a root and are no longer need no report.
+    /// moved to (R-MOV-1); when a root goes with a folder, its own absence is a change, too. Nodes that were below a root
+    /// and are no longer need no report.
     /// Nodes below a new root need none either: a new folder is scanned, and a new document is looked at.
     async fn watch(&self, roots: &[WatchRoot]) -> Result<(), Error>;
 

@@ -239,13 +239,14 @@ impl Agent {
             match note.kind {
                 // What is not synced where it is now is listed again when that changes.
                 NoteKind::NotSynced(_) | NoteKind::NodeFailed(_) => {}
+                NoteKind::UnknownParent if !self.watches(repository, &node) => {
+                    // Below no root, or gone by now: its absence is told.
+                    self.memory.asked.insert(node);
+                }
                 NoteKind::UnknownParent => {
                     let parent = repository.nodes.get(&node).map(|node| node.parent.clone());
                     for node in parent.into_iter().chain([node]) {
-                        // Of one that is gone by now its absence is told: something newer of it may be on its way.
-                        if repository.nodes.contains_key(&node) {
-                            self.durable.index.remove(&node);
-                        }
+                        self.durable.index.remove(&node);
                         self.memory.dirty.insert(node);
                     }
                 }

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use tandem_proto::v1::{Observation, observation};
+use tandem_proto::v1::{Absence, AbsenceKind, Observation, observation};
 use tokio::sync::Notify;
 
 use super::conversation::Conversation;
@@ -187,7 +187,16 @@ async fn observe<R: Repository>(
         }
         levels.push(repository.observe(&above).await?);
     }
+    if parents {
+        conversation.take_out(&mut levels);
+    }
     Ok(levels.into_iter().rev().flatten().collect())
+}
+
+/// The folder of a node that is there; empty for the top of the repository.
+fn above(seen: &Observation) -> Option<String> {
+    let there = matches!(seen.state, Some(observation::State::Present(_)));
+    there.then(|| seen.parent_node_id.clone())
 }
 
 impl<R: Repository> Conversation<R> {
@@ -198,6 +207,48 @@ impl<R: Repository> Conversation<R> {
                 absence.root_emptied |= self.is_root(&seen.node_id);
             }
         }
+    }
+
+    /// What lies below no root, up to the top of the repository, left it meanwhile: the coordinator would never know the
+    /// folders above. All levels are kept, the node before its parents.
+    fn take_out(&self, levels: &mut [Vec<Observation>]) {
+        let parents: HashMap<String, Option<String>> = levels
+            .iter()
+            .flatten()
+            .map(|seen| (seen.node_id.clone(), above(seen)))
+            .collect();
+        let kind = match self.core.repository.description().capabilities.move_out {
+            true => AbsenceKind::MovedOut,
+            false => AbsenceKind::Deleted,
+        };
+        for seen in levels.iter_mut().flatten() {
+            if self.is_outside(&seen.node_id, &parents) {
+                *seen = Observation {
+                    node_id: std::mem::take(&mut seen.node_id),
+                    state: Some(observation::State::Absent(Absence {
+                        kind: kind.into(),
+                        ..Absence::default()
+                    })),
+                    ..Observation::default()
+                };
+            }
+        }
+    }
+
+    /// Whether all folders above a node are known, and none of them, nor the node, is a root.
+    fn is_outside(&self, node_id: &str, parents: &HashMap<String, Option<String>>) -> bool {
+        let mut at = node_id;
+        for _ in 0..=DEPTH_MAX {
+            if self.is_root(at) {
+                return false;
+            }
+            match parents.get(at) {
+                Some(Some(parent)) if parent.is_empty() => return true,
+                Some(Some(parent)) => at = parent,
+                Some(None) | None => return false,
+            }
+        }
+        false
     }
 
     fn is_root(&self, node_id: &str) -> bool {

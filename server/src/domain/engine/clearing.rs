@@ -281,9 +281,10 @@ impl Engine<'_> {
             self.take_state(set, member, copy, presence)?;
             return Ok(false);
         }
-        let mut now = copy.clone();
-        now.parent = presence.parent.clone();
-        now.projection = presence.projection.clone();
+        let mut now = self.row(copy.repository, &copy.node, set, Side::Cloud, presence);
+        now.member = copy.member;
+        // It may lie in a folder of another set by now, and is known as left there (R-MEM-4).
+        self.put_copy_and_wake(Some(&copy), now.clone(), set)?;
         self.stay(set, member, &now, StayReason::Changed)?;
         Ok(true)
     }

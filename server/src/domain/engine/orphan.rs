@@ -19,14 +19,13 @@ impl Engine<'_> {
         answer: &Answer,
         at: (usize, usize),
     ) -> Result<(), Miss> {
-        let Answer::Applied {
-            result:
-                Observation {
-                    node,
-                    seen: Seen::Present(presence),
-                },
-            delivered,
-        } = answer
+        let Answer::Applied { result, delivered } = answer else {
+            return Ok(());
+        };
+        let Observation {
+            node,
+            seen: Seen::Present(presence),
+        } = result
         else {
             return Ok(());
         };
@@ -36,7 +35,8 @@ impl Engine<'_> {
         let key = (repository, node.clone());
         let known = self.view.copy(&key)?;
         if known.as_ref().is_some_and(Copy::is_there) {
-            return Ok(());
+            // It was unlinked, and changed by what was still on its way.
+            return self.observe(repository, result, at).map(|_| ());
         }
         let content = delivered.as_ref().map(|delivered| delivered.content);
         let written = content.is_some_and(|content| content != presence.projection.content);

@@ -5,6 +5,7 @@ use tandem_proto::v1::{
 };
 
 use super::fake::{Stage, observations, welcome};
+use crate::agent::memory::ROOT;
 use crate::agent::runtime::{batches::content_of, scan::FAILED_PAUSE};
 
 fn content_missing() -> Refusal {
@@ -153,6 +154,33 @@ async fn r_rec_7_a_node_with_unknown_parents_is_reported_again_behind_them() {
         .map(|seen| seen.node_id.clone())
         .collect();
     assert_eq!(again, [folder, inner, node]);
+}
+
+#[tokio::test]
+async fn r_rec_7_a_node_with_unknown_parents_that_lies_below_no_root_any_more_is_told_as_absent() {
+    let mut stage = Stage::start().await;
+    let mut talk = stage.session(welcome(1, 0, &Bytes::new())).await;
+    let folder = stage.folder.clone();
+    let node = stage.repository.with(|tree| {
+        let node = tree.create_document(&folder, "a.txt", "one").unwrap();
+        tree.create_folder(ROOT, "elsewhere").unwrap();
+        node
+    });
+    let batch = talk.batch().await;
+    stage.repository.with(|tree| {
+        let elsewhere = tree.find("elsewhere").unwrap();
+        tree.move_to(&node, &elsewhere).unwrap();
+        // As if the root that it was watched by was none any more: nothing is offered.
+        tree.forget_reported();
+    });
+    let mut note = ItemNote::default();
+    note.set_kind(ItemNoteKind::UnknownParent);
+    note.item_index = batch.items.len() as i32 - 1;
+    talk.accept_with(1, vec![note]).await;
+    let batch = talk.batch().await;
+    let told = observations(&batch.items);
+    let told = told.iter().find(|seen| seen.node_id == node).unwrap();
+    assert!(matches!(told.state, Some(State::Absent(_))), "{told:?}");
 }
 
 #[tokio::test]
