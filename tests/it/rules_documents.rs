@@ -1,11 +1,14 @@
 //! Sets of documents: names, moves, deletes, conflicts, and synced folders around them (R-SET-1, R-MOV-1, R-MOV-4).
 
-use tandem_server::domain::engine::Request;
+use tandem_server::domain::copy::CopyState;
+use tandem_server::domain::engine::{Ending, Request};
 use tandem_server::domain::failure::Reason;
 use tandem_server::domain::member::MemberState;
+use tandem_server::domain::policy::NameClashPolicy;
 use tandem_server::domain::projection::Side::{self, Cloud, OnPremise};
 use tandem_server::domain::report::NodeTrait;
-use tandem_server::domain::sync_set::Options;
+use tandem_server::domain::sync_set::{Options, Removal};
+use tandem_tests::sim::coordinator::repository_id;
 use tandem_tests::sim::lab::Lab;
 
 fn sync(lab: &mut Lab, path: &str) {
@@ -221,4 +224,58 @@ fn r_set_3_a_document_that_goes_before_it_is_looked_at_ends_its_membership() {
     lab.converge();
     assert!(!there(&lab, Cloud, "/b.txt"));
     assert!(!lab.world.coordinator.store.sets.contains_key(&set.unwrap()));
+}
+
+#[test]
+fn r_mem_4_what_a_set_that_ended_leaves_in_another_synced_folder_is_known_as_left_there() {
+    let mut lab = Lab::holding(Options::default(), &["x.txt"]);
+    lab.make(OnPremise, "/d.txt");
+    let set = lab.choose(Options::default(), &["/d.txt"]);
+    lab.away(Cloud);
+    lab.relocate(Cloud, "/d.txt", "");
+    lab.request(Request::EndSet(Ending {
+        set,
+        removal: Removal::Everything,
+        actor: "owner".to_owned(),
+        forced: false,
+    }));
+    lab.settle();
+    lab.back(Cloud);
+    lab.converge();
+    assert_eq!(
+        lab.tree(Cloud),
+        ["d.txt", "x.txt"],
+        "it was moved, so it stays"
+    );
+    let left = lab.find(Cloud, "d.txt").unwrap();
+    let copies = &lab.world.coordinator.store.copies;
+    assert_eq!(copies[&(repository_id(Cloud), left)].state, CopyState::Left);
+}
+
+#[test]
+fn r_mem_4_a_copy_that_was_unlinked_while_it_was_moved_is_known_where_it_came_to_lie() {
+    let keeps = Options {
+        allow_delete_on_cloud: false,
+        name_clash_policy: NameClashPolicy::Rename,
+        ..Options::default()
+    };
+    let mut lab = Lab::holding(keeps, &["f", "e.txt"]);
+    lab.relocate(OnPremise, "e.txt", "f");
+    while lab.find(Cloud, "f/e.txt").is_none() {
+        let moved = lab.world.agent_step(OnPremise, 0) | lab.world.coordinator_step().unwrap();
+        assert!(moved | lab.world.agent_step(Cloud, 0));
+    }
+    // The cloud has moved it, and nobody has heard so when it is unlinked.
+    lab.away(Cloud);
+    lab.delete(OnPremise, "f/e.txt");
+    lab.settle();
+    lab.back(Cloud);
+    lab.converge();
+    let left = lab.find(Cloud, "f/e.txt").unwrap();
+    let folder = lab.find(Cloud, "f").unwrap();
+    let copies = &lab.world.coordinator.store.copies;
+    assert_eq!(copies[&(repository_id(Cloud), left)].parent, folder);
+    lab.make(OnPremise, "f/e.txt");
+    lab.converge();
+    assert_eq!(lab.tree(Cloud), ["f", "f/e (1).txt", "f/e.txt"]);
 }

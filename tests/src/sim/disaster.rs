@@ -140,9 +140,13 @@ impl World {
         let copies = &self.coordinator.store.copies;
         for (id, now) in &self.places.get(side).repository.nodes {
             let copy = copies.get(&(repository, id.clone()));
-            let unheard = copy.is_some_and(|copy| copy.past.is_empty());
-            let before = then.nodes.get(id).filter(|_| unheard);
-            if let Some(before) = before.filter(|before| before.content != now.content) {
+            let before = then.nodes.get(id);
+            let (Some(copy), Some(before)) = (copy, before) else {
+                continue;
+            };
+            let presence = before.presence();
+            let heard = copy.looked_so(&presence.projection, &presence.parent);
+            if !heard && before.content != now.content {
                 self.ledger.rewrite(now.content, before.content);
             }
         }

@@ -4,7 +4,7 @@ use super::super::copy::{Copy, CopyState};
 use super::super::ids::{MemberId, RepositoryId};
 use super::super::member::{Member, PeerChoice};
 use super::super::projection::Side;
-use super::super::report::{Answer, Observation, Seen};
+use super::super::report::{Answer, Observation, Presence, Seen};
 use super::super::view::Miss;
 use super::Engine;
 use super::observe::Place;
@@ -34,16 +34,16 @@ impl Engine<'_> {
         };
         let key = (repository, node.clone());
         let known = self.view.copy(&key)?;
-        if known.as_ref().is_some_and(Copy::is_there) {
-            // It was unlinked, and changed by what was still on its way.
-            return self.observe(repository, result, at).map(|_| ());
+        let is_known = known.is_some();
+        if let Some(known) = known.filter(Copy::is_there) {
+            return self.moved_orphan(known, presence);
         }
         let content = delivered.as_ref().map(|delivered| delivered.content);
         let written = content.is_some_and(|content| content != presence.projection.content);
         if let Some(set) = self.clearing_set(repository, &presence.parent)? {
             return self.clear_orphan(&set, (repository, node), presence, written);
         }
-        if known.is_none() && !self.has_ended(repository, member)? {
+        if !is_known && !self.has_ended(repository, member)? {
             // R-AGT-4: a coordinator that was restored does not know what it asked for after its backup.
             return self.seen_new(&key, None, presence, at).map(|_| ());
         }
@@ -78,5 +78,19 @@ impl Engine<'_> {
         self.view.put_member(&set, member);
         self.touch(id);
         Ok(())
+    }
+
+    /// It was unlinked, and was moved or changed by what was still on its way: it stays unlinked where it lies now.
+    fn moved_orphan(&mut self, known: Copy, presence: &Presence) -> Result<(), Miss> {
+        if known.member.is_some() || known.state != CopyState::Left {
+            return Ok(());
+        }
+        let Place::Inside(_, set) = self.place(known.repository, &presence.parent)? else {
+            return Ok(());
+        };
+        let side = self.view.side(known.repository).unwrap_or(Side::OnPremise);
+        let mut row = self.row(known.repository, &known.node, &set, side, presence);
+        row.state = CopyState::Left;
+        self.put_copy_and_wake(Some(&known), row, &set)
     }
 }
