@@ -325,6 +325,30 @@ fn r_con_3_a_siblings_name_is_one_that_is_free_on_both_sides_whoever_took_it() {
     assert_eq!(lab.tree(OnPremise), lab.tree(Cloud));
 }
 
+#[test]
+fn r_con_3_a_sibling_is_made_also_when_the_loser_had_moved_into_another_set() {
+    for cloud_moves in [false, true] {
+        let mut lab = Lab::holding(keep_both(), &["f", "f/x.txt"]);
+        let second = lab.second_set(keep_both());
+        lab.make(OnPremise, "/second/g");
+        lab.converge();
+        lab.away(Cloud);
+        if cloud_moves {
+            lab.relocate(Cloud, "f/x.txt", "");
+        } else {
+            lab.rename(Cloud, "f/x.txt", "y.txt");
+        }
+        lab.relocate(OnPremise, "f/x.txt", "/second/g");
+        let lost = lab.write(OnPremise, "/second/g/x.txt");
+        lab.settle();
+        lab.back(Cloud);
+        lab.converge();
+        let nodes = lab.repository(OnPremise).nodes.values();
+        let kept = nodes.filter(|node| node.content == lost).count();
+        assert_eq!(kept, 1, "{second} {cloud_moves}");
+    }
+}
+
 fn clashing(name_clash_policy: NameClashPolicy) -> Options {
     Options {
         name_clash_policy,

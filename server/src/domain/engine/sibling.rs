@@ -60,20 +60,28 @@ impl Engine<'_> {
         self.touch(id);
     }
 
-    /// Makes it, under the first free name; where its folder is no member any more, it stays what a conflict keeps.
+    /// Where the loser lay; where that is no folder of the set any more, the synced folder itself.
+    fn sibling_folder(&mut self, set: &SyncSet, sibling: &Sibling) -> Result<Option<Member>, Miss> {
+        for folder in sibling.state.parent.into_iter().chain([set.root]) {
+            let folder = self.view.member(folder)?;
+            if let Some(folder) = folder.filter(|folder| folder.set == set.id) {
+                return Ok(Some(folder));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Makes it, under the first free name.
     pub(super) fn settle_sibling(
         &mut self,
         set: &SyncSet,
         mut member: Member,
         mut sibling: Sibling,
     ) -> Result<(), Miss> {
-        let folder = match sibling.state.parent {
-            Some(folder) => self.view.member(folder)?,
-            None => None,
-        };
-        let Some(folder) = folder.filter(|folder| folder.set == set.id) else {
+        let Some(folder) = self.sibling_folder(set, &sibling)? else {
             return self.end(set, member);
         };
+        sibling.state.parent = Some(folder.id);
         let named = |number| sibling.named(number).projection.name.clone();
         let number = self.first_free(set, &folder, sibling.number, named)?;
         sibling.number = number;
