@@ -94,6 +94,7 @@ pub(crate) async fn large_edit(lab: &Lab, report: &mut Report) -> Result<()> {
     generate::large_file(&here, lab.seed, LARGE_BYTES as usize)?;
     let rsync = RsyncPair::start(lab, &here).await?;
     let process = pair.start_in_sync().await?;
+    eprintln!("  the file is on both sides");
     for edit in [Edit::Overwrite, Edit::Insertion] {
         let bytes = generate::bytes(&mut random, EDIT_BYTES);
         let reference = rsync.time(edit, &bytes).await?;
@@ -112,6 +113,7 @@ pub(crate) async fn large_edit(lab: &Lab, report: &mut Report) -> Result<()> {
         let moved = (loopback_bytes()? - before) / 2.0 / 1_000_000.0;
         Tree::assert_same(&pair.contracts, &pair.mirror);
         let name = edit.name();
+        eprintln!("  {name}: rsync {reference:.2} s, tandem {wall:.2} s, {moved:.2} MB a hop");
         report.note(name, "rsync wall", reference, "s");
         report.note(name, "tandem wall", wall, "s");
         report.judge(

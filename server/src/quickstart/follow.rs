@@ -44,6 +44,7 @@ impl Follow<'_> {
         let mut quiet = Quiet::new(self.sides.progress());
         let mut settled = false;
         loop {
+            self.sides.check()?;
             let set = self.look().await?;
             quiet.note(self.sides.progress(), self.sides.are_at_rest(), &set);
             show.progress(&set, settled);

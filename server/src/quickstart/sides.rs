@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use futures::FutureExt;
 use tandem_client::agent::repository::Repository;
 use tandem_client::agent::runtime::{Link, Options, Progress};
 use tandem_client::client::Endpoint;
@@ -30,7 +31,9 @@ pub(super) struct Sides {
 struct Running {
     directory: Arc<Directory>,
     progress: watch::Receiver<Progress>,
-    task: JoinHandle<Result<(), Error>>,
+    /// What it ended with, if not because it was told to.
+    failure: watch::Receiver<Option<String>>,
+    task: JoinHandle<()>,
 }
 
 impl Sides {
@@ -73,7 +76,7 @@ impl Sides {
             .all(|agent| agent.directory.is_at_rest() || agent.progress.borrow().root_gone)
     }
 
-    /// Waits until either makes progress.
+    /// Waits until either makes progress, or has ended.
     pub(super) async fn changed(&self) {
         let [on_premise, cloud] = &self.agents;
         let (mut on_premise, mut cloud) = (on_premise.progress.clone(), cloud.progress.clone());
@@ -83,6 +86,19 @@ impl Sides {
             _ = on_premise.changed() => {}
             _ = cloud.changed() => {}
         }
+    }
+
+    /// Both agents run.
+    ///
+    /// # Errors
+    /// One has given up; without it nothing is kept the same.
+    pub(super) fn check(&self) -> anyhow::Result<()> {
+        for (agent, side) in self.agents.iter().zip(["on-premise", "cloud"]) {
+            if let Some(failure) = agent.failure.borrow().as_ref() {
+                anyhow::bail!("the {side} agent has given up: {failure}");
+            }
+        }
+        Ok(())
     }
 
     /// Waits until both have ended; they were told to stop.
@@ -108,10 +124,25 @@ async fn start(
         .await
         .with_context(|| format!("cannot keep {}", home.directory(side).display()))?;
     let (directory, progress) = (agent.repository(), agent.progress());
-    let task = tokio::spawn(agent.run(stop.clone()));
+    let (tell, failure) = watch::channel(None);
+    let task = tokio::spawn(run(agent.run(stop.clone()), tell));
     Ok(Running {
         directory,
         progress,
+        failure,
         task,
     })
+}
+
+/// Runs an agent and tells what it ended with, also when that is a panic.
+async fn run(
+    agent: impl Future<Output = Result<(), Error>> + Send,
+    tell: watch::Sender<Option<String>>,
+) {
+    let told = match std::panic::AssertUnwindSafe(agent).catch_unwind().await {
+        Ok(Ok(())) => None,
+        Ok(Err(error)) => Some(error.to_string()),
+        Err(_) => Some("a fault in the agent; see the log".to_owned()),
+    };
+    tell.send_replace(told);
 }

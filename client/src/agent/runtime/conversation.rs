@@ -25,6 +25,7 @@ use super::{
     report, room,
     scan::{self, FailedScans},
     send,
+    turns::Turns,
     upload::Known,
 };
 use crate::{
@@ -64,6 +65,7 @@ pub(super) struct Conversation<R> {
     pub(super) stop: CancellationToken,
     pub(super) again: Again,
     pub(super) known: Known,
+    pub(super) uploading: Turns,
     pub(super) roots: watch::Sender<Option<Vec<WatchRoot>>>,
     pub(super) failed_scans: FailedScans,
     in_progress: Mutex<HashSet<DeliveryKey>>,
@@ -192,6 +194,7 @@ async fn converse<R: Repository>(
         stop: session.end().child_token(),
         again: Again::default(),
         known: Known::default(),
+        uploading: Turns::default(),
         roots: watch::Sender::new(None),
         failed_scans: FailedScans::default(),
         in_progress: Mutex::default(),

@@ -22,31 +22,39 @@ use super::{
 use crate::{
     agent::repository::{Content, Repository},
     error::Error,
+    recover::Backoff,
 };
 
 /// Digests of chunks asked for in one call.
 const DIGESTS_MAX: usize = 4000;
-/// Tries while chunks that were there go away.
-const TRIES_MAX: usize = 3;
+/// Tries while chunks that were there go away, or what is committed moves.
+const TRIES_MAX: usize = 5;
 /// Bytes skipped at once when an upload is resumed.
 const SKIP_BYTES: u64 = 64 * 1024;
 
 type Reader = Box<dyn AsyncRead + Send + Unpin>;
 
-/// Sends the content; false when the node does not have it any more.
+/// Sends the content; false when the node does not have it any more, or when it does not go for now.
 pub(super) async fn write<R: Repository>(
     conversation: &Conversation<R>,
     wanted: &Wanted,
 ) -> Result<bool, Error> {
-    let mut tries = 0;
-    loop {
-        tries += 1;
+    // Whoever comes second finds it complete.
+    let _turn = conversation.uploading.turn(&wanted.digest).await;
+    let mut backoff = Backoff::new();
+    for _ in 0..TRIES_MAX {
         match retried(|| write_once(conversation, wanted)).await {
             Err(error) if error.is(ErrorReason::DigestMismatch) => return Ok(false),
-            Err(error) if error.is(ErrorReason::ContentMissing) && tries < TRIES_MAX => {}
+            Err(error) if error.is(ErrorReason::ContentMissing) => {}
+            // What an earlier try had sent was still being committed when this one asked how far it came.
+            Err(error) if error.is(ErrorReason::WrongState) => {
+                tokio::time::sleep(backoff.next_delay()).await;
+            }
             other => return other,
         }
     }
+    tracing::warn!(node = %wanted.node_id, "its content does not go up; it is tried again");
+    Ok(false)
 }
 
 async fn write_once<R: Repository>(

@@ -43,6 +43,7 @@ mod reuse;
 mod room;
 mod scan;
 mod send;
+mod turns;
 mod upload;
 
 #[cfg(test)]

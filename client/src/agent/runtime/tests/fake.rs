@@ -64,6 +64,8 @@ pub(super) struct Kept {
     pub(super) contents: HashMap<Bytes, Bytes>,
     /// How a hello is refused, if it is.
     pub(super) refuses: Option<Status>,
+    /// How the next uploads of large content are refused, one each.
+    pub(super) refused_uploads: Vec<Status>,
 }
 
 pub(super) type Store = Arc<Mutex<Kept>>;
@@ -418,6 +420,9 @@ impl ContentService for Fake {
         &self,
         request: Request<Streaming<WriteRequest>>,
     ) -> Result<Response<WriteResponse>, Status> {
+        if let Some(status) = self.store.lock().unwrap().refused_uploads.pop() {
+            return Err(status);
+        }
         let mut frames = request.into_inner();
         let (mut content, mut bytes) = (None, Vec::new());
         while let Some(frame) = frames.message().await? {

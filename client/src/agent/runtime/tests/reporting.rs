@@ -5,6 +5,7 @@ use tandem_proto::v1::{
 };
 
 use super::fake::{Stage, observations, welcome};
+use super::sessions::refusal;
 use crate::agent::memory::ROOT;
 use crate::agent::runtime::{batches::content_of, scan::FAILED_PAUSE};
 
@@ -73,6 +74,20 @@ async fn r_cnt_1_large_content_goes_before_the_batch_that_names_it() {
         let kept = stage.store.lock().unwrap().contents[&content.digest].len();
         assert_eq!(kept as i64, content.size);
     }
+}
+
+#[tokio::test]
+async fn r_cnt_1_an_upload_that_was_committed_to_another_offset_goes_on_from_there() {
+    let mut stage = Stage::start().await;
+    let moved = || refusal("WRONG_STATE");
+    stage.store.lock().unwrap().refused_uploads = vec![moved(), moved()];
+    let mut talk = stage.session(welcome(1, 0, &Bytes::new())).await;
+    stage.write("large", vec![1; 3_000_000]);
+    let batch = talk.batch().await;
+    let content = content_of(observations(&batch.items)[0]).unwrap();
+    let store = stage.store.lock().unwrap();
+    assert!(store.contents.contains_key(&content.digest));
+    assert!(store.refused_uploads.is_empty(), "and the session holds");
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use tonic_types::{ErrorDetails, StatusExt};
 use super::fake::{Stage, observations, soon, welcome};
 use crate::agent::runtime::Link;
 
-fn refusal(reason: &str) -> Status {
+pub(super) fn refusal(reason: &str) -> Status {
     let mut details = ErrorDetails::new();
     details.set_error_info(reason, "tandem", HashMap::new());
     Status::with_error_details(Code::FailedPrecondition, "refused", details)
