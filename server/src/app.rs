@@ -55,6 +55,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
         .with_context(|| format!("cannot use {}", config.content_dir().display()))?;
     let content = Content::new(coordinator.clone(), objects);
     coordinator.ingest.resume().await?;
+    coordinator.forget_imports().await?;
     let api = Api::new(coordinator.clone(), content.clone(), config.reflection).await?;
     let shutdown = CancellationToken::new();
     let server = Server {

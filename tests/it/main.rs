@@ -24,6 +24,7 @@ mod moves_and_copies;
 mod pair;
 mod pauses;
 mod policies;
+mod portable;
 mod races;
 mod rules_deletes_and_conflicts;
 mod rules_documents;

@@ -20,6 +20,7 @@ mod network;
 mod output;
 mod paging;
 mod place;
+mod portable;
 mod remedy;
 mod repository;
 mod set;

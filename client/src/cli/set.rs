@@ -1,5 +1,7 @@
 //! `tandem set`: make, show and end sync sets.
 
+use std::path::PathBuf;
+
 use clap::Subcommand;
 use tandem_proto::v1::{
     ForceUnsyncRequest, GetSyncSetRequest, HoldDecision, ListSyncSetsRequest, PauseSyncSetRequest,
@@ -14,6 +16,7 @@ use super::{
     error::Error,
     exit::Kind,
     paging::{self, Listed},
+    portable,
     view::{Done, set::SetView, set_answer::SetAnswerView},
 };
 
@@ -67,6 +70,19 @@ pub(crate) enum Verb {
         #[arg(required = true)]
         sets: Vec<String>,
     },
+    /// Write definitions, options, owners and pairings as JSON lines, for another coordinator; for admins
+    Export {
+        /// File to write; left out, the lines go to the output
+        #[arg(long)]
+        file: Option<PathBuf>,
+        /// Sync sets: uids or names; left out, all
+        sets: Vec<String>,
+    },
+    /// Bring in the sync sets of an export; repositories are found by their names; for admins
+    Import {
+        /// File that `tandem set export` wrote
+        file: PathBuf,
+    },
     /// Decide about deletions that are held back because there were too many at once
     #[command(subcommand)]
     Hold(Hold),
@@ -102,6 +118,8 @@ pub(crate) async fn run(context: &mut Context, verb: Verb) -> Result<(), Error> 
         } => unsync(context, &set, remove_cloud_copy).await,
         Verb::Transfer { sets, owner } => transfer(context, &sets, owner).await,
         Verb::ForceUnsync { sets } => force_unsync(context, &sets).await,
+        Verb::Export { file, sets } => portable::export(context, &sets, file).await,
+        Verb::Import { file } => portable::import(context, &file).await,
         Verb::Hold(Hold::Confirm { set }) => resolve(context, &set, HoldDecision::Confirm).await,
         Verb::Hold(Hold::Refuse { set }) => resolve(context, &set, HoldDecision::Refuse).await,
     }

@@ -214,7 +214,18 @@ pub const WATCH_INTERVAL_MILLISECONDS: u64 = 250;
 
 /// Seconds in which the cloud's last changes are pulled before a set ends and its cloud copy is removed.
 pub const LAST_CHANGES_SECONDS_MAX: u64 = 15;
+/// Sets or members that an export reads at once.
+pub const EXPORT_ROWS: usize = 250;
+/// Bytes of an export that are sent in one message; a single line may be longer.
+pub const EXPORT_BYTES: usize = 128 * 1024;
+/// Members that an import writes in one transaction; each has at most two copies, and a version of each.
+pub const IMPORT_ROWS: usize = 250;
+/// Bytes of a line of an import: a node at its limits, told three times, escaped.
+pub const IMPORT_LINE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Milliseconds for which the next message of an import is waited for.
+pub const IMPORT_IDLE_MILLISECONDS: u64 = 60_000;
 
+const _: () = assert!(IMPORT_ROWS * 5 <= TRANSACTION_ROWS_MAX);
 const _: () = assert!(LAST_CHANGES_SECONDS_MAX + COMMAND_SECONDS_MAX < UNARY_SECONDS_MAX);
 const _: () = assert!(PAGE_BYTES_MAX < MESSAGE_BYTES_MAX);
 const _: () = assert!(COMMAND_SECONDS_MAX < UNARY_SECONDS_MAX);

@@ -302,7 +302,7 @@ fn kind_of(new: &Definition, nodes: &[Named]) -> Result<SetKind, Error> {
 
 /// What can be checked before any agent is asked.
 pub(super) fn check_definition(new: &Definition) -> Result<(), Error> {
-    check_options(&new.options)?;
+    check_options("definition.options", &new.options)?;
     if !(1..=DOCUMENTS_MAX).contains(&new.nodes.len()) {
         let rule = format!("choose one folder, or 1 to {DOCUMENTS_MAX} documents");
         return Err(Error::invalid(NODES, rule));
@@ -313,17 +313,17 @@ pub(super) fn check_definition(new: &Definition) -> Result<(), Error> {
     folder.map_or(Ok(()), |folder| check_new_folder(folder, NEW_FOLDER))
 }
 
-/// R-SET-2.
-fn check_options(options: &Options) -> Result<(), Error> {
+/// R-SET-2, of options that stand in this field.
+pub(super) fn check_options(field: &str, options: &Options) -> Result<(), Error> {
     if options.delete_on_premise && !options.allow_delete_on_cloud {
         return Err(Error::invalid(
-            "definition.options.delete_on_premise",
+            format!("{field}.delete_on_premise"),
             "needs allow_delete_on_cloud; set both, or neither",
         ));
     }
     if !(1..=100).contains(&options.max_delete_percent) {
         return Err(Error::invalid(
-            "definition.options.max_delete_percent",
+            format!("{field}.max_delete_percent"),
             "must be 1 to 100; 100 = deletions are never held",
         ));
     }

@@ -3,13 +3,15 @@
 //! A handler gets a scope, not a coordinator: what it holds is what its caller may do. Each noun adds its verbs to the
 //! scopes in a file of its own.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::domain::ids::NetworkId;
 use crate::storage::Store;
 
 pub mod access;
@@ -31,6 +33,7 @@ pub mod members;
 pub mod nodes;
 pub mod owners;
 pub mod pauses;
+pub mod portable;
 pub mod presence;
 pub mod preview;
 pub mod scope;
@@ -76,6 +79,8 @@ pub struct Parts {
     pub sessions: Sessions,
     /// The writers of all networks.
     pub ingest: Ingest,
+    /// Networks into which sets are being imported.
+    pub imports: Mutex<BTreeSet<NetworkId>>,
     /// Cancelled as the first act of draining: streams say so to their peers and end.
     pub draining: CancellationToken,
     /// Every task that must end before the database is closed.
@@ -104,6 +109,7 @@ impl Coordinator {
                 clock,
                 authentication,
                 presence: Presence::default(),
+                imports: Mutex::default(),
                 draining: CancellationToken::new(),
                 tasks,
                 wakeup,
@@ -111,6 +117,17 @@ impl Coordinator {
                 ingest,
             }),
         }
+    }
+
+    /// Removes what is left of imports that broke off with the coordinator (R-ADM-1).
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn forget_imports(&self) -> Result<(), Error> {
+        for network in self.store.networks_with_imports().await? {
+            self.ingest.forget_import(network).await?;
+        }
+        Ok(())
     }
 
     /// Runs work to its end even if the caller goes away meanwhile (ARCHITECTURE, invariant 7).

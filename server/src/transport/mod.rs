@@ -41,6 +41,7 @@ pub mod limit;
 pub mod member;
 mod members;
 pub mod names;
+mod portable;
 mod scopes;
 pub mod status;
 pub mod sync_set;

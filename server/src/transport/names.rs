@@ -3,6 +3,7 @@
 use uuid::Uuid;
 
 use crate::domain::access::is_slug;
+use crate::domain::ids::SyncSetId;
 use crate::service::Error;
 
 /// Stands for "no network" where operators' tokens are named.
@@ -69,6 +70,22 @@ pub fn uid_in_network<'a>(
     let [network, last] =
         parts(name, ["networks", collection]).ok_or_else(|| wrong(field, &form))?;
     Ok((checked(network, field, &form)?, uid(last, field, &form)?))
+}
+
+/// Reads the names of several sets of one network.
+///
+/// # Errors
+/// As [`network`].
+pub fn sets_of(field: &str, network: &str, named: &[String]) -> Result<Vec<SyncSetId>, Error> {
+    let read = |(at, name): (usize, &String)| {
+        let field = format!("{field}[{at}]");
+        let (of, id) = uid_in_network(&field, name, "syncSets")?;
+        match of == network {
+            true => Ok(SyncSetId(id)),
+            false => Err(Error::invalid(field, "must belong to `parent`")),
+        }
+    };
+    named.iter().enumerate().map(read).collect()
 }
 
 /// Reads `networks/{network}/{outer}/{uid}/{inner}/{uid}`, the form of members and versions.

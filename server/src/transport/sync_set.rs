@@ -1,5 +1,6 @@
 //! SyncSetService: what "Sync to Cloud" makes (SPEC §2).
 
+use futures::StreamExt;
 use futures::stream::BoxStream;
 use sha2::{Digest, Sha256};
 use tandem_proto::v1 as wire;
@@ -9,7 +10,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::auth::principal;
 use super::definition::{definition, new_set};
 use super::tokens::{List, fitting_page, page_size};
-use super::{names, scopes, status};
+use super::{names, portable, scopes, status};
 use crate::domain::access::Role;
 use crate::domain::ids::SyncSetId;
 use crate::domain::limits::SYNC_NAMES_MAX;
@@ -60,28 +61,8 @@ impl Handler {
             let rule = format!("must be 1 to {SYNC_NAMES_MAX} sets; ask in several calls");
             return Err(Error::invalid("names", rule));
         }
-        let read = |(at, name): (usize, &String)| {
-            let field = format!("names[{at}]");
-            let (of, id) = names::uid_in_network(&field, name, "syncSets")?;
-            match of == network {
-                true => Ok(SyncSetId(id)),
-                false => Err(Error::invalid(field, "must belong to `parent`")),
-            }
-        };
-        let sets: Result<Vec<SyncSetId>, Error> = named.iter().enumerate().map(read).collect();
-        Ok((scope, sets?))
-    }
-
-    /// A call of a whole network that is not offered yet.
-    async fn later(
-        &self,
-        caller: &Principal,
-        parent: &str,
-        role: Role,
-        feature: &'static str,
-    ) -> Result<Error, Error> {
-        scopes::of_network(&self.coordinator, caller, parent, role).await?;
-        Ok(Error::NotImplemented { feature })
+        let sets = names::sets_of("names", network, named)?;
+        Ok((scope, sets))
     }
 }
 
@@ -255,26 +236,37 @@ impl SyncSetService for Handler {
 
     type ExportSyncSetsStream = BoxStream<'static, Result<wire::ExportSyncSetsResponse, Status>>;
 
-    /// Status: INVALID_ARGUMENT, PERMISSION_DENIED, UNIMPLEMENTED.
+    /// Status: INVALID_ARGUMENT, PERMISSION_DENIED, NOT_FOUND, FAILED_PRECONDITION.
     async fn export_sync_sets(
         &self,
         request: Request<wire::ExportSyncSetsRequest>,
     ) -> Result<Response<Self::ExportSyncSetsStream>, Status> {
         let caller = principal(&request)?;
-        let parent = &request.get_ref().parent;
-        let later = self.later(&caller, parent, Role::Admin, "ExportSyncSets");
-        Err(later.await?.into())
+        let request = request.into_inner();
+        let network = names::network("parent", &request.parent)?;
+        let scope = self.coordinator.for_admin(&caller, network).await?;
+        let sets = portable::named(network, &request.names)?;
+        let lines = portable::export(&scope, &sets).await?;
+        Ok(Response::new(lines.boxed()))
     }
 
-    /// Status: INVALID_ARGUMENT, PERMISSION_DENIED, UNIMPLEMENTED.
+    /// Status: INVALID_ARGUMENT, PERMISSION_DENIED, RESOURCE_EXHAUSTED.
     async fn import_sync_sets(
         &self,
         request: Request<Streaming<wire::ImportSyncSetsRequest>>,
     ) -> Result<Response<wire::ImportSyncSetsResponse>, Status> {
         let caller = principal(&request)?;
-        let first = request.into_inner().message().await?.unwrap_or_default();
-        let later = self.later(&caller, &first.parent, Role::Admin, "ImportSyncSets");
-        Err(later.await?.into())
+        let coordinator = self.coordinator.clone();
+        // The task owns the stream, so that half a set is removed also when the client goes away.
+        let imported = self.coordinator.uncancelled(async move {
+            portable::import(&coordinator, &caller, request.into_inner()).await
+        });
+        let imported = imported.await?;
+        Ok(Response::new(wire::ImportSyncSetsResponse {
+            sync_sets: imported.sync_sets,
+            members: imported.members,
+            already_there: imported.already_there,
+        }))
     }
 }
 

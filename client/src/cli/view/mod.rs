@@ -12,6 +12,7 @@ pub(crate) mod label;
 pub(crate) mod member;
 pub(crate) mod member_step;
 pub(crate) mod network;
+pub(crate) mod portable;
 pub(crate) mod preview;
 pub(crate) mod repository;
 pub(crate) mod set;

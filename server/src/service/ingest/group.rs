@@ -39,9 +39,9 @@ enum Plan {
 }
 
 /// What is gathered while changes are finished.
-struct Finish {
-    wake: Wake,
-    steps: bool,
+pub(super) struct Finish {
+    pub(super) wake: Wake,
+    pub(super) steps: bool,
     accepted: BTreeMap<RepositoryId, Vec<batches::Answer>>,
 }
 
@@ -142,7 +142,10 @@ impl Writer {
                 Change::EndSet(ending) => {
                     Plan::Run(Input::Request(Request::EndSet(ending.clone())))
                 }
-                Change::SetJob(..) | Change::Scan(..) | Change::PauseRepository(_) => Plan::Beside,
+                Change::SetJob(..)
+                | Change::Scan(..)
+                | Change::PauseRepository(_)
+                | Change::Import(_) => Plan::Beside,
             });
         }
         self.note_suspects(tx, &plans, changes).await?;
@@ -335,6 +338,7 @@ impl Writer {
                 self.finish_pause(tx, pause, &mut finish.wake).await?;
                 Ok(Done::Plain)
             }
+            Change::Import(step) => self.import(tx, step, finish).await.map(Done::Imported),
         }
     }
 

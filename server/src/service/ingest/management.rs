@@ -32,7 +32,7 @@ impl Ingest {
             .await?
         {
             Done::Set(set) => Ok(set),
-            Done::Accepted(_) | Done::Plain => Err(Error::Internal {
+            Done::Accepted(_) | Done::Plain | Done::Imported(_) => Err(Error::Internal {
                 detail: "creating a set named none".to_owned(),
             }),
         }

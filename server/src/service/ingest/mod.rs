@@ -5,6 +5,7 @@
 
 mod content;
 mod group;
+mod imports;
 mod management;
 mod steps;
 mod work;
@@ -32,6 +33,8 @@ use crate::domain::projection::Side;
 use crate::domain::report::Item;
 use crate::storage::Store;
 use crate::storage::sync::walks::SetJobKind;
+
+pub use imports::{ImportStep, Imported, ImportedMember};
 
 /// A batch of one repository's agent, decoded and checked.
 #[derive(Debug, Clone)]
@@ -120,6 +123,8 @@ pub(super) enum Change {
     Scan(RepositoryId, Option<NodeId>, bool),
     /// A repository is paused or resumed.
     PauseRepository(RepositoryPause),
+    /// A step of an import.
+    Import(ImportStep),
 }
 
 /// A pause of a repository that begins or ends (R-SET-7).
@@ -167,7 +172,8 @@ impl Change {
             | Self::EndSet(_)
             | Self::Transfer(..)
             | Self::Scan(..)
-            | Self::PauseRepository(_) => None,
+            | Self::PauseRepository(_)
+            | Self::Import(_) => None,
         }
     }
 }
@@ -181,6 +187,8 @@ pub(super) enum Done {
     Plain,
     /// A set was made, now or by an earlier try.
     Set(SyncSetId),
+    /// What became of a step of an import.
+    Imported(Imported),
 }
 
 /// A batch that the writer has.
@@ -197,7 +205,7 @@ impl Pending {
     pub async fn answer(self) -> Result<Accepted, Error> {
         match self.done.await.map_err(|_| Error::Draining)?? {
             Done::Accepted(accepted) => Ok(accepted),
-            Done::Plain | Done::Set(_) => Ok(Accepted { notes: Vec::new() }),
+            Done::Plain | Done::Set(_) | Done::Imported(_) => Ok(Accepted { notes: Vec::new() }),
         }
     }
 }
@@ -221,6 +229,7 @@ impl Job {
                 .iter()
                 .map(|item| 1 + item.observations().count())
                 .sum(),
+            Change::Import(ImportStep::Members(members)) => members.len(),
             _ => 1,
         }
     }

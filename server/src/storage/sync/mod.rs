@@ -11,6 +11,7 @@ pub mod due;
 pub mod ended;
 pub mod generations;
 pub mod greetings;
+pub mod imports;
 pub mod journal;
 pub mod load;
 pub mod members;

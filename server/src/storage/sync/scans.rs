@@ -84,14 +84,29 @@ pub async fn ask_all_in<C: ConnectionTrait>(
         ask_in(tx, repository, &root.node, kind, read_content).await?;
     }
     let documents: Vec<NodeId> = documents.iter().map(|root| root.node.clone()).collect();
-    if kind == ScanKind::Generation && !documents.is_empty() {
-        let text = "INSERT OR REPLACE INTO suspect (repository, scan, node) \
-                    SELECT ?, x'', value FROM json_each(?)";
-        let nodes = json(&texts(&documents));
-        sql::execute(tx, text, [repository.0.into(), nodes]).await?;
+    if kind == ScanKind::Generation {
+        doubt_in(tx, repository, &documents).await?;
     }
     ask_to_observe_in(tx, repository, &documents).await?;
     Ok(!roots.is_empty())
+}
+
+/// A generation is not listed before these nodes were seen, or answered to be absent (R-AGT-4).
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn doubt_in<C: ConnectionTrait>(
+    tx: &C,
+    repository: RepositoryId,
+    nodes: &[NodeId],
+) -> Result<(), Error> {
+    if nodes.is_empty() {
+        return Ok(());
+    }
+    let text = "INSERT OR REPLACE INTO suspect (repository, scan, node) \
+                SELECT ?, x'', value FROM json_each(?)";
+    sql::execute(tx, text, [repository.0.into(), json(&texts(nodes))]).await?;
+    Ok(())
 }
 
 fn texts(nodes: &[NodeId]) -> Vec<&str> {

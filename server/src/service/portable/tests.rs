@@ -1,0 +1,344 @@
+//! Exports and imports on a real database (R-ADM-1); with real agents, see `tests/it/portable.rs`.
+
+use tokio_stream::StreamExt;
+
+use crate::domain::access::{Role, Side};
+use crate::domain::ids::{MemberId, NetworkId, NodeId};
+use crate::domain::member::MemberState;
+use crate::domain::report::{Observation, Seen};
+use crate::domain::sync_set::Options;
+use crate::service::members::Filter;
+use crate::service::portable::ImportResult;
+use crate::service::portable::read::id_in;
+use crate::service::testing::{ALICE, Fixture, NOW, new_set, present};
+use crate::service::{AdminScope, Error};
+use crate::storage::sync::due::After;
+use crate::storage::sync::generations;
+
+async fn admin(fixture: &Fixture) -> AdminScope {
+    let user = fixture.user(ALICE, Role::Admin).await;
+    AdminScope { user }
+}
+
+async fn export(fixture: &Fixture) -> String {
+    let mut feed = admin(fixture).await.export_sets(&[]).await.unwrap();
+    let mut text = Vec::new();
+    while let Some(lines) = feed.next().await {
+        text.extend(lines.unwrap());
+    }
+    String::from_utf8(text).unwrap()
+}
+
+/// Imports pieces of seven bytes: a line may come in any number of messages.
+async fn import(fixture: &Fixture, text: &str) -> Result<ImportResult, Error> {
+    let mut import = admin(fixture).await.begin_import().await?;
+    for piece in text.as_bytes().chunks(7) {
+        if let Err(error) = import.take(piece).await {
+            import.give_up().await?;
+            return Err(error);
+        }
+    }
+    let finished = import.finish().await;
+    if finished.is_err() {
+        import.give_up().await?;
+    }
+    finished
+}
+
+/// Alice's set of `docs` with two documents, as it is exported.
+async fn exported() -> String {
+    let fixture = Fixture::new().await;
+    let options = Options {
+        max_delete_percent: 70,
+        ..Options::default()
+    };
+    fixture.synced(options, &["a.txt", "b.txt"]).await;
+    export(&fixture).await
+}
+
+async fn members(fixture: &Fixture) -> Vec<(MemberId, MemberState)> {
+    let alice = fixture.alice().await;
+    let sets = alice.sync_sets(None, 10).await.unwrap();
+    let Some(set) = sets.first() else {
+        return Vec::new();
+    };
+    let members = alice
+        .members(set.set.id, None, Filter::default(), 100)
+        .await;
+    let members = members.unwrap().into_iter();
+    members
+        .map(|view| (view.member.id, view.member.state))
+        .collect()
+}
+
+async fn is_listing(fixture: &Fixture) -> bool {
+    let store = &fixture.coordinator.store;
+    let listing = generations::rescanning_in(store.reader(), fixture.network.id).await;
+    !listing.unwrap().is_empty()
+}
+
+async fn due(fixture: &Fixture, side: Side) -> usize {
+    let store = &fixture.coordinator.store;
+    let repository = fixture.repository(side).id;
+    let due = store.due(repository, After::default(), NOW, 100).await;
+    due.unwrap().len()
+}
+
+fn document(node: &str, parent: &str, name: &str, content: &str) -> Observation {
+    let mut seen = present(node, parent, "another", Some(content.to_owned()));
+    if let Seen::Present(presence) = &mut seen.seen {
+        std::sync::Arc::make_mut(&mut presence.projection).name = name.to_owned();
+    }
+    seen
+}
+
+/// What both sides hold, listed again.
+async fn list_both(fixture: &Fixture, a_on_premise: &str) {
+    let left = vec![
+        document("a.txt", "docs", "a.txt", a_on_premise),
+        document("b.txt", "docs", "b.txt", "first of b.txt"),
+    ];
+    let right = vec![
+        document("c:a.txt", "c:docs", "a.txt", "first of a.txt"),
+        document("c:b.txt", "c:docs", "b.txt", "first of b.txt"),
+    ];
+    for (side, seen) in [(Side::OnPremise, left), (Side::Cloud, right)] {
+        // The content goes before the page that names it.
+        fixture.report(side, seen.clone()).await;
+        fixture.list(side, seen).await;
+    }
+    while is_listing(fixture).await {
+        tokio::task::yield_now().await;
+    }
+}
+
+async fn until_settled(fixture: &Fixture) {
+    let is_synced = |(_, state): &(MemberId, MemberState)| *state == MemberState::Synced;
+    while !members(fixture).await.iter().all(is_synced) {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn r_adm_1_what_is_imported_and_equal_is_paired_without_any_delivery() {
+    let text = exported().await;
+    let fixture = Fixture::new().await;
+    let done = import(&fixture, &text).await.unwrap();
+    assert_eq!(
+        (done.sync_sets, done.members, done.already_there),
+        (1, 3, 0)
+    );
+    let alice = fixture.alice().await;
+    let set = alice.sync_sets(None, 10).await.unwrap().remove(0);
+    assert_eq!(set.set.options.max_delete_percent, 70);
+    assert_eq!((set.set.owner.as_str(), set.scanning), (ALICE, true));
+    assert_eq!(set.set.counters.members, 3);
+    assert!(is_listing(&fixture).await, "nothing is decided before");
+    list_both(&fixture, "first of a.txt").await;
+    until_settled(&fixture).await;
+    for side in Side::BOTH {
+        assert_eq!(due(&fixture, side).await, 0);
+    }
+    let set = alice.sync_set(set.set.id).await.unwrap();
+    let counters = set.set.counters;
+    assert_eq!(
+        (counters.members, counters.pending, counters.failed),
+        (3, 0, 0)
+    );
+    assert_eq!(counters.bytes, 2 * 14);
+}
+
+#[tokio::test]
+async fn r_adm_1_what_changed_on_one_side_since_the_export_is_no_conflict() {
+    let text = exported().await;
+    let fixture = Fixture::new().await;
+    import(&fixture, &text).await.unwrap();
+    list_both(&fixture, "second").await;
+    while due(&fixture, Side::Cloud).await == 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(due(&fixture, Side::Cloud).await, 1, "the change is pushed");
+    assert_eq!(due(&fixture, Side::OnPremise).await, 0);
+    fixture.deliver_all(Side::Cloud).await;
+    until_settled(&fixture).await;
+}
+
+#[tokio::test]
+async fn r_adm_1_an_import_is_repeatable_also_where_the_export_was_made() {
+    let origin = Fixture::new().await;
+    origin.synced(Options::default(), &["a.txt"]).await;
+    let text = export(&origin).await;
+    let fixture = Fixture::new().await;
+    import(&fixture, &text).await.unwrap();
+    for fixture in [&fixture, &origin] {
+        let before = members(fixture).await;
+        let done = import(fixture, &text).await.unwrap();
+        assert_eq!((done.sync_sets, done.already_there), (0, 1));
+        assert_eq!(members(fixture).await, before);
+    }
+    let again = export(&fixture).await;
+    assert_eq!(again.lines().count(), text.lines().count());
+}
+
+/// Files that are not whole, or not in order, each with what is said of it.
+fn out_of_order(text: &str) -> Vec<(String, &'static str)> {
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 7, "{text}");
+    let without = |left_out: usize| {
+        let kept = lines.iter().enumerate().filter(|(at, _)| *at != left_out);
+        let kept: Vec<&str> = kept.map(|(_, line)| *line).collect();
+        kept.join("\n")
+    };
+    let mut twice = lines.clone();
+    twice.insert(4, lines[4]);
+    vec![
+        (text[..text.len() / 2].to_owned(), "the line was cut"),
+        (
+            lines[..5].join("\n"),
+            "lines[6]: is missing: the file was cut",
+        ),
+        (String::new(), "lines[1]: is missing"),
+        ("no export".to_owned(), "lines[1].type: the first line"),
+        (twice.join("\n"), "lines[6].uid: was told before"),
+        (
+            without(4),
+            "lines[5].members: is 3, and 2 members were told",
+        ),
+        (without(2), "lines[5].members: is 3, and 2"),
+        (without(5), "lines[6].type: the file ends within a set"),
+        (
+            text.replace(
+                "\"parent_node_id\":\"docs\"",
+                "\"parent_node_id\":\"b.txt\"",
+            ),
+            "lines[6].members: node a.txt lies in no folder of the set",
+        ),
+    ]
+}
+
+/// Files with a wrong field, each with what is said of it.
+fn with_wrong_fields(text: &str) -> Vec<(String, &'static str)> {
+    let cases = [
+        (
+            "\"version\":1",
+            "\"version\":2",
+            "lines[1].version: is 2, and this coordinator reads version 1",
+        ),
+        (
+            "\"hq\"",
+            "\"other\"",
+            "lines[2].on_premise_repository: there is no repository networks/acme/repositories/other; register it",
+        ),
+        (
+            "\"cloud_repository\":\"cloud\"",
+            "\"cloud_repository\":\"hq\"",
+            "lines[2].cloud_repository: hq must be a repository of side CLOUD",
+        ),
+        (
+            "CLOUD_WINS",
+            "NOBODY_WINS",
+            "lines[2].options.conflict_policy: must be one of CLOUD_WINS, ON_PREMISE_WINS",
+        ),
+        (
+            "\"max_delete_percent\":70",
+            "\"max_delete_percent\":0",
+            "lines[2].options.max_delete_percent: must be 1 to 100",
+        ),
+        (
+            "\"owner\":",
+            "\"master\":",
+            "lines[2]: unknown field `master`",
+        ),
+        (
+            "\"name\":\"b.txt\"",
+            "\"name\":\"../b.txt\"",
+            "lines[5].base.look.name: a name contains neither",
+        ),
+        (
+            "\"digest\":\"",
+            "\"digest\":\"zz",
+            "lines[4].base.look.digest: must be a SHA-256 digest",
+        ),
+    ];
+    let changed = cases.map(|(right, wrong, said)| {
+        assert!(text.contains(right), "{text}");
+        (text.replace(right, wrong), said)
+    });
+    changed.to_vec()
+}
+
+#[tokio::test]
+async fn r_adm_1_bad_lines_are_named_and_leave_nothing_behind() {
+    let text = exported().await;
+    let cases = out_of_order(&text)
+        .into_iter()
+        .chain(with_wrong_fields(&text));
+    let fixture = Fixture::new().await;
+    for (bad, expected) in cases {
+        let refused = import(&fixture, &bad).await.unwrap_err().to_string();
+        assert!(refused.contains(expected), "{refused}, not {expected}");
+        assert_eq!(members(&fixture).await, []);
+    }
+    // A set that is whole stays, whatever comes behind it.
+    let bad = format!("{text}{{}}\n");
+    let refused = import(&fixture, &bad).await.unwrap_err().to_string();
+    let expected = "lines[8].type: nothing comes behind the line `end` (1 sets before it";
+    assert!(refused.contains(expected), "{refused}");
+    assert_eq!(members(&fixture).await.len(), 3, "the nodes were free");
+}
+
+#[tokio::test]
+async fn r_set_5_a_node_that_is_in_a_set_is_not_imported_into_another() {
+    let text = exported().await;
+    let fixture = Fixture::new().await;
+    fixture.agents();
+    let alice = fixture.alice().await;
+    alice.create_set(&new_set()).await.unwrap();
+    let refused = import(&fixture, &text).await.unwrap_err().to_string();
+    let expected = "lines[3].on_premise.node_id: docs is in a sync set already";
+    assert!(refused.contains(expected), "{refused}");
+    assert_eq!(members(&fixture).await.len(), 1, "that set stays as it is");
+}
+
+#[tokio::test]
+async fn r_adm_1_what_an_import_left_that_broke_off_is_removed() {
+    let text = exported().await;
+    let fixture = Fixture::new().await;
+    let lines: Vec<&str> = text.lines().collect();
+    let mut half = lines[..4].join("\n") + "\n";
+    let uid: serde_json::Value = serde_json::from_str(lines[4]).unwrap();
+    for number in 0..300 {
+        let other = uuid::Uuid::now_v7().to_string();
+        let line = lines[4].replace("b.txt", &format!("b{number}.txt"));
+        half += &line.replace(uid["uid"].as_str().unwrap(), &other);
+        half += "\n";
+    }
+    let mut broken = admin(&fixture).await.begin_import().await.unwrap();
+    broken.take(half.as_bytes()).await.unwrap();
+    let store = &fixture.coordinator.store;
+    let node = NodeId("a.txt".to_owned());
+    assert!(store.is_member(fixture.hq.id, &node).await.unwrap());
+    let second = admin(&fixture).await.begin_import().await.unwrap_err();
+    assert!(matches!(second, Error::RateLimited { .. }), "one at a time");
+    // As when the coordinator is killed: nobody gives up.
+    drop(broken);
+    let networks = fixture.coordinator.store.networks_with_imports();
+    assert_eq!(networks.await.unwrap(), [fixture.network.id]);
+    fixture.coordinator.forget_imports().await.unwrap();
+    assert!(!store.is_member(fixture.hq.id, &node).await.unwrap());
+    let networks = fixture.coordinator.store.networks_with_imports();
+    assert_eq!(networks.await.unwrap(), []);
+    assert_eq!(import(&fixture, &text).await.unwrap().members, 3);
+}
+
+#[tokio::test]
+async fn spec_12_an_import_cannot_reach_what_is_of_another_network() {
+    let uid = uuid::Uuid::now_v7();
+    let (one, other) = (id_in(NetworkId(1), uid), id_in(NetworkId(2), uid));
+    assert!(one != other && one != uid && one == id_in(NetworkId(1), uid));
+    assert_eq!(
+        one.get_timestamp(),
+        uid.get_timestamp(),
+        "it tells when it was made"
+    );
+}

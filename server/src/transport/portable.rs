@@ -1,0 +1,105 @@
+//! Sets that leave as JSON lines, and come in (R-ADM-1).
+
+use std::time::Duration;
+
+use futures::{Stream, StreamExt, TryStreamExt};
+use tandem_proto::v1 as wire;
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+
+use super::{convert, names};
+use crate::domain::ids::SyncSetId;
+use crate::domain::limits::{IMPORT_IDLE_MILLISECONDS, SYNC_NAMES_MAX};
+use crate::service::portable::{Import, ImportResult};
+use crate::service::{AdminScope, Coordinator, Error, Principal};
+
+/// The lines of an export, as they are read.
+pub(super) async fn export(
+    scope: &AdminScope,
+    sets: &[SyncSetId],
+) -> Result<
+    impl Stream<Item = Result<wire::ExportSyncSetsResponse, Status>> + Send + 'static + use<>,
+    Error,
+> {
+    let feed = scope.export_sets(sets).await?;
+    Ok(feed
+        .map_ok(|lines| wire::ExportSyncSetsResponse {
+            lines: lines.into(),
+        })
+        .map_err(Status::from))
+}
+
+/// The sets of an export that are named; none = all.
+pub(super) fn named(network: &str, names: &[String]) -> Result<Vec<SyncSetId>, Error> {
+    if names.len() > SYNC_NAMES_MAX {
+        let rule = format!("at most {SYNC_NAMES_MAX} sets; ask in several calls, or for all");
+        return Err(Error::invalid("names", rule));
+    }
+    names::sets_of("names", network, names)
+}
+
+/// Reads a whole import; what is not read to its end is given up.
+pub(super) async fn import<S>(
+    coordinator: &Coordinator,
+    caller: &Principal,
+    stream: S,
+) -> Result<ImportResult, Error>
+where
+    S: Stream<Item = Result<wire::ImportSyncSetsRequest, Status>> + Unpin,
+{
+    let mut messages = Messages {
+        stream,
+        draining: coordinator.draining.clone(),
+    };
+    let first = messages.next().await?;
+    let first = first.ok_or_else(|| Error::protocol("parent: send it in a first message"))?;
+    let network = names::network("parent", &first.parent)?;
+    let scope = coordinator.for_admin(caller, network).await?;
+    let mut import = scope.begin_import().await?;
+    let read = read(&mut import, first, &mut messages).await;
+    if read.is_err() {
+        import.give_up().await?;
+    }
+    read
+}
+
+async fn read<S>(
+    import: &mut Import,
+    first: wire::ImportSyncSetsRequest,
+    messages: &mut Messages<S>,
+) -> Result<ImportResult, Error>
+where
+    S: Stream<Item = Result<wire::ImportSyncSetsRequest, Status>> + Unpin,
+{
+    import.take(&first.lines).await?;
+    while let Some(message) = messages.next().await? {
+        if !message.parent.is_empty() {
+            return Err(Error::protocol("parent: only in the first message"));
+        }
+        import.take(&message.lines).await?;
+    }
+    import.finish().await
+}
+
+/// What a client sends of one import.
+struct Messages<S> {
+    stream: S,
+    draining: CancellationToken,
+}
+
+impl<S: Stream<Item = Result<wire::ImportSyncSetsRequest, Status>> + Unpin> Messages<S> {
+    /// The next message; waited for so long, and no longer.
+    async fn next(&mut self) -> Result<Option<wire::ImportSyncSetsRequest>, Error> {
+        let idle = Duration::from_millis(IMPORT_IDLE_MILLISECONDS);
+        let waited = tokio::time::timeout(idle, self.stream.next());
+        let waited = self.draining.run_until_cancelled(waited).await;
+        match waited.ok_or(Error::Draining)? {
+            Ok(Some(Ok(message))) => Ok(Some(message)),
+            Ok(None) => Ok(None),
+            Ok(Some(Err(status))) => Err(convert::unreadable(&status)),
+            Err(_) => Err(Error::protocol(format!(
+                "no message for {IMPORT_IDLE_MILLISECONDS} ms; import the file again"
+            ))),
+        }
+    }
+}
