@@ -153,6 +153,41 @@ async fn r_set_1_documents_are_previewed_made_and_kept_the_same_wherever_they_mo
 }
 
 #[tokio::test]
+async fn r_uns_1_the_last_changes_are_pulled_before_the_cloud_copies_go() -> Result<()> {
+    let lab = Lab::start(&["a.txt", "b.txt"]).await?;
+    let create = "set create --source hq:a.txt --source hq:b.txt --target site --new-folder in";
+    let create: Vec<&str> = create.split(' ').collect();
+    let made = lab.when_connected(&create).await?;
+    let uid = made["sync_set"]["uid"].as_str().context("a set")?;
+    for name in ["a.txt", "b.txt"] {
+        lab.same(&lab.left(name), &lab.right(&format!("in/{name}")))
+            .await?;
+    }
+    let tandem = async |arguments: &[&str]| lab.coordinator.tandem(NETWORK, arguments).await;
+    tandem(&["set", "pause", uid]).await?;
+    fs::write(lab.right("in/a.txt"), "last words")?;
+    let held = poll(PATIENCE, "the change is noted, and waits", async || {
+        let members = tandem(&["member", "list"]).await.ok()?;
+        let mut members = members.as_array()?.iter();
+        members
+            .any(|member| member["hold"] == "PAUSED")
+            .then_some(())
+    });
+    held.await?;
+    tandem(&["set", "unsync", uid, "--remove-cloud-copy"]).await?;
+    let kept = fs::read_to_string(lab.left("a.txt"))?;
+    assert_eq!(kept, "last words", "pulled before it was answered");
+    lab.until("the cloud copies are gone", || {
+        let there = ["in/a.txt", "in/b.txt"].map(|name| lab.right(name).exists());
+        there == [false, false]
+    })
+    .await?;
+    assert_eq!(fs::read_to_string(lab.left("b.txt"))?, "first of b.txt");
+    assert!(lab.right("in").exists(), "the folder is no member");
+    Ok(())
+}
+
+#[tokio::test]
 async fn r_set_3_target_folders_are_browsed_and_made_with_title_and_description() -> Result<()> {
     let lab = Lab::start(&["a.txt"]).await?;
     let made = lab.when_connected(&["target", "create", "site:inbox", "--title", "In"]);

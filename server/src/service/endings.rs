@@ -8,8 +8,9 @@ use super::{Error, UserScope};
 use crate::domain::access::Role;
 use crate::domain::engine::{Ending, Request};
 use crate::domain::ids::{MemberId, NodeId, SyncSetId};
-use crate::domain::limits::LAST_CHANGES_SECONDS_MAX;
+use crate::domain::limits::{DOCUMENTS_MAX, LAST_CHANGES_SECONDS_MAX};
 use crate::domain::sync_set::{Removal, SetKind, SyncSet};
+use crate::storage::sync::members::Filter;
 
 impl UserScope {
     /// Ends a set. Asked again it gives the same answer, also when nothing is left of the set.
@@ -92,12 +93,12 @@ impl UserScope {
         let presence = &self.coordinator.presence;
         let cloud = set.repositories.cloud;
         let connected = presence.is_connected(cloud);
-        let node = self.cloud_root(set).await?;
-        if let Some(node) = &node {
-            self.check_not_checked_out(set, node).await?;
+        let nodes = self.cloud_copies(set).await?;
+        if !nodes.is_empty() {
+            self.check_not_checked_out(set, &nodes).await?;
         }
-        if let Some(node) = node.filter(|_| !set.repository_paused) {
-            self.pull(set, node, connected).await?;
+        if !nodes.is_empty() && !set.repository_paused {
+            self.pull(set, nodes, connected).await?;
         }
         Ok(match connected {
             true => Removal::Everything,
@@ -106,16 +107,14 @@ impl UserScope {
     }
 
     /// Lets changes flow, those too that a pause held back, and waits for them.
-    async fn pull(&self, set: &SyncSet, node: NodeId, connected: bool) -> Result<(), Error> {
+    async fn pull(&self, set: &SyncSet, nodes: Vec<NodeId>, connected: bool) -> Result<(), Error> {
         let ingest = &self.coordinator.ingest;
         if set.paused {
             let resume = Request::Pause(set.id, false, self.user.clone());
             ingest.request(self.network, resume).await?;
         }
         if connected {
-            let cloud = set.repositories.cloud;
-            let look = ingest.ask_scan(self.network, cloud, Some(node), false);
-            look.await?;
+            self.look(set, nodes).await?;
         }
         let within = Duration::from_secs(LAST_CHANGES_SECONDS_MAX);
         match tokio::time::timeout(within, self.until_pulled(set, connected)).await {
@@ -124,25 +123,48 @@ impl UserScope {
         }
     }
 
-    async fn cloud_root(&self, set: &SyncSet) -> Result<Option<NodeId>, Error> {
-        let root = self
-            .coordinator
-            .store
-            .member(self.network, set.root)
-            .await?;
-        Ok(root.and_then(|root| root.nodes.cloud))
+    /// A folder is listed again; documents are looked at, by their ids.
+    async fn look(&self, set: &SyncSet, nodes: Vec<NodeId>) -> Result<(), Error> {
+        let (ingest, cloud) = (&self.coordinator.ingest, set.repositories.cloud);
+        if set.kind == SetKind::Documents {
+            let look = nodes.into_iter().map(|node| (cloud, node)).collect();
+            return ingest.request(self.network, Request::Look(look)).await;
+        }
+        for node in nodes {
+            let scan = ingest.ask_scan(self.network, cloud, Some(node), false);
+            scan.await?;
+        }
+        Ok(())
+    }
+
+    /// The cloud copies of what was chosen.
+    async fn cloud_copies(&self, set: &SyncSet) -> Result<Vec<NodeId>, Error> {
+        let store = &self.coordinator.store;
+        let chosen = match set.kind {
+            SetKind::Folder => store
+                .member(self.network, set.root)
+                .await?
+                .into_iter()
+                .collect(),
+            SetKind::Documents => {
+                let all = Filter::default();
+                store.members(set.id, None, all, DOCUMENTS_MAX).await?
+            }
+        };
+        let chosen = chosen.into_iter();
+        Ok(chosen.filter_map(|member| member.nodes.cloud).collect())
     }
 
     /// Agents that are away or cannot tell check-outs never refuse.
-    async fn check_not_checked_out(&self, set: &SyncSet, node: &NodeId) -> Result<(), Error> {
+    async fn check_not_checked_out(&self, set: &SyncSet, nodes: &[NodeId]) -> Result<(), Error> {
         let store = &self.coordinator.store;
         let cloud = store
             .repository(self.network, set.repositories.cloud)
             .await?;
         let Some(cloud) = cloud else { return Ok(()) };
-        let choice = NodeChoice::Id(node.clone());
-        match self.resolve(&cloud, &choice, "name").await {
-            Ok(found) if found.checked_out => Err(Error::WrongState {
+        let choices: Vec<NodeChoice> = nodes.iter().cloned().map(NodeChoice::Id).collect();
+        match self.resolve_all(&cloud, &choices, "name").await {
+            Ok(found) if found.iter().any(|node| node.checked_out) => Err(Error::WrongState {
                 state: "CHECKED_OUT",
             }),
             _ => Ok(()),

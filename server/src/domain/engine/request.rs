@@ -7,7 +7,7 @@ use super::super::member::{Member, MemberState, PeerChoice, Restlessness};
 use super::super::projection::{ContentRef, NodeKind, Side};
 use super::super::reconcile::Decision;
 use super::super::sync_set::{Removal, SetKind, SyncSet};
-use super::super::view::Miss;
+use super::super::view::{CopyKey, Miss};
 use super::Engine;
 
 /// Something that a person asked for, checked already.
@@ -48,6 +48,8 @@ pub enum Request {
     EndSet(Ending),
     /// End a member of a set that is ending.
     EndMember(MemberId),
+    /// Observe these nodes afresh: their agent may not have told yet what changed there.
+    Look(Vec<CopyKey>),
     /// Look again at a member: its wait is over, or what it waited for may have changed.
     Settle(MemberId),
 }
@@ -101,6 +103,10 @@ impl Engine<'_> {
             Request::Pause(set, paused, actor) => self.pause(*set, *paused, actor),
             Request::EndSet(ending) => self.end_set(ending),
             Request::EndMember(member) => self.end_member(*member),
+            Request::Look(nodes) => {
+                self.effects.observe.extend_from_slice(nodes);
+                Ok(())
+            }
             Request::Settle(member) => {
                 self.touch(*member);
                 Ok(())
