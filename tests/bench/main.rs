@@ -84,7 +84,7 @@ async fn main() -> Result<ExitCode> {
     };
     for workload in chosen {
         eprintln!("measuring {workload:?}");
-        measure(workload, &lab, &mut report).await?;
+        Box::pin(measure(workload, &lab, &mut report)).await?;
     }
     match arguments.output {
         Output::Human => println!("{}", report.table()),
@@ -105,6 +105,6 @@ async fn measure(workload: Workload, lab: &Lab, report: &mut Report) -> Result<(
         Workload::LargeEdit => large_edit::large_edit(lab, report).await,
         Workload::FolderRename => together::folder_rename(lab, report).await,
         Workload::Concurrent => together::concurrent(lab, report).await,
-        Workload::Members => members::one_change(report).await,
+        Workload::Members => Box::pin(members::one_change(report)).await,
     }
 }

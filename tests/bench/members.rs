@@ -26,9 +26,9 @@ const ANSWERS_MAX: usize = 500;
 /// The median time of one change, from its batch to the accepted outcome of the other side.
 pub(crate) async fn one_change(report: &mut Report) -> Result<()> {
     const NAME: &str = "one change in a large set";
-    let small = Stage::filled(SMALL).await?.change_ms().await?;
+    let small = Box::pin(Stage::filled(SMALL)).await?.change_ms().await?;
     let started = Instant::now();
-    let mut stage = Stage::filled(LARGE).await?;
+    let mut stage = Box::pin(Stage::filled(LARGE)).await?;
     report.note(
         NAME,
         "1,000,000 members pushed",
@@ -60,7 +60,7 @@ impl Stage {
         let options = SyncSetOptions::default();
         let made = coordinator.create_set(NETWORK, FOLDER, options);
         let answered = on_premise.while_answering(made);
-        cloud.while_answering(answered).await???;
+        Box::pin(cloud.while_answering(answered)).await???;
         on_premise.scan().await?;
         let receiver = receive(cloud, 1 + members + members.div_ceil(FOLDER_MEMBERS));
         for folder in 0..members.div_ceil(FOLDER_MEMBERS) {
