@@ -5,6 +5,8 @@ use std::{env, error::Error, fs, path::PathBuf};
 use prost::Message;
 
 const DIRECTORY: &str = "tandem/v1";
+/// Messages that carry credentials; `src/hidden.rs` shows them without.
+const CREDENTIALS: [&str; 2] = ["tandem.v1.LinkAccountRequest", "tandem.v1.VerifyAccount"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed={DIRECTORY}");
@@ -17,6 +19,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::write(out.join("tandem.binpb"), descriptors.encode_to_vec())?;
     tonic_prost_build::configure()
         .bytes(".")
+        .skip_debug(CREDENTIALS)
         .compile_fds(descriptors)?;
     Ok(())
 }

@@ -19,6 +19,7 @@ mod m20261125_000010_ending;
 mod m20261125_000011_policies;
 mod m20261125_000012_chunks;
 mod m20261125_000013_documents;
+mod m20261126_000014_accounts;
 mod m20261126_000015_imports;
 
 /// Every migration, oldest first.
@@ -40,6 +41,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261125_000011_policies::Migration),
             Box::new(m20261125_000012_chunks::Migration),
             Box::new(m20261125_000013_documents::Migration),
+            Box::new(m20261126_000014_accounts::Migration),
             Box::new(m20261126_000015_imports::Migration),
         ];
         let whole = |one| Box::new(Whole(one)) as Box<dyn MigrationTrait>;

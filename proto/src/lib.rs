@@ -14,6 +14,8 @@ pub mod v1 {
     tonic::include_proto!("tandem.v1");
 }
 
+mod hidden;
+
 /// The encoded `FileDescriptorSet` of the package, for reflection and for tests.
 pub const DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/tandem.binpb"));
 

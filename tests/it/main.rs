@@ -7,6 +7,7 @@
     reason = "helpers of tests are tests, which clippy does not see"
 )]
 
+mod accounts;
 mod bad_input;
 mod collection;
 mod decoders;

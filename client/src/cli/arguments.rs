@@ -6,8 +6,8 @@ use clap::{Args, Parser, Subcommand, builder::NonEmptyStringValueParser};
 use clap_complete::Shell;
 
 use super::{
-    agent, conflict, exit, journal, member, network, output::Format, repository, set, target,
-    token, version,
+    account, agent, conflict, exit, journal, member, network, output::Format, repository, set,
+    target, token, version,
 };
 
 /// Looks at and steers what Tandem keeps the same.
@@ -76,6 +76,9 @@ pub(crate) enum Noun {
     /// Make and revoke tokens
     #[command(subcommand)]
     Token(token::Verb),
+    /// Link on-premise users to accounts of cloud repositories
+    #[command(subcommand)]
+    Account(account::Verb),
     /// Show whom the token speaks for
     Whoami,
     /// Print a completion script, such as: tandem completion bash > ~/.local/share/bash-completion/completions/tandem

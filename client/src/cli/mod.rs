@@ -3,6 +3,7 @@
 //! Verbs call the coordinator and hand a view to [`output::Output`]; names, views and exit codes are pure. Nothing
 //! here prints but `output`, and nothing ends the process but the [`ExitCode`] that [`main`] returns.
 
+mod account;
 mod agent;
 mod arguments;
 mod completion;
@@ -76,6 +77,7 @@ async fn run_with(cli: Cli, output: Output) -> Result<(), Error> {
         Noun::Target(verb) => target::run(&mut context, verb).await,
         Noun::Network(verb) => network::run(&mut context, verb).await,
         Noun::Token(verb) => token::run(&mut context, verb).await,
+        Noun::Account(verb) => account::run(&mut context, verb).await,
         Noun::Whoami => token::whoami(&mut context).await,
         Noun::Agent(_) | Noun::Completion { .. } => Ok(()),
     }

@@ -56,6 +56,10 @@ fn by_reason(reason: ErrorReason) -> Option<&'static str> {
         R::TargetAlreadySynced => "Choose a target folder that is not synced itself.",
         R::TargetNotWritable => "Choose a target folder that the cloud account may write.",
         R::TargetNotUsable => "Choose an ordinary folder as target.",
+        R::AccountNotLinked | R::AccountLinkNotFound => {
+            "Link one: `tandem account link REPOSITORY ACCOUNT --credential-file FILE`."
+        }
+        R::AccountRefused => "Check the account and its credential, and link it again.",
         R::NodeNotWritable => "Only who may write a node can sync it.",
         R::NetworkNotEnabled => "Ask an operator to enable the network.",
         R::DeleteNotAllowed => "The set keeps cloud copies; delete the on-premise copy, or unsync.",

@@ -70,6 +70,8 @@ pub struct Delivery {
     pub conflict: Option<ConflictId>,
     /// The account as which to act (R-IDN-1).
     pub act_as: String,
+    /// The owner of the set, whom the comment of an archived version names (R-CON-1).
+    pub owner: String,
 }
 
 impl Delivery {

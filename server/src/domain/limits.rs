@@ -82,6 +82,8 @@ pub const REVOCATION_INTERVAL_SECONDS: u64 = 15;
 pub const DISPLAY_NAME_CHARACTERS_MAX: usize = 200;
 /// Bytes of a user's id.
 pub const USER_BYTES_MAX: usize = 255;
+/// Bytes of a credential on its way to an agent; tokens of single sign-on are long.
+pub const CREDENTIAL_BYTES_MAX: usize = 16 * 1024;
 /// Bytes of a page token.
 pub const PAGE_TOKEN_BYTES_MAX: usize = 4 * 1024;
 /// Times that a transaction is tried.

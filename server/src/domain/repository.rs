@@ -29,6 +29,8 @@ pub struct Repository {
     pub properties: KeptProperties,
     /// It can keep a copy read-only for users.
     pub locks: bool,
+    /// It has users of its own, and can tell what each may do (R-IDN-1, R-IDN-2).
+    pub users: bool,
 }
 
 /// What counts when a copy of one repository is compared with a copy of another (R-PRJ-5).

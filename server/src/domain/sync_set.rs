@@ -156,6 +156,9 @@ pub struct SyncSet {
     pub options: Options,
     /// The on-premise user who owns it.
     pub owner: String,
+    /// The cloud account that the owner linked, as which pushes act; empty where the cloud repository has no users
+    /// (R-IDN-1). Kept with the link, not with the set.
+    pub account: String,
     /// It was ended; nothing of it is delivered any more, but what [`Self::removal`] says.
     pub ending: bool,
     /// The sides on which its synced folder lies outside every site library: nothing of it is delivered until it is back
@@ -174,6 +177,15 @@ pub struct SyncSet {
 }
 
 impl SyncSet {
+    /// The account as which a side is changed: pulls act as the owner, pushes as their cloud account (R-IDN-1).
+    #[must_use]
+    pub fn act_as(&self, side: Side) -> &str {
+        match side {
+            Side::Cloud if !self.account.is_empty() => &self.account,
+            Side::Cloud | Side::OnPremise => &self.owner,
+        }
+    }
+
     /// Whether nothing of it may be delivered for now (R-SET-7).
     #[must_use]
     pub fn is_paused(&self) -> bool {

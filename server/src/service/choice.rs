@@ -9,10 +9,11 @@ use super::nodes::NodeChoice;
 use super::target_folders::check_new_folder;
 use super::{Error, UserScope};
 use crate::domain::access::Side;
-use crate::domain::ids::NodeId;
+use crate::domain::ids::{NodeId, RepositoryId};
 use crate::domain::limits::DOCUMENTS_MAX;
 use crate::domain::projection::{NodeKind, Sides};
 use crate::domain::report::NodeTrait;
+use crate::domain::repository::Repository as Declared;
 use crate::domain::sync_set::{Options, SetKind};
 use crate::storage::sync::load;
 
@@ -75,10 +76,11 @@ impl UserScope {
     /// # Errors
     /// Each refusal of R-SET-4 with its own variant; [`Error::InvalidField`], [`Error::AgentOffline`],
     /// [`Error::AgentTimeout`].
-    pub(super) async fn choose(&self, new: &Definition) -> Result<Chosen, Error> {
+    pub(super) async fn choose(&self, new: &Definition, owner: &str) -> Result<Chosen, Error> {
         self.check_enabled().await?;
         let repositories = self.paired(new).await?;
         self.check_lockable(new, &repositories).await?;
+        self.check_account(owner, &repositories.cloud).await?;
         let (nodes, target) = tokio::join!(
             self.resolve_all(&repositories.on_premise, &new.nodes, NODES),
             self.resolve(&repositories.cloud, &new.target, TARGET),
@@ -132,16 +134,27 @@ impl UserScope {
         if !new.options.lock_on_premise_copy {
             return Ok(());
         }
-        let store = &self.coordinator.store;
-        let declared = load::repositories(store.reader(), self.network).await?;
-        let repository = declared.repositories.get(&of.on_premise.id);
-        if repository.is_some_and(|repository| repository.locks) {
+        let declared = self.declared_by(of.on_premise.id).await?;
+        if declared.is_some_and(|repository| repository.locks) {
             return Ok(());
         }
         Err(Error::invalid(
             "definition.options.lock_on_premise_copy",
             "the on-premise repository cannot keep copies read-only; leave it false",
         ))
+    }
+
+    /// What a repository declared in its last handshake; nothing before the first.
+    async fn declared_by(&self, id: RepositoryId) -> Result<Option<Declared>, Error> {
+        let store = &self.coordinator.store;
+        let mut declared = load::repositories(store.reader(), self.network).await?;
+        Ok(declared.repositories.remove(&id))
+    }
+
+    /// Whether a repository has users of its own, whose rights its agent can tell.
+    pub(super) async fn users_of(&self, id: RepositoryId) -> Result<bool, Error> {
+        let declared = self.declared_by(id).await?;
+        Ok(declared.is_some_and(|repository| repository.users))
     }
 
     /// R-SET-4, for the chosen nodes: those that are accepted, and documents that are left out.

@@ -1,6 +1,7 @@
 //! What agents are asked outside the exchange of changes (R-AGT-8), and the registry of their live sessions.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -42,6 +43,23 @@ pub enum Command {
         /// Names the request.
         request: Uuid,
     },
+    /// Whether an account works; the agent keeps its credential (R-IDN-1).
+    VerifyAccount {
+        /// The account.
+        account: String,
+        /// What it is to be shown.
+        credential: Credential,
+    },
+}
+
+/// A secret of somebody's account, on its way through; it is never stored, nor shown by any log.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credential(pub String);
+
+impl fmt::Debug for Credential {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Credential")
+    }
 }
 
 /// A folder to be made.

@@ -55,7 +55,7 @@ impl UserScope {
         if let Some(made) = self.made_before(request.as_deref()).await? {
             return Ok(made);
         }
-        let mut chosen = self.choose(&new.definition).await?;
+        let mut chosen = self.choose(&new.definition, &owner).await?;
         if let Some(folder) = &new.definition.new_folder {
             // Named by the request, so that a repeat finds it when the set could not be made (R-SET-3).
             let id = new.request_id.unwrap_or_else(Uuid::new_v4);
@@ -178,6 +178,7 @@ impl UserScope {
             source_folder: NodeId::default(),
             options: new.options,
             owner,
+            account: String::new(),
             ending: false,
             outside: Sides::default(),
             removal: Removal::default(),

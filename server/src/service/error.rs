@@ -234,6 +234,30 @@ pub enum Error {
         /// The node.
         node: String,
     },
+    /// The owner has no account of a cloud repository that has users (R-SET-4).
+    #[error("{user} has no account of {repository}; link one first (LinkAccount)")]
+    AccountNotLinked {
+        /// The on-premise user.
+        user: String,
+        /// The cloud repository's name.
+        repository: String,
+    },
+    /// The user has no account of the cloud repository.
+    #[error("{user} has linked no account of {repository}")]
+    AccountLinkNotFound {
+        /// The on-premise user.
+        user: String,
+        /// The cloud repository's name.
+        repository: String,
+    },
+    /// The agent of the cloud repository does not accept the account or its credential.
+    #[error("{repository} does not accept the account: {text}")]
+    AccountRefused {
+        /// The cloud repository's name.
+        repository: String,
+        /// In the agent's words, without the credential.
+        text: String,
+    },
     /// The network may not sync.
     #[error("the network {network} may not sync")]
     NetworkNotEnabled {

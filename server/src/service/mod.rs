@@ -15,6 +15,7 @@ use crate::domain::ids::NetworkId;
 use crate::storage::Store;
 
 pub mod access;
+pub mod accounts;
 pub mod authentication;
 pub mod choice;
 pub mod clock;

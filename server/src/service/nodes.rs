@@ -184,19 +184,29 @@ impl UserScope {
         command: Command,
         field: &str,
     ) -> Result<(Vec<NodeInfo>, bool), Error> {
-        let name = self.repository_name(&repository.name);
-        let sessions = &self.coordinator.sessions;
-        match sessions
-            .ask((repository.id, &name), command, WITHIN)
-            .await?
-        {
+        match self.ask_agent(repository, command).await? {
             Reply::Nodes(nodes, more) => Ok((nodes, more)),
-            Reply::Refused(text) => Err(Error::invalid(
-                field,
-                format!("the agent of {name} refused: {text}"),
-            )),
+            Reply::Refused(text) => {
+                let name = self.repository_name(&repository.name);
+                let rule = format!("the agent of {name} refused: {text}");
+                Err(Error::invalid(field, rule))
+            }
             Reply::Done => Err(misbehaves(repository, "no nodes")),
         }
+    }
+
+    /// Asks the live agent of a repository whatever it is.
+    ///
+    /// # Errors
+    /// [`Error::AgentOffline`], [`Error::AgentTimeout`].
+    pub(super) async fn ask_agent(
+        &self,
+        repository: &Repository,
+        command: Command,
+    ) -> Result<Reply, Error> {
+        let name = self.repository_name(&repository.name);
+        let sessions = &self.coordinator.sessions;
+        sessions.ask((repository.id, &name), command, WITHIN).await
     }
 }
 

@@ -13,8 +13,8 @@ impl AdminScope {
     /// Gives sets to another owner; each is answered, and one that is refused does not keep back the others.
     ///
     /// # Errors
-    /// [`Error::InvalidField`] for an owner that can be none; the answers of sets are [`Error::SyncSetNotFound`] and
-    /// [`Error::WrongState`] for sets that are ending.
+    /// [`Error::InvalidField`] for an owner that can be none; the answers of sets are [`Error::SyncSetNotFound`],
+    /// [`Error::WrongState`] for sets that are ending, and [`Error::AccountNotLinked`].
     pub async fn transfer_ownership(
         &self,
         sets: &[SyncSetId],
@@ -29,8 +29,13 @@ impl AdminScope {
     }
 
     async fn transfer_one(&self, set: SyncSetId, owner: &str) -> Result<(), Error> {
-        if self.user.own_set(set).await?.ending {
+        let found = self.user.own_set(set).await?;
+        if found.ending {
             return Err(Error::WrongState { state: "ENDING" });
+        }
+        let (store, cloud) = (&self.user.coordinator.store, found.repositories.cloud);
+        if let Some(cloud) = store.repository(self.user.network, cloud).await? {
+            self.user.check_account(owner, &cloud).await?;
         }
         let ingest = &self.user.coordinator.ingest;
         let (network, actor) = (self.user.network, &self.user.user);

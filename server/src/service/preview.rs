@@ -82,7 +82,7 @@ impl UserScope {
     pub async fn preview_set(&self, new: &Definition) -> Result<Preview, Error> {
         self.require(Role::User)?;
         check_definition(new)?;
-        let mut chosen = self.choose(new).await?;
+        let mut chosen = self.choose(new, &self.user).await?;
         let mut preview = Preview {
             kind: chosen.kind,
             accepted: chosen.accepted.iter().map(|one| one.node.clone()).collect(),

@@ -121,6 +121,16 @@ impl Fixture {
         self.agent(Side::Cloud, |_| one(folder("inbox")));
     }
 
+    /// From now on the repository of a side has users, whose rights its agent can tell.
+    pub(crate) async fn declare_users(&self, side: Side) {
+        let declared = Declared {
+            users: true,
+            ..Declared::default()
+        };
+        let repository = self.repository(side).id;
+        self.test.declare(repository, &declared).await;
+    }
+
     pub(crate) fn repository(&self, side: Side) -> &Repository {
         match side {
             Side::OnPremise => &self.hq,
@@ -375,6 +385,7 @@ pub(crate) fn repository_of(nodes: &[NodeInfo]) -> impl Fn(Command) -> Option<Re
                 return Some(Reply::Nodes(inside, more));
             }
             Command::CreateFolder { folder: new, .. } => vec![folder(&new.name)],
+            Command::VerifyAccount { .. } => return Some(Reply::Done),
         };
         Some(Reply::Nodes(found, false))
     }

@@ -123,7 +123,9 @@ impl Store {
 pub(crate) mod testing {
     //! A migrated database in a directory of its own.
 
+    use super::sync::load::Declared;
     use super::{Options, Store};
+    use crate::domain::ids::RepositoryId;
 
     /// A store whose files go away with it.
     pub(crate) struct TestStore {
@@ -142,6 +144,19 @@ pub(crate) mod testing {
                 .unwrap();
             store.migrate().await.unwrap();
             Self { store, directory }
+        }
+
+        /// Notes what a repository would declare in its handshake.
+        pub(crate) async fn declare(&self, repository: RepositoryId, declared: &Declared) {
+            let declared = serde_json::to_vec(declared).unwrap();
+            let done = self.store.write(move |tx| {
+                let values = [declared.clone().into(), repository.0.into()];
+                async move {
+                    let text = "UPDATE repository SET capabilities = ? WHERE id = ?";
+                    super::sql::execute(&*tx, text, values).await
+                }
+            });
+            assert_eq!(done.await.unwrap(), 1);
         }
 
         /// Changes the schema, such as by a trigger that refuses what a test wants to fail.

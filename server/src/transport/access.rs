@@ -6,7 +6,7 @@ use tonic::{Request, Response, Status};
 
 use super::auth::principal;
 use super::tokens::{List, page, page_size};
-use super::{convert, names, scopes};
+use super::{accounts, convert, names, scopes};
 use crate::domain::access::Role;
 use crate::domain::ids::TokenId;
 use crate::service::access::{Network, NewToken, Repository, Token, TokenSubject};
@@ -265,18 +265,28 @@ impl AccessService for Handler {
         }))
     }
 
-    /// Status: INVALID_ARGUMENT, PERMISSION_DENIED, UNIMPLEMENTED.
+    /// Status: INVALID_ARGUMENT, PERMISSION_DENIED, NOT_FOUND, FAILED_PRECONDITION, UNAVAILABLE, DEADLINE_EXCEEDED.
     async fn link_account(
         &self,
         request: Request<wire::LinkAccountRequest>,
     ) -> Result<Response<wire::LinkAccountResponse>, Status> {
         let caller = principal(&request)?;
-        let parent = &request.get_ref().parent;
-        scopes::of_network(&self.coordinator, &caller, parent, Role::User).await?;
-        Err(Error::NotImplemented {
-            feature: "LinkAccount",
-        }
-        .into())
+        let linked = accounts::link(&self.coordinator, &caller, request.into_inner()).await?;
+        Ok(Response::new(wire::LinkAccountResponse {
+            link: Some(linked),
+        }))
+    }
+
+    /// Status: INVALID_ARGUMENT, PERMISSION_DENIED, NOT_FOUND.
+    async fn get_account_link(
+        &self,
+        request: Request<wire::GetAccountLinkRequest>,
+    ) -> Result<Response<wire::GetAccountLinkResponse>, Status> {
+        let caller = principal(&request)?;
+        let found = accounts::get(&self.coordinator, &caller, request.get_ref()).await?;
+        Ok(Response::new(wire::GetAccountLinkResponse {
+            link: Some(found),
+        }))
     }
 }
 
@@ -336,7 +346,7 @@ fn wire_repository(scope: &UserScope, repository: Repository) -> wire::Repositor
     }
 }
 
-fn repository_name(network: &str, repository: &str) -> String {
+pub(super) fn repository_name(network: &str, repository: &str) -> String {
     format!("networks/{network}/repositories/{repository}")
 }
 

@@ -27,6 +27,7 @@ use crate::service::Coordinator;
 use crate::service::content::Content;
 
 pub mod access;
+mod accounts;
 pub mod auth;
 pub mod conflict;
 pub mod content;

@@ -110,6 +110,9 @@ pub fn reason(error: &Error) -> Reason {
         Error::NothingAccepted { .. } => Reason::NothingAccepted,
         Error::NodeNotWritable { .. } => Reason::NodeNotWritable,
         Error::NetworkNotEnabled { .. } => Reason::NetworkNotEnabled,
+        Error::AccountNotLinked { .. } => Reason::AccountNotLinked,
+        Error::AccountLinkNotFound { .. } => Reason::AccountLinkNotFound,
+        Error::AccountRefused { .. } => Reason::AccountRefused,
         Error::DeleteNotAllowed { .. } => Reason::DeleteNotAllowed,
         Error::NothingHeld { .. } => Reason::NothingHeld,
         Error::WrongState { .. } => Reason::WrongState,
@@ -160,6 +163,7 @@ fn code(reason: Reason) -> Code {
         | Reason::TokenNotFound
         | Reason::NodeNotFound
         | Reason::VersionNotFound
+        | Reason::AccountLinkNotFound
         | Reason::ContentNotFound => Code::NotFound,
         Reason::ProtocolUnsupported
         | Reason::SessionSuperseded
@@ -185,6 +189,8 @@ fn code(reason: Reason) -> Code {
         | Reason::TargetNotWritable
         | Reason::NodeNotWritable
         | Reason::NetworkNotEnabled
+        | Reason::AccountNotLinked
+        | Reason::AccountRefused
         | Reason::DeleteNotAllowed
         | Reason::NothingHeld
         | Reason::WrongState => Code::FailedPrecondition,
@@ -206,7 +212,12 @@ fn metadata(error: &Error) -> Vec<(&'static str, String)> {
         Error::NetworkNotFound { network } | Error::NetworkNotEnabled { network } => {
             vec![("network", network.clone())]
         }
+        Error::AccountNotLinked { user, repository }
+        | Error::AccountLinkNotFound { user, repository } => {
+            vec![("user", user.clone()), ("repository", repository.clone())]
+        }
         Error::RepositoryNotFound { repository }
+        | Error::AccountRefused { repository, .. }
         | Error::AgentOffline { repository }
         | Error::AgentTimeout { repository } => vec![("repository", repository.clone())],
         Error::SyncSetNotFound { sync_set }
@@ -275,6 +286,7 @@ mod tests {
     fn table() -> Vec<Row> {
         let mut rows = plain();
         rows.extend(with_facts());
+        rows.extend(of_accounts());
         rows
     }
 
@@ -400,6 +412,31 @@ mod tests {
                 "PROTOCOL_UNSUPPORTED",
                 range,
             ),
+        ]
+    }
+
+    fn of_accounts() -> Vec<Row> {
+        let (user, repository) = (
+            || "alice".to_owned(),
+            || "networks/a/repositories/b".to_owned(),
+        );
+        let (keys, code) = (vec!["repository", "user"], Code::FailedPrecondition);
+        let unlinked = Error::AccountNotLinked {
+            user: user(),
+            repository: repository(),
+        };
+        let unknown = Error::AccountLinkNotFound {
+            user: user(),
+            repository: repository(),
+        };
+        let refused = Error::AccountRefused {
+            repository: repository(),
+            text: "it opens nothing".to_owned(),
+        };
+        vec![
+            (unlinked, code, "ACCOUNT_NOT_LINKED", keys.clone()),
+            (unknown, Code::NotFound, "ACCOUNT_LINK_NOT_FOUND", keys),
+            (refused, code, "ACCOUNT_REFUSED", vec!["repository"]),
         ]
     }
 

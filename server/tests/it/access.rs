@@ -203,21 +203,39 @@ async fn everyone_is_told_who_they_are() {
 }
 
 #[tokio::test]
-async fn what_is_not_offered_says_so() {
+async fn r_idn_1_accounts_are_linked_in_repositories_whose_agent_is_there() {
     let server = Server::start().await;
     server.network("acme", wire::Role::User).await;
-    let request = wire::LinkAccountRequest {
+    let mut client = server.operator().await;
+    let repository = "networks/acme/repositories/site".to_owned();
+    let create = wire::CreateRepositoryRequest {
         parent: "networks/acme".to_owned(),
+        repository_id: "site".to_owned(),
+        side: wire::Side::Cloud.into(),
+        display_name: String::new(),
+    };
+    client.create_repository(create).await.unwrap();
+    let mut link = wire::LinkAccountRequest {
+        parent: "networks/acme".to_owned(),
+        account: "alice".to_owned(),
+        repository: repository.clone(),
         ..Default::default()
     };
-    let refused = server
-        .operator()
-        .await
-        .link_account(request)
-        .await
-        .unwrap_err();
-    assert_eq!(refused.code(), Code::Unimplemented);
-    assert_eq!(reason(&refused), "NOT_IMPLEMENTED");
+    let refused = client.link_account(link.clone()).await.unwrap_err();
+    assert_eq!(
+        (refused.code(), reason(&refused)),
+        (Code::Unavailable, "AGENT_OFFLINE".to_owned())
+    );
+    let get = wire::GetAccountLinkRequest {
+        repository,
+        user: String::new(),
+    };
+    let refused = client.get_account_link(get).await.unwrap_err();
+    assert_eq!(refused.code(), Code::NotFound);
+    assert_eq!(reason(&refused), "ACCOUNT_LINK_NOT_FOUND");
+    link.repository = "networks/other/repositories/site".to_owned();
+    let refused = client.link_account(link).await.unwrap_err();
+    assert_eq!(reason(&refused), "INVALID_FIELD");
 }
 
 #[tokio::test]

@@ -113,6 +113,7 @@ impl World {
                 name_rule: *name_rules.get(side),
                 properties: tandem_server::domain::repository::KeptProperties::All,
                 locks: true,
+                users: false,
             };
             coordinator
                 .store
@@ -231,6 +232,7 @@ impl World {
             removal: Removal::default(),
             paused: false,
             repository_paused: false,
+            account: String::new(),
             counters: Counters::default(),
             guard: Guard::default(),
         }

@@ -28,6 +28,7 @@ impl MemoryTree {
         if let Some(reason) = self.faults.failure_of(&node_id, &name) {
             return Err(failed(reason, "injected"));
         }
+        self.check_people(delivery)?;
         let answer = match &delivery.action {
             Some(Action::Create(create)) => self.create(delivery, create, content)?,
             Some(Action::Update(update)) => self.update(delivery, update, content)?,
@@ -232,7 +233,7 @@ impl MemoryTree {
             })
     }
 
-    fn marked(&self, member_id: &Bytes) -> Option<String> {
+    pub(super) fn marked(&self, member_id: &Bytes) -> Option<String> {
         let (id, _) = self
             .nodes
             .iter()
@@ -324,7 +325,7 @@ fn refused(refusal: Refused) -> Failed {
     failed
 }
 
-fn failed(reason: FailureReason, message: &str) -> Failed {
+pub(super) fn failed(reason: FailureReason, message: &str) -> Failed {
     Failed {
         reason: reason.into(),
         message: message.to_owned(),

@@ -5,6 +5,7 @@
 
 pub use self::{
     faults::Faults,
+    people::{People, Rights},
     repository::MemoryRepository,
     tree::{MemoryTree, PRIVATE, ROOT, Refused, Rules},
 };
@@ -12,6 +13,7 @@ pub use self::{
 mod apply;
 mod faults;
 mod offers;
+mod people;
 mod repository;
 mod scan;
 mod tree;

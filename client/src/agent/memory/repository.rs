@@ -95,7 +95,10 @@ impl From<Refused> for Error {
 #[async_trait]
 impl Repository for MemoryRepository {
     fn description(&self) -> Description {
-        let rules = self.lock().rules;
+        let (rules, users) = {
+            let tree = self.lock();
+            (tree.rules, tree.people.is_some())
+        };
         Description {
             installation_id: self.installation_id.clone(),
             index_id: self.installation_id.clone(),
@@ -104,7 +107,7 @@ impl Repository for MemoryRepository {
                 properties: vec!["*".to_owned()],
                 node_types: Vec::new(),
                 locks: true,
-                users: false,
+                users,
                 versions: true,
                 move_out: rules.move_out,
                 editing_locks: false,
@@ -256,21 +259,11 @@ impl Repository for MemoryRepository {
 
     async fn check_access(
         &self,
-        _user: &str,
+        user: &str,
         node_ids: &[String],
     ) -> Result<Vec<AccessInfo>, Error> {
         self.ready().await?;
-        let tree = self.lock();
-        let access = |node_id: &String| {
-            let there = tree.projection(node_id).is_some();
-            AccessInfo {
-                node_id: node_id.clone(),
-                read: there,
-                write: there,
-                delete: there,
-            }
-        };
-        Ok(node_ids.iter().map(access).collect())
+        Ok(self.lock().access(user, node_ids))
     }
 
     async fn versions(
@@ -307,13 +300,16 @@ impl Repository for MemoryRepository {
         })
     }
 
-    async fn verify_account(&self, account: &str, _credential: &str) -> Result<(), Error> {
-        if account.is_empty() {
-            return Err(Error::Refused(
-                "account: it has no name; give one".to_owned(),
-            ));
+    async fn verify_account(&self, account: &str, credential: &str) -> Result<(), Error> {
+        self.ready().await?;
+        let verified = self.with(|tree| {
+            let people = tree.people.as_mut();
+            people.map(|people| people.verify(account, credential))
+        });
+        match verified {
+            Some(verified) => verified.map_err(Error::Refused),
+            None => Err(Error::Unsupported("verify accounts: it has no users")),
         }
-        Ok(())
     }
 }
 

@@ -10,7 +10,7 @@ use tandem_proto::v1::{
 };
 use unicode_normalization::UnicodeNormalization;
 
-use super::{faults::Faults, versions::Kept};
+use super::{faults::Faults, people::People, versions::Kept};
 use crate::agent::repository::INLINE_BYTES_MAX;
 
 /// The id of the folder that stands for the site library.
@@ -76,6 +76,8 @@ pub(super) struct Node {
 pub struct MemoryTree {
     /// What goes wrong on purpose.
     pub faults: Faults,
+    /// Who may do what; `None` = the repository has no users.
+    pub people: Option<People>,
     pub(super) rules: Rules,
     pub(super) prefix: String,
     pub(super) nodes: BTreeMap<String, Node>,
@@ -157,6 +159,7 @@ impl MemoryTree {
     pub fn new(prefix: &str, rules: Rules) -> Self {
         Self {
             faults: Faults::default(),
+            people: None,
             rules,
             prefix: prefix.to_owned(),
             nodes: BTreeMap::from([

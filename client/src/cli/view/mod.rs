@@ -2,6 +2,7 @@
 //!
 //! Field names and words of the documents are stable; they are those of the proto files. Absent values are `null`.
 
+pub(crate) mod account;
 pub(crate) mod conflict;
 pub(crate) mod content;
 pub(crate) mod created;

@@ -53,7 +53,7 @@ impl Engine<'_> {
         if due.lane == Lane::Release {
             let locked = copy.filter(|copy| copy.locked);
             let release = locked.map(|copy| Action::Release { node: copy.node });
-            return Ok(release.map(|action| envelope(&set, &member, action, None)));
+            return Ok(release.map(|action| envelope(&set, &member, (due.side, action), None)));
         }
         let own = copy.filter(Copy::is_there);
         let action = match (due.lane, own) {
@@ -68,7 +68,7 @@ impl Engine<'_> {
             },
             (Lane::Release, _) | (_, None) => return Ok(None),
         };
-        Ok(Some(envelope(&set, &member, action, None)))
+        Ok(Some(envelope(&set, &member, (due.side, action), None)))
     }
 
     fn change(
@@ -118,7 +118,7 @@ impl Engine<'_> {
                 }
             }
         };
-        Ok(Some(envelope(set, &member, action, content)))
+        Ok(Some(envelope(set, &member, (due.side, action), content)))
     }
 
     fn folder_ref(
@@ -178,7 +178,7 @@ fn wanted_projection(
 fn envelope(
     set: &SyncSet,
     member: &Member,
-    action: Action,
+    (side, action): (Side, Action),
     content: Option<super::super::projection::ContentRef>,
 ) -> Delivery {
     Delivery {
@@ -187,6 +187,7 @@ fn envelope(
         action,
         content,
         conflict: member.conflict,
-        act_as: set.owner.clone(),
+        act_as: set.act_as(side).to_owned(),
+        owner: set.owner.clone(),
     }
 }

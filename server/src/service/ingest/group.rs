@@ -145,7 +145,8 @@ impl Writer {
                 Change::SetJob(..)
                 | Change::Scan(..)
                 | Change::PauseRepository(_)
-                | Change::Import(_) => Plan::Beside,
+                | Change::Import(_)
+                | Change::LinkAccount(_) => Plan::Beside,
             });
         }
         self.note_suspects(tx, &plans, changes).await?;
@@ -332,6 +333,11 @@ impl Writer {
                     }
                 }
                 finish.wake.watching.insert(*repository);
+                Ok(Done::Plain)
+            }
+            Change::LinkAccount(linking) => {
+                self.finish_link(tx, linking, &mut finish.wake).await?;
+                finish.steps = true;
                 Ok(Done::Plain)
             }
             Change::PauseRepository(pause) => {

@@ -6,6 +6,7 @@
 mod content;
 mod group;
 mod imports;
+mod links;
 mod management;
 mod steps;
 mod work;
@@ -19,6 +20,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+pub use links::Linking;
 
 use super::error::StorageError;
 use super::wakeup::Wakeup;
@@ -125,6 +128,8 @@ pub(super) enum Change {
     PauseRepository(RepositoryPause),
     /// A step of an import.
     Import(ImportStep),
+    /// A user links an account.
+    LinkAccount(Linking),
 }
 
 /// A pause of a repository that begins or ends (R-SET-7).
@@ -173,7 +178,8 @@ impl Change {
             | Self::Transfer(..)
             | Self::Scan(..)
             | Self::PauseRepository(_)
-            | Self::Import(_) => None,
+            | Self::Import(_)
+            | Self::LinkAccount(_) => None,
         }
     }
 }

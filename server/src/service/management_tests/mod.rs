@@ -1,5 +1,6 @@
 //! What people may see and steer, on a real database with agents that follow a script.
 
+mod accounts;
 mod conflicts;
 mod creating;
 mod documents;

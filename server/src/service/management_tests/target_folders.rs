@@ -62,7 +62,7 @@ async fn r_set_3_target_folders_are_browsed_page_by_page() {
                 other => panic!("{other}"),
             })
         }
-        Command::CreateFolder { .. } => None,
+        Command::CreateFolder { .. } | Command::VerifyAccount { .. } => None,
     });
     let viewer = fixture.user("eve", Role::Viewer).await;
     let root = NodeChoice::Path(String::new());

@@ -366,6 +366,9 @@ pub struct Declared {
     pub properties: Option<BTreeSet<String>>,
     /// It can keep copies read-only.
     pub locks: bool,
+    /// It has users; what was declared before this was known says nothing of them.
+    #[serde(default)]
+    pub users: bool,
 }
 
 /// Loads the repositories of a network.
@@ -397,6 +400,7 @@ pub async fn repositories<C: ConnectionTrait>(
                 .properties
                 .map_or(KeptProperties::All, KeptProperties::Only),
             locks: declared.locks,
+            users: declared.users,
         };
         let obstructed: bool = row.try_get_by_index(3)?;
         if !obstructed {

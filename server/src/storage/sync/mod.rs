@@ -3,6 +3,7 @@
 //! The engine of [`domain`](crate::domain::engine) works on rows; this room loads those that it asks for
 //! ([`load`]), and writes those that it changed ([`save`]), in a constant number of statements for a whole group.
 
+pub mod accounts;
 pub mod batches;
 pub mod codec;
 pub mod conflicts;

@@ -95,7 +95,9 @@ pub(super) const SET: &str = "s.id, s.network, s.on_premise_repository, s.cloud_
      s.removals, s.emptied, s.outside, s.paused, \
      EXISTS (SELECT 1 FROM repository p WHERE p.paused = 1 \
      AND p.id IN (s.on_premise_repository, s.cloud_repository)), s.removal, s.conflict_policy, \
-     s.conflict_grain, s.name_clash_policy, s.kind";
+     s.conflict_grain, s.name_clash_policy, s.kind, \
+     COALESCE((SELECT a.account FROM account_link a WHERE a.repository = s.cloud_repository \
+     AND a.owner = s.owner), '')";
 
 pub(super) fn sync_set(row: &QueryResult) -> Result<SyncSet, Error> {
     let id: Vec<u8> = row.try_get_by_index(0)?;
@@ -133,6 +135,7 @@ pub(super) fn sync_set(row: &QueryResult) -> Result<SyncSet, Error> {
             max_delete_percent: row.try_get_by_index(11)?,
         },
         owner: row.try_get_by_index(12)?,
+        account: row.try_get_by_index(32)?,
         ending: row.try_get_by_index(13)?,
         outside: sides(row.try_get_by_index(24)?),
         paused: row.try_get_by_index(25)?,

@@ -104,6 +104,13 @@ fn request(command: Command) -> wire::command::Request {
             description: folder.description,
             request_id: request.as_bytes().to_vec().into(),
         }),
+        Command::VerifyAccount {
+            account,
+            credential,
+        } => Request::VerifyAccount(wire::VerifyAccount {
+            account,
+            credential: credential.0,
+        }),
     }
 }
 

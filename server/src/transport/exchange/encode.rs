@@ -77,7 +77,7 @@ fn place(folder: &FolderRef) -> wire::Place {
 #[must_use]
 pub(super) fn delivery(ready: Ready) -> wire::Delivery {
     let Ready { delivery, inline } = ready;
-    let comment = format!("synced with conflict by {}", delivery.act_as);
+    let comment = format!("synced with conflict by {}", delivery.owner);
     wire::Delivery {
         id: Some(wire::DeliveryId {
             member_id: delivery.member.to_bytes().into(),

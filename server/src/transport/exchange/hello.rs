@@ -100,6 +100,7 @@ fn declared(capabilities: wire::Capabilities) -> Declared {
         unicode_insensitive: rule.unicode_insensitive,
         properties: (!all).then(|| capabilities.properties.into_iter().collect()),
         locks: capabilities.locks,
+        users: capabilities.users,
     }
 }
 
