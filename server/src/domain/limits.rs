@@ -84,6 +84,12 @@ pub const DISPLAY_NAME_CHARACTERS_MAX: usize = 200;
 pub const USER_BYTES_MAX: usize = 255;
 /// Bytes of a credential on its way to an agent; tokens of single sign-on are long.
 pub const CREDENTIAL_BYTES_MAX: usize = 16 * 1024;
+/// Nodes of one question for what a user may do.
+pub const ACCESS_NODES_MAX: usize = 1_000;
+/// Seconds for which an agent's answer about the rights of a user is kept (R-IDN-2).
+pub const RIGHTS_KEPT_SECONDS: i64 = 60;
+/// Answers about one user and one node that are kept.
+pub const RIGHTS_KEPT_MAX: usize = 10_000;
 /// Bytes of a page token.
 pub const PAGE_TOKEN_BYTES_MAX: usize = 4 * 1024;
 /// Times that a transaction is tried.

@@ -73,16 +73,23 @@ impl UserScope {
         })
     }
 
-    /// R-SET-4: whoever is to own a set has an account, where the cloud repository has users.
+    /// R-SET-4: whoever is to own a set has an account, where the cloud repository has users. Where it has none, nobody's
+    /// name counts there.
     ///
     /// # Errors
     /// [`Error::AccountNotLinked`].
-    pub(super) async fn check_account(&self, owner: &str, cloud: &Repository) -> Result<(), Error> {
-        let (store, users) = (&self.coordinator.store, self.users_of(cloud.id).await?);
-        if !users || store.account_link(cloud.id, owner).await?.is_some() {
-            return Ok(());
+    pub(super) async fn account_of(
+        &self,
+        owner: &str,
+        cloud: &Repository,
+    ) -> Result<String, Error> {
+        if !self.users_of(cloud.id).await? {
+            return Ok(String::new());
         }
-        Err(Error::AccountNotLinked {
+        let store = &self.coordinator.store;
+        let link = store.account_link(cloud.id, owner).await?;
+        let linked = link.map(|link| link.account);
+        linked.ok_or_else(|| Error::AccountNotLinked {
             user: owner.to_owned(),
             repository: self.repository_name(&cloud.name),
         })
@@ -118,7 +125,7 @@ impl UserScope {
                 repository: self.repository_name(&repository.name),
                 text: without(&text, &new.credential),
             }),
-            Reply::Nodes(..) => Err(Error::Internal {
+            Reply::Nodes(..) | Reply::Access(_) => Err(Error::Internal {
                 detail: format!("the agent of repository {} verified nodes", repository.id),
             }),
         }

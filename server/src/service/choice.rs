@@ -68,6 +68,8 @@ pub(super) struct Chosen {
     pub(super) skipped: Vec<LeftOut>,
     /// The folder that receives them, or in which one is made for them.
     pub(super) target: NodeInfo,
+    /// The cloud account of the owner; empty where the cloud has no users.
+    pub(super) account: String,
 }
 
 impl UserScope {
@@ -80,12 +82,17 @@ impl UserScope {
         self.check_enabled().await?;
         let repositories = self.paired(new).await?;
         self.check_lockable(new, &repositories).await?;
-        self.check_account(owner, &repositories.cloud).await?;
+        let account = self.account_of(owner, &repositories.cloud).await?;
         let (nodes, target) = tokio::join!(
             self.resolve_all(&repositories.on_premise, &new.nodes, NODES),
             self.resolve(&repositories.cloud, &new.target, TARGET),
         );
-        let (nodes, target) = (nodes?, target?);
+        let (mut nodes, mut target) = (nodes?, target?);
+        self.show_as(&repositories.on_premise, (owner, NODES), &mut nodes)
+            .await?;
+        let targets = std::slice::from_mut(&mut target);
+        self.show_as(&repositories.cloud, (&account, TARGET), targets)
+            .await?;
         let nodes = each_once(&new.nodes, nodes)?;
         let kind = kind_of(new, &nodes)?;
         let (accepted, skipped) = self.check_nodes(&repositories.on_premise, nodes).await?;
@@ -97,6 +104,7 @@ impl UserScope {
             accepted,
             skipped,
             target,
+            account,
         })
     }
 

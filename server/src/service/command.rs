@@ -43,6 +43,13 @@ pub enum Command {
         /// Names the request.
         request: Uuid,
     },
+    /// What a user may do with nodes (R-IDN-2).
+    CheckAccess {
+        /// The user, or the account.
+        user: String,
+        /// The nodes.
+        nodes: Vec<NodeId>,
+    },
     /// Whether an account works; the agent keeps its credential (R-IDN-1).
     VerifyAccount {
         /// The account.
@@ -102,11 +109,24 @@ pub struct NodeInfo {
     pub checked_out: bool,
 }
 
+/// What a user may do with a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Access {
+    /// May read it.
+    pub read: bool,
+    /// May change it, or create inside it.
+    pub write: bool,
+    /// May delete it.
+    pub delete: bool,
+}
+
 /// An agent's answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {
     /// Nodes, and whether more follow.
     Nodes(Vec<NodeInfo>, bool),
+    /// What a user may do with each node.
+    Access(Vec<(NodeId, Access)>),
     /// Done.
     Done,
     /// It could not be done, in the agent's words.
@@ -163,6 +183,12 @@ impl Sessions {
         // An earlier ping may still wait before a session that takes nothing.
         let answered = tokio::time::timeout(PING_WITHIN, ping).await;
         answered.unwrap_or(false)
+    }
+
+    /// True while the repository has a session that can be asked.
+    #[must_use]
+    pub fn is_live(&self, repository: RepositoryId) -> bool {
+        self.lock().contains_key(&repository)
     }
 
     /// Registers a session; an older one ends.

@@ -127,7 +127,10 @@ impl UserScope {
         if choice.check(TARGET).is_err() {
             return Ok(None);
         }
-        let there = self.resolve(cloud, &choice, TARGET).await?;
+        let mut there = self.resolve(cloud, &choice, TARGET).await?;
+        let found = std::slice::from_mut(&mut there);
+        self.show_as(cloud, (&chosen.account, TARGET), found)
+            .await?;
         let usable = fault_of(&there).is_none() && there.node != target.node;
         let store = &self.coordinator.store;
         if !usable || store.is_member(cloud.id, &there.node).await? {

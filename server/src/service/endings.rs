@@ -75,7 +75,7 @@ impl UserScope {
 
     /// A set that the user may steer, or the memory of one that they might have.
     async fn own_set_or_ended(&self, id: SyncSetId) -> Result<Known, Error> {
-        match self.own_set(id).await {
+        match self.set_to_unsync(id).await {
             Err(Error::SyncSetNotFound { .. }) => {}
             found => return found.map(|set| Known::Live(Box::new(set))),
         }

@@ -137,10 +137,10 @@ impl UserScope {
     }
 
     /// Observes members afresh and syncs them at once, a folder with all below it (R-REQ-1); none named = all of the
-    /// set. Tells how many they are.
+    /// set. Tells how many they are. Where the on-premise repository has users, the caller must be able to read them.
     ///
     /// # Errors
-    /// [`Error::SyncSetNotFound`], [`Error::MemberNotFound`], [`Error::InvalidField`].
+    /// [`Error::SyncSetNotFound`], [`Error::MemberNotFound`], [`Error::InvalidField`], [`Error::NotAllowed`].
     pub async fn request_sync(&self, set: SyncSetId, named: &[MemberId]) -> Result<i64, Error> {
         self.require(Role::User)?;
         if named.len() > SYNC_NAMES_MAX {
@@ -148,6 +148,7 @@ impl UserScope {
             return Err(Error::invalid("names", rule));
         }
         let set = self.set_row(set).await?;
+        self.check_requestable(&set, named).await?;
         let members = if named.is_empty() {
             self.all_members(&set).await?
         } else {

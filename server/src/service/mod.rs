@@ -37,6 +37,7 @@ pub mod pauses;
 pub mod portable;
 pub mod presence;
 pub mod preview;
+pub mod rights;
 pub mod scope;
 pub mod skipped;
 pub mod sync_sets;
@@ -54,6 +55,7 @@ pub use command::Sessions;
 pub use error::Error;
 pub use ingest::Ingest;
 pub use presence::Presence;
+pub use rights::Rights;
 pub use scope::{AdminScope, AgentScope, OperatorScope, Principal, UserScope};
 pub use wakeup::Wakeup;
 
@@ -78,6 +80,8 @@ pub struct Parts {
     pub wakeup: Wakeup,
     /// The sessions of agents that are connected here.
     pub sessions: Sessions,
+    /// What agents told lately of the rights of users.
+    pub rights: Rights,
     /// The writers of all networks.
     pub ingest: Ingest,
     /// Networks into which sets are being imported.
@@ -115,6 +119,7 @@ impl Coordinator {
                 tasks,
                 wakeup,
                 sessions: Sessions::default(),
+                rights: Rights::default(),
                 ingest,
             }),
         }

@@ -191,7 +191,7 @@ impl UserScope {
                 let rule = format!("the agent of {name} refused: {text}");
                 Err(Error::invalid(field, rule))
             }
-            Reply::Done => Err(misbehaves(repository, "no nodes")),
+            Reply::Access(_) | Reply::Done => Err(misbehaves(repository, "no nodes")),
         }
     }
 

@@ -35,7 +35,7 @@ impl AdminScope {
         }
         let (store, cloud) = (&self.user.coordinator.store, found.repositories.cloud);
         if let Some(cloud) = store.repository(self.user.network, cloud).await? {
-            self.user.check_account(owner, &cloud).await?;
+            self.user.account_of(owner, &cloud).await?;
         }
         let ingest = &self.user.coordinator.ingest;
         let (network, actor) = (self.user.network, &self.user.user);

@@ -15,7 +15,8 @@ use crate::domain::projection::NodeKind;
 
 impl UserScope {
     /// Lists the folders in a folder of a cloud repository, beginning after a node (R-SET-3). The last node that was
-    /// looked at comes along while more follow; it need not be a folder.
+    /// looked at comes along while more follow; it need not be a folder. Where the repository has users, they are told as
+    /// the account sees them that the caller linked.
     ///
     /// # Errors
     /// [`Error::RepositoryNotFound`], [`Error::InvalidField`], [`Error::AgentOffline`], [`Error::AgentTimeout`],
@@ -39,8 +40,11 @@ impl UserScope {
         if found.kind != NodeKind::Folder {
             return Err(Error::invalid(field, "must be a folder"));
         }
+        let account = self.account_of(&self.user, &repository).await?;
         let place = (&found.node, after.unwrap_or_default());
-        let (nodes, more) = self.list_folder(&repository, place, max, field).await?;
+        let (mut nodes, more) = self.list_folder(&repository, place, max, field).await?;
+        self.show_as(&repository, (&account, field), &mut nodes)
+            .await?;
         let last = nodes.last().map(|last| last.node.clone());
         let folders = nodes
             .into_iter()
@@ -66,7 +70,10 @@ impl UserScope {
         let field = "parent_node_id";
         parent.check(field)?;
         check_new_folder(folder, "")?;
-        let found = self.resolve(&repository, parent, field).await?;
+        let account = self.account_of(&self.user, &repository).await?;
+        let mut found = self.resolve(&repository, parent, field).await?;
+        let asked = std::slice::from_mut(&mut found);
+        self.show_as(&repository, (&account, field), asked).await?;
         let node = parent.text();
         if found.missing {
             return Err(Error::NodeNotFound { node });

@@ -386,6 +386,7 @@ pub(crate) fn repository_of(nodes: &[NodeInfo]) -> impl Fn(Command) -> Option<Re
             }
             Command::CreateFolder { folder: new, .. } => vec![folder(&new.name)],
             Command::VerifyAccount { .. } => return Some(Reply::Done),
+            Command::CheckAccess { .. } => return None,
         };
         Some(Reply::Nodes(found, false))
     }

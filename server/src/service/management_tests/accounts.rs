@@ -8,7 +8,7 @@ use crate::domain::member::MemberState;
 use crate::domain::report::{Answer, Item};
 use crate::domain::sync_set::Options;
 use crate::service::accounts::NewLink;
-use crate::service::command::{Command, Credential, Reply};
+use crate::service::command::{Access, Command, Credential, Reply};
 use crate::service::testing::{ALICE, Fixture, NOW, folder, new_set, one, present};
 use crate::service::{Error, UserScope};
 use crate::storage::sync::due::After;
@@ -37,6 +37,16 @@ async fn cloud(fixture: &Fixture) -> Arc<Mutex<Vec<String>>> {
                 SECRET => Reply::Done,
                 other => Reply::Refused(format!("`{other}` opens nothing")),
             })
+        }
+        Command::CheckAccess { nodes, .. } => {
+            let all = Access {
+                read: true,
+                write: true,
+                delete: true,
+            };
+            Some(Reply::Access(
+                nodes.into_iter().map(|node| (node, all)).collect(),
+            ))
         }
         _ => one(folder("inbox")),
     });

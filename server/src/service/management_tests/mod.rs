@@ -9,6 +9,7 @@ mod members;
 mod owners;
 mod pauses;
 mod preview;
+mod rights;
 mod sessions;
 mod sets;
 mod steps;

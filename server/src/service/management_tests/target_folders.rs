@@ -62,7 +62,9 @@ async fn r_set_3_target_folders_are_browsed_page_by_page() {
                 other => panic!("{other}"),
             })
         }
-        Command::CreateFolder { .. } | Command::VerifyAccount { .. } => None,
+        Command::CreateFolder { .. }
+        | Command::VerifyAccount { .. }
+        | Command::CheckAccess { .. } => None,
     });
     let viewer = fixture.user("eve", Role::Viewer).await;
     let root = NodeChoice::Path(String::new());

@@ -11,7 +11,7 @@ use crate::domain::ids::NodeId;
 use crate::domain::limits::COMMANDS_WAITING_MAX;
 use crate::domain::projection::NodeKind;
 use crate::domain::report::NodeTrait;
-use crate::service::command::{Asked, Command, NodeInfo, Reply};
+use crate::service::command::{Access, Asked, Command, NodeInfo, Reply};
 
 /// Seconds for which commands that nobody waits for stand.
 const STANDING_SECONDS: i64 = 3_600;
@@ -104,6 +104,10 @@ fn request(command: Command) -> wire::command::Request {
             description: folder.description,
             request_id: request.as_bytes().to_vec().into(),
         }),
+        Command::CheckAccess { user, nodes } => Request::CheckAccess(wire::CheckAccess {
+            user,
+            node_ids: nodes.into_iter().map(|node| node.0).collect(),
+        }),
         Command::VerifyAccount {
             account,
             credential,
@@ -121,9 +125,19 @@ fn reply(result: wire::CommandResult) -> Reply {
             Reply::Nodes(nodes.nodes.into_iter().map(node_info).collect(), nodes.more)
         }
         Some(Result::Error(error)) => Reply::Refused(error.message),
-        Some(Result::Done(_) | Result::Access(_) | Result::Versions(_)) => Reply::Done,
+        Some(Result::Access(infos)) => Reply::Access(infos.nodes.into_iter().map(access).collect()),
+        Some(Result::Done(_) | Result::Versions(_)) => Reply::Done,
         None => Reply::Refused("the agent answered without a result".to_owned()),
     }
+}
+
+fn access(info: wire::AccessInfo) -> (NodeId, Access) {
+    let access = Access {
+        read: info.read,
+        write: info.write,
+        delete: info.delete,
+    };
+    (NodeId(info.node_id), access)
 }
 
 fn node_info(info: wire::NodeInfo) -> NodeInfo {
