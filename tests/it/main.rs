@@ -9,6 +9,7 @@
 
 mod accounts;
 mod bad_input;
+mod checkouts;
 mod collection;
 mod decoders;
 mod disasters;

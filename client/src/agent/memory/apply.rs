@@ -78,6 +78,9 @@ impl MemoryTree {
             NodeKind::Folder => None,
             NodeKind::Document | NodeKind::Unspecified => Some(checked(wanted, content)?),
         };
+        if let Some(content) = &content {
+            self.check_size(None, content).map_err(refused)?;
+        }
         let node = Node {
             content,
             properties: properties(wanted),
@@ -146,7 +149,9 @@ impl MemoryTree {
         if held.as_ref() == Some(&named.digest) {
             return Ok(None);
         }
-        checked(wanted, content).map(Some)
+        let content = checked(wanted, content)?;
+        self.check_size(Some(node_id), &content).map_err(refused)?;
+        Ok(Some(content))
     }
 
     fn delete_copy(&mut self, delivery: &Delivery, delete: &DeleteNode) -> Answer {
@@ -317,6 +322,9 @@ fn refused(refusal: Refused) -> Failed {
             FailureReason::UnsupportedNode
         }
         Refused::Locked(_) => FailureReason::TargetNodeAccessDenied,
+        Refused::CheckedOut(_) => FailureReason::LockedForEditing,
+        Refused::TooLarge(_) => FailureReason::ContentLimitViolation,
+        Refused::NoRoom(_) => FailureReason::QuotaLimitViolation,
     };
     let mut failed = failed(reason, &refusal.to_string());
     if let Refused::NameClash(blocking) = refusal {

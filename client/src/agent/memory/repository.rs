@@ -300,6 +300,11 @@ impl Repository for MemoryRepository {
         })
     }
 
+    async fn room(&self) -> Result<Option<u64>, Error> {
+        self.ready().await?;
+        Ok(MemoryTree::room(&self.lock()))
+    }
+
     async fn verify_account(&self, account: &str, credential: &str) -> Result<(), Error> {
         self.ready().await?;
         let verified = self.with(|tree| {
@@ -338,6 +343,7 @@ impl MemoryTree {
                 .content
                 .as_ref()
                 .map_or(0, |content| content_ref(content).size),
+            checked_out: self.is_checked_out(node_id),
             locked_for_editing: self.edited.contains(node_id),
             ..NodeInfo::default()
         };

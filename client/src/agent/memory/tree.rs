@@ -10,7 +10,7 @@ use tandem_proto::v1::{
 };
 use unicode_normalization::UnicodeNormalization;
 
-use super::{faults::Faults, people::People, versions::Kept};
+use super::{faults::Faults, limits::Limits, people::People, versions::Kept};
 use crate::agent::repository::INLINE_BYTES_MAX;
 
 /// The id of the folder that stands for the site library.
@@ -51,6 +51,15 @@ pub enum Refused {
     /// A folder cannot be moved into itself.
     #[error("the folder {0} cannot be moved into itself")]
     Cycle(String),
+    /// Somebody has the document checked out.
+    #[error("the document {0} is checked out")]
+    CheckedOut(String),
+    /// A document of so many bytes is larger than the repository allows.
+    #[error("{0} bytes are more than a document may have")]
+    TooLarge(u64),
+    /// So many bytes are more than the quota leaves.
+    #[error("{0} bytes are more than the quota leaves")]
+    NoRoom(u64),
     /// The copy is locked (R-LCK-1).
     #[error("the node {0} is locked by a sync set")]
     Locked(String),
@@ -78,6 +87,8 @@ pub struct MemoryTree {
     pub faults: Faults,
     /// Who may do what; `None` = the repository has no users.
     pub people: Option<People>,
+    /// What fits into it.
+    pub limits: Limits,
     pub(super) rules: Rules,
     pub(super) prefix: String,
     pub(super) nodes: BTreeMap<String, Node>,
@@ -90,6 +101,8 @@ pub struct MemoryTree {
     /// The delivery last applied to a member, and the node.
     pub(super) applied: BTreeMap<Bytes, (i64, String)>,
     pub(super) requests: BTreeMap<Vec<u8>, String>,
+    /// Documents by their working copies.
+    pub(super) checked_out: BTreeMap<String, String>,
     /// Documents that somebody edits.
     pub(super) edited: BTreeSet<String>,
     revisions: u64,
@@ -160,6 +173,7 @@ impl MemoryTree {
         Self {
             faults: Faults::default(),
             people: None,
+            limits: Limits::default(),
             rules,
             prefix: prefix.to_owned(),
             nodes: BTreeMap::from([
@@ -172,6 +186,7 @@ impl MemoryTree {
             changed: BTreeSet::new(),
             applied: BTreeMap::new(),
             requests: BTreeMap::new(),
+            checked_out: BTreeMap::new(),
             edited: BTreeSet::new(),
             revisions: 0,
             node_ids: 0,
@@ -190,7 +205,9 @@ impl MemoryTree {
         name: &str,
         content: impl Into<Bytes>,
     ) -> Result<String, Refused> {
-        let content = Some(content.into());
+        let content = content.into();
+        self.check_size(None, &content)?;
+        let content = Some(content);
         self.insert(Node {
             content,
             ..Node::folder(parent, name)
@@ -199,11 +216,12 @@ impl MemoryTree {
 
     /// A user replaces the content of a document.
     pub fn write(&mut self, node_id: &str, content: impl Into<Bytes>) -> Result<(), Refused> {
-        let node = self.unlocked(node_id)?;
-        if node.is_folder() {
+        if self.unlocked(node_id)?.is_folder() {
             return Err(Refused::WrongKind(node_id.to_owned()));
         }
-        node.content = Some(content.into());
+        let content = content.into();
+        self.check_size(Some(node_id), &content)?;
+        self.unlocked(node_id)?.content = Some(content);
         self.touch(node_id);
         Ok(())
     }
@@ -488,7 +506,7 @@ impl MemoryTree {
         })
     }
 
-    fn unlocked(&mut self, node_id: &str) -> Result<&mut Node, Refused> {
+    pub(super) fn unlocked(&mut self, node_id: &str) -> Result<&mut Node, Refused> {
         match self.nodes.get_mut(node_id) {
             Some(node) if node.locked => Err(Refused::Locked(node_id.to_owned())),
             Some(node) => Ok(node),

@@ -1,0 +1,125 @@
+//! Check-out and check-in: nothing waits for them, and what is checked in is an ordinary change (R-LCK-2).
+
+use anyhow::{Context, Result};
+use tandem_client::agent::memory::{MemoryRepository, Rules};
+use tandem_client::error::Error;
+use tandem_proto::v1::{ErrorReason, JournalKind, UnsyncSyncSetRequest};
+use tandem_tests::memory_pair::{FOLDER, MemoryPair, NETWORK};
+
+const DOCUMENT: &str = "contracts/a.txt";
+
+/// A pair with one document that is the same on both sides.
+async fn pair() -> Result<MemoryPair> {
+    let pair = MemoryPair::start(Rules::default()).await?;
+    pair.left()
+        .with(|tree| tree.create_document(&pair.folder, "a.txt", "first"))?;
+    pair.same().await?;
+    Ok(pair)
+}
+
+/// Somebody checks the document out, and writes into the working copy.
+fn check_out(repository: &MemoryRepository, text: &'static str) -> Result<String> {
+    let node = repository.with(|tree| tree.find(DOCUMENT));
+    let node = node.context("there is no document")?;
+    let working_copy = repository.with(|tree| tree.check_out(&node))?;
+    repository.with(|tree| tree.write(&working_copy, text))?;
+    Ok(working_copy)
+}
+
+fn holds(repository: &MemoryRepository, text: &str) -> bool {
+    repository.with(|tree| {
+        let content = tree.find(DOCUMENT).and_then(|node| tree.content(&node));
+        content.as_deref() == Some(text.as_bytes())
+    })
+}
+
+async fn assert_no_failure(pair: &MemoryPair) -> Result<()> {
+    let journal = pair.coordinator.journal(NETWORK).await?;
+    let failed = journal
+        .iter()
+        .any(|entry| entry.kind() == JournalKind::Failed);
+    assert!(!failed, "{journal:?}");
+    pair.assert_no_conflict().await
+}
+
+#[tokio::test]
+async fn r_lck_2_a_check_out_blocks_nothing_and_its_working_copy_is_no_member() -> Result<()> {
+    let pair = pair().await?;
+    let working_copy = check_out(pair.right(), "theirs")?;
+    let document = pair
+        .left()
+        .with(|tree| tree.find(DOCUMENT))
+        .unwrap_or_default();
+    pair.left().with(|tree| tree.write(&document, "ours"))?;
+    pair.until("what is checked out is changed", || {
+        holds(pair.right(), "ours")
+    })
+    .await?;
+    let members = pair.coordinator.members(NETWORK).await?;
+    assert_eq!(members.len(), 2, "the folder and the document: {members:?}");
+    pair.right().with(|tree| tree.check_in(&working_copy))?;
+    pair.until("the check-in is pulled", || holds(pair.left(), "theirs"))
+        .await?;
+    pair.same().await?;
+    assert_no_failure(&pair).await
+}
+
+#[tokio::test]
+async fn r_lck_2_of_two_overlapping_check_outs_the_later_check_in_holds_on_both_sides() -> Result<()>
+{
+    for cloud_is_later in [true, false] {
+        let pair = pair().await?;
+        let on_premise = (pair.left(), check_out(pair.left(), "ours")?);
+        let cloud = (pair.right(), check_out(pair.right(), "theirs")?);
+        let (earlier, later, texts) = match cloud_is_later {
+            true => (on_premise, cloud, ["ours", "theirs"]),
+            false => (cloud, on_premise, ["theirs", "ours"]),
+        };
+        earlier.0.with(|tree| tree.check_in(&earlier.1))?;
+        pair.until("the earlier one is on both sides", || {
+            holds(pair.left(), texts[0]) && holds(pair.right(), texts[0])
+        })
+        .await?;
+        later.0.with(|tree| tree.check_in(&later.1))?;
+        pair.until("the later one is on both sides", || {
+            holds(pair.left(), texts[1]) && holds(pair.right(), texts[1])
+        })
+        .await?;
+        pair.same().await?;
+        assert_no_failure(&pair).await?;
+        pair.on_premise.stop().await?;
+        pair.cloud.stop().await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn r_uns_1_what_is_checked_out_on_the_cloud_is_not_removed() -> Result<()> {
+    let pair = pair().await?;
+    let working_copy = check_out(pair.right(), "theirs")?;
+    let members = pair.coordinator.members(NETWORK).await?;
+    let member = members.first().context("there are no members")?;
+    let (set, _) = member
+        .name
+        .split_once("/members/")
+        .context("it has no set")?;
+    let mut sets = pair.coordinator.operator().await?.sync_sets();
+    let request = UnsyncSyncSetRequest {
+        name: set.to_owned(),
+        remove_cloud_copy: true,
+    };
+    let refused = sets.unsync_sync_set(request.clone()).await;
+    let refused = Error::from(refused.expect_err("it is checked out"));
+    assert!(refused.is(ErrorReason::WrongState), "{refused:?}");
+    assert!(refused.message().contains("CHECKED_OUT"), "{refused:?}");
+    pair.right().with(|tree| tree.check_in(&working_copy))?;
+    pair.until("the check-in is pulled", || holds(pair.left(), "theirs"))
+        .await?;
+    sets.unsync_sync_set(request).await?;
+    pair.until("the cloud copy is gone", || {
+        pair.right().with(|tree| tree.find(FOLDER)).is_none()
+    })
+    .await?;
+    assert!(holds(pair.left(), "theirs"));
+    Ok(())
+}
