@@ -377,6 +377,8 @@ impl Import {
             source_folder: NodeId(new.line.source_folder_node_id),
             options: new.options,
             owner: new.line.owner,
+            // Read from the owner's link, which is made anew in this coordinator.
+            account: String::new(),
             ending: false,
             outside: Sides::default(),
             removal: Removal::default(),
