@@ -16,7 +16,7 @@ use super::exchange::{Declared, Hello, Session};
 use super::ingest::{Accepted, Batch};
 use super::nodes::NodeChoice;
 use super::sync_sets::SetView;
-use super::{Clock, Coordinator, Principal, UserScope};
+use super::{AgentScope, Clock, Coordinator, Principal, UserScope};
 use crate::domain::access::{Role, Side};
 use crate::domain::copy::Absence;
 use crate::domain::delivery::{Action, Delivery, FolderRef};
@@ -25,7 +25,7 @@ use crate::domain::projection::{ContentRef, NodeKind, Projection, Properties, Si
 use crate::domain::report::{
     Answer, Item, NodeTrait, Observation, Presence, ScanOutcome, ScanPage, Seen,
 };
-use crate::domain::session::Greeting;
+use crate::domain::session::{Greeting, ResumeKey};
 use crate::domain::sync_set::Options;
 use crate::storage::access::{Network, Repository};
 use crate::storage::sync::due::After;
@@ -64,6 +64,39 @@ impl Fixture {
             hq,
             cloud,
             numbers: Sides::default(),
+        }
+    }
+
+    /// What another fixture on a copy of the same files is made of.
+    pub(crate) async fn template(self) -> Template {
+        self.test.store.close().await.unwrap();
+        Template {
+            directory: self.test.directory,
+            network: self.network,
+            hq: self.hq,
+            cloud: self.cloud,
+        }
+    }
+
+    /// The coordinator stops, whatever it was about, and another one starts on the same files.
+    pub(crate) async fn restart(self) -> Self {
+        self.coordinator.ingest.stop();
+        self.coordinator.tasks.close();
+        self.coordinator.tasks.wait().await;
+        drop(self.coordinator);
+        let TestStore { store, directory } = self.test;
+        // A process that dies tells nobody how its files were closed.
+        let _ = store.close().await;
+        drop(store);
+        crate::storage::faults::start_again();
+        let options = crate::storage::Options::new(directory.path().join("tandem.db"));
+        let store = crate::storage::Store::open(options).await.unwrap();
+        let coordinator = Coordinator::new(store.clone(), Clock::manual(NOW));
+        coordinator.ingest.resume().await.unwrap();
+        Self {
+            test: TestStore { store, directory },
+            coordinator,
+            ..self
         }
     }
 
@@ -227,6 +260,11 @@ impl Fixture {
 
     /// A session of the agent of a side, which takes more than there is.
     pub(crate) async fn session(&self, side: Side) -> Session {
+        self.agent_scope(side).enter(1, &hello(None)).0
+    }
+
+    /// What the agent of a side may do.
+    pub(crate) fn agent_scope(&self, side: Side) -> AgentScope {
         let repository = self.repository(side);
         let agent = Principal::Agent {
             network: self.network.id,
@@ -236,23 +274,7 @@ impl Fixture {
             side,
             token: TokenId(Uuid::now_v7()),
         };
-        let hello = Hello {
-            greeting: Greeting {
-                installation: "installation".to_owned(),
-                index: "index".to_owned(),
-                generation: Generation(0),
-                key: None,
-                batch_number: 0,
-                batch_id: None,
-                protocol_min: 1,
-                protocol_max: 1,
-            },
-            declared: Declared::default(),
-            deliveries_max: 1_000,
-            bytes_max: i64::MAX,
-        };
-        let scope = self.coordinator.for_agent(&agent).unwrap();
-        scope.enter(1, &hello).0
+        self.coordinator.for_agent(&agent).unwrap()
     }
 
     /// Applies what is due on a side, until nothing is.
@@ -320,6 +342,56 @@ impl Fixture {
                 result: Observation { node, seen },
                 delivered: None,
             },
+        }
+    }
+}
+
+/// What the agent of one installation shows, with this key; it takes more than there is.
+pub(crate) fn hello(key: Option<ResumeKey>) -> Hello {
+    Hello {
+        greeting: Greeting {
+            installation: "installation".to_owned(),
+            index: "index".to_owned(),
+            generation: Generation(0),
+            key,
+            batch_number: 0,
+            batch_id: None,
+            protocol_min: 1,
+            protocol_max: 1,
+        },
+        declared: Declared::default(),
+        deliveries_max: 1_000,
+        bytes_max: i64::MAX,
+    }
+}
+
+/// The files of a closed fixture.
+pub(crate) struct Template {
+    directory: tempfile::TempDir,
+    network: Network,
+    hq: Repository,
+    cloud: Repository,
+}
+
+impl Template {
+    /// A fixture on a copy of them: quicker than a new one.
+    pub(crate) async fn copied(&self) -> Fixture {
+        // In memory where there is such a place: these lives are many, and no power is cut.
+        let directory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
+        let directory = directory.unwrap();
+        let name = "tandem.db";
+        let path = directory.path().join(name);
+        std::fs::copy(self.directory.path().join(name), &path).unwrap();
+        let options = crate::storage::Options::new(path);
+        let store = crate::storage::Store::open(options).await.unwrap();
+        let coordinator = Coordinator::new(store.clone(), Clock::manual(NOW));
+        Fixture {
+            test: TestStore { store, directory },
+            coordinator,
+            network: self.network.clone(),
+            hq: self.hq.clone(),
+            cloud: self.cloud.clone(),
+            numbers: Sides::default(),
         }
     }
 }

@@ -16,6 +16,8 @@ pub mod checkpoint;
 pub mod content_index;
 pub mod entity;
 pub mod error;
+#[cfg(test)]
+pub(crate) mod faults;
 mod lock;
 pub mod open;
 mod repositories;
@@ -216,6 +218,7 @@ mod tests {
         ));
     }
 
+    /// Stops at S12.
     #[tokio::test]
     async fn a_migration_that_breaks_off_leaves_nothing_and_is_done_the_next_time() {
         let directory = tempfile::tempdir().unwrap();

@@ -13,6 +13,8 @@ pub async fn execute<C: ConnectionTrait>(
     text: &str,
     values: impl IntoIterator<Item = Value>,
 ) -> Result<u64, Error> {
+    #[cfg(test)]
+    super::faults::call()?;
     let statement = statement(connection, text, values);
     Ok(connection.execute_raw(statement).await?.rows_affected())
 }
@@ -26,6 +28,8 @@ pub async fn all<C: ConnectionTrait>(
     text: &str,
     values: impl IntoIterator<Item = Value>,
 ) -> Result<Vec<QueryResult>, Error> {
+    #[cfg(test)]
+    super::faults::call()?;
     let statement = statement(connection, text, values);
     Ok(connection.query_all_raw(statement).await?)
 }
@@ -39,6 +43,8 @@ pub async fn one<C: ConnectionTrait>(
     text: &str,
     values: impl IntoIterator<Item = Value>,
 ) -> Result<Option<QueryResult>, Error> {
+    #[cfg(test)]
+    super::faults::call()?;
     let statement = statement(connection, text, values);
     Ok(connection.query_one_raw(statement).await?)
 }

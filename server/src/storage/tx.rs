@@ -36,7 +36,12 @@ impl Deref for Tx {
 impl Tx {
     async fn commit(self) -> Result<(), Error> {
         let transaction = Arc::into_inner(self.transaction).ok_or(Error::TransactionKept)?;
-        Ok(transaction.commit().await?)
+        #[cfg(test)]
+        super::faults::call()?;
+        transaction.commit().await?;
+        #[cfg(test)]
+        super::faults::committed()?;
+        Ok(())
     }
 }
 
@@ -70,6 +75,8 @@ impl Store {
         F: Future<Output = Result<T, E>>,
         E: From<Error> + Busy,
     {
+        #[cfg(test)]
+        super::faults::call()?;
         let transaction = self
             .inner
             .writer

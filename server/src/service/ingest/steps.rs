@@ -15,7 +15,7 @@ use crate::storage::sync::walks::{self, SetJob, SetJobKind, WalkRow};
 use crate::storage::sync::{journal, sets};
 
 /// A step that failed is tried again after this time; what failed it holds up changes too.
-const STEP_AGAIN_AFTER: Duration = Duration::from_secs(1);
+const STEP_AGAIN_AFTER: Duration = Duration::from_millis(if cfg!(test) { 1 } else { 1_000 });
 
 impl Writer {
     /// Does one step of whatever is left; says whether more is.

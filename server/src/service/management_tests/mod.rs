@@ -4,6 +4,7 @@ mod accounts;
 mod conflicts;
 mod creating;
 mod documents;
+mod failing_calls;
 mod journal;
 mod members;
 mod owners;
