@@ -28,6 +28,7 @@ mod pauses;
 mod policies;
 mod portable;
 mod races;
+mod rules;
 mod rules_deletes_and_conflicts;
 mod rules_documents;
 mod rules_folder_sets;

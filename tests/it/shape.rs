@@ -5,35 +5,12 @@ use std::path::{Path, PathBuf};
 use prost::Message;
 use prost_types::{FileDescriptorProto, FileDescriptorSet};
 
-use crate::source;
+use crate::{rules, source};
 
 /// Lines of a source file outside tests.
 const FILE_LINES_MAX: usize = 600;
 /// An `expect` says why it cannot fail; that takes more characters than this.
 const PROOF_CHARS_MIN: usize = 15;
-/// The rules of the specification: each family with its highest number.
-const RULES: &[(&str, u32)] = &[
-    ("ADM", 1),
-    ("AGT", 10),
-    ("CNT", 2),
-    ("CON", 5),
-    ("CPY", 1),
-    ("DEL", 4),
-    ("ERR", 2),
-    ("IDN", 2),
-    ("JRN", 1),
-    ("LCK", 2),
-    ("MEM", 4),
-    ("MOV", 6),
-    ("PRJ", 5),
-    ("REC", 11),
-    ("REQ", 1),
-    ("SET", 7),
-    ("SRV", 1),
-    ("STA", 2),
-    ("UNS", 2),
-];
-
 fn program_files() -> Vec<PathBuf> {
     ["proto/src", "migrations/src", "server/src", "client/src"]
         .iter()
@@ -141,9 +118,7 @@ fn unknown_rules(text: &str) -> Vec<String> {
                 .unwrap_or(rest.len());
             let number: u32 = rest[..digits].parse().ok()?;
             let is_family = family.len() == 3 && family.bytes().all(|b| b.is_ascii_uppercase());
-            let is_known = RULES
-                .iter()
-                .any(|(name, last)| *name == family && (1..=*last).contains(&number));
+            let is_known = rules::exists(family, number);
             (is_family && !is_known).then(|| format!("R-{family}-{number}"))
         })
         .collect()

@@ -35,6 +35,11 @@ pub(crate) fn repository() -> PathBuf {
 
 /// Every `.rs` file below a folder of the repository, sorted, relative to the repository.
 pub(crate) fn rust_files(folder: &str) -> Vec<PathBuf> {
+    files(folder, "rs")
+}
+
+/// Every file with an extension below a folder of the repository, sorted, relative to the repository.
+pub(crate) fn files(folder: &str, extension: &str) -> Vec<PathBuf> {
     let root = repository();
     let mut waiting = vec![root.join(folder)];
     let mut found = Vec::new();
@@ -43,7 +48,7 @@ pub(crate) fn rust_files(folder: &str) -> Vec<PathBuf> {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 waiting.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
+            } else if path.extension().is_some_and(|found| found == extension) {
                 found.push(path.strip_prefix(&root).unwrap().to_path_buf());
             }
         }

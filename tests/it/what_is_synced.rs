@@ -1,4 +1,4 @@
-//! What is synced of a node, and what is not (R-PRJ-1, R-PRJ-2).
+//! What is synced of a node, and what is not (R-PRJ-1, R-PRJ-2, R-PRJ-3).
 
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
@@ -7,8 +7,13 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
 use rustix::fs::{XattrFlags, getxattr, setxattr};
-use tandem_proto::v1::{Observation, Property, PropertyValue, observation, property_value};
+use tandem_client::agent::memory::{MemoryRepository, Rules};
+use tandem_proto::v1::{
+    JournalKind, Observation, Property, PropertyValue, observation, property_value,
+};
+use tandem_tests::agents::listing;
 use tandem_tests::hand_agent::{document, observed};
+use tandem_tests::memory_pair::{FOLDER, MemoryPair};
 use tandem_tests::pair::{PATIENCE, Pair, write};
 use tandem_tests::wait::poll;
 
@@ -127,4 +132,59 @@ async fn r_prj_2_properties_that_are_not_on_the_list_are_never_delivered_and_nev
     let title = [property("cm:title", "another title")];
     site.until_on_cloud("a.txt", |found| found.properties == title)
         .await
+}
+
+/// Content and type of `contracts/a.txt`.
+fn looks(repository: &MemoryRepository) -> Option<(String, String)> {
+    let node_type = listing(repository, FOLDER).remove("a.txt")?.node_type;
+    repository.with(|tree| {
+        let node = tree.find("contracts/a.txt")?;
+        let content = tree.content(&node)?;
+        Some((String::from_utf8_lossy(&content).into_owned(), node_type))
+    })
+}
+
+#[tokio::test]
+async fn r_prj_3_a_type_arrives_where_it_is_known_as_its_base_elsewhere_and_never_again()
+-> Result<()> {
+    const KNOWN: &[&str] = &["acme:invoice", "acme:bill"];
+    for (node_types, arrives_as) in [(&[][..], ""), (KNOWN, "acme:invoice")] {
+        let pair = MemoryPair::start(Rules {
+            node_types,
+            ..Rules::default()
+        });
+        let pair = pair.await?;
+        let (left, right) = (pair.left(), pair.right());
+        let looks_so = |content: &str, node_type: &str| {
+            let expected = (content.to_owned(), node_type.to_owned());
+            move |repository| looks(repository).as_ref() == Some(&expected)
+        };
+        let node = left.with(|tree| {
+            let node = tree.create_document(&pair.folder, "a.txt", "first")?;
+            tree.set_type(&node, "acme:invoice").map(|()| node)
+        })?;
+        let first = looks_so("first", arrives_as);
+        pair.until("it arrives", || first(right)).await?;
+        left.with(|tree| {
+            tree.set_type(&node, "acme:bill")?;
+            tree.create_document(&pair.folder, "marker.txt", "after it")
+        })?;
+        let marked = || listing(right, FOLDER).contains_key("marker.txt");
+        pair.until("the marker arrives", marked).await?;
+        let journal = pair.coordinator.journal(NETWORK).await?;
+        let mut told = journal.iter().filter(|entry| entry.node_name == "a.txt");
+        let changed = told.any(|entry| entry.kind() == JournalKind::Observed);
+        assert!(!changed, "a type is no change: {journal:?}");
+        left.with(|tree| tree.write(&node, "second"))?;
+        let second = looks_so("second", arrives_as);
+        pair.until("a change arrives", || second(right)).await?;
+        let copy = right.with(|tree| tree.find("contracts/a.txt"));
+        right.with(|tree| tree.write(&copy.unwrap_or_default(), "third"))?;
+        let third = looks_so("third", "acme:bill");
+        pair.until("a change comes back", || third(left)).await?;
+        pair.assert_no_conflict().await?;
+        pair.on_premise.stop().await?;
+        pair.cloud.stop().await?;
+    }
+    Ok(())
 }

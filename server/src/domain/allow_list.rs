@@ -1,6 +1,6 @@
 //! The properties that are synced when the configuration does not say otherwise (R-PRJ-1).
 
-/// Names of properties; anything else that is sent is dropped, never stored, never delivered.
+/// Names of properties; anything else that is sent is dropped, never stored, never delivered (R-PRJ-2).
 const ALLOWED: [&str; 22] = [
     "cm:author",
     "cm:description",

@@ -112,7 +112,7 @@ pub enum PropertyValue {
 pub type Properties = BTreeMap<String, PropertyValue>;
 
 /// What is compared and synced of a node, without its place.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Projection {
     /// Document or folder.
     pub kind: NodeKind,
@@ -125,6 +125,18 @@ pub struct Projection {
     /// The repository's own type; sent at creation, never compared (R-PRJ-3).
     pub node_type: String,
 }
+
+/// R-PRJ-3: a type never counts; a node of which nothing else changed is as it was.
+impl PartialEq for Projection {
+    fn eq(&self, other: &Self) -> bool {
+        self.kind == other.kind
+            && self.name == other.name
+            && self.content == other.content
+            && self.properties == other.properties
+    }
+}
+
+impl Eq for Projection {}
 
 /// A projection and the member in whose folder it lies; what reconciling compares.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -204,6 +216,16 @@ mod tests {
     fn r_prj_1_absent_is_not_empty() {
         let all = Comparison::default();
         assert!(!all.equal(&state("a", None), &state("a", Some(""))));
+    }
+
+    #[test]
+    fn r_prj_3_a_type_never_counts() {
+        let one = state("a", None).projection;
+        let mut other = (*one).clone();
+        other.node_type = "acme:invoice".to_owned();
+        assert_eq!(*one, other);
+        other.name = "b".to_owned();
+        assert_ne!(*one, other);
     }
 
     #[test]

@@ -27,6 +27,8 @@ pub struct Repository {
     pub name_rule: NameRule,
     /// The properties it keeps.
     pub properties: KeptProperties,
+    /// Types that it knows beside the two base ones (R-PRJ-3).
+    pub node_types: BTreeSet<String>,
     /// It can keep a copy read-only for users.
     pub locks: bool,
     /// It has users of its own, and can tell what each may do (R-IDN-1, R-IDN-2).

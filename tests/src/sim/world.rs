@@ -112,6 +112,7 @@ impl World {
                 side,
                 name_rule: *name_rules.get(side),
                 properties: tandem_server::domain::repository::KeptProperties::All,
+                node_types: std::collections::BTreeSet::new(),
                 locks: true,
                 users: false,
             };

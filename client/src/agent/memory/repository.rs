@@ -105,7 +105,7 @@ impl Repository for MemoryRepository {
             capabilities: Capabilities {
                 name_rule: Some(rules.names),
                 properties: vec!["*".to_owned()],
-                node_types: Vec::new(),
+                node_types: rules.node_types.iter().map(ToString::to_string).collect(),
                 locks: true,
                 users,
                 versions: true,

@@ -31,6 +31,8 @@ pub struct Rules {
     pub titles: bool,
     /// Moves out of the watched folders are told from deletions.
     pub move_out: bool,
+    /// Types that it knows beside the two base ones.
+    pub node_types: &'static [&'static str],
 }
 
 /// What a user may not do.
@@ -257,6 +259,13 @@ impl MemoryTree {
             Some(text) => node.properties.insert(name.to_owned(), text_value(text)),
             None => node.properties.remove(name),
         };
+        self.touch(node_id);
+        Ok(())
+    }
+
+    /// Gives a node a type of the repository's own.
+    pub fn set_type(&mut self, node_id: &str, node_type: &str) -> Result<(), Refused> {
+        self.unlocked(node_id)?.node_type = node_type.to_owned();
         self.touch(node_id);
         Ok(())
     }

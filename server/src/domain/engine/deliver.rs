@@ -10,6 +10,7 @@ use super::super::delivery::{Action, Delivery, FolderRef};
 use super::super::ids::MemberId;
 use super::super::member::{Due, Lane, Member};
 use super::super::projection::{Projection, Side, State};
+use super::super::repository::Repository;
 use super::super::sync_set::SyncSet;
 use super::super::view::{Loaded, Miss, Need};
 use super::gate::home_of;
@@ -94,9 +95,10 @@ impl Engine<'_> {
                 let Some(folder) = self.folder_ref(set, &member, &desired, due.side)? else {
                     return Ok(None);
                 };
+                let receiver = self.view.repository(*set.repositories.get(due.side));
                 Action::Create {
                     folder,
-                    projection,
+                    projection: typed(projection, receiver),
                     locked,
                 }
             }
@@ -112,7 +114,7 @@ impl Engine<'_> {
                 Action::Update {
                     node,
                     expected_revision,
-                    projection,
+                    projection: typed(projection, None),
                     folder,
                     locked,
                 }
@@ -121,6 +123,8 @@ impl Engine<'_> {
         Ok(Some(envelope(set, &member, (due.side, action), content)))
     }
 
+    /// The folder of a copy on a side. R-MEM-3: a synced folder is made in the target folder. R-MOV-2: a moved node goes
+    /// with all that is in it. R-MOV-6: the folder may still be on its way to be made.
     fn folder_ref(
         &mut self,
         set: &SyncSet,
@@ -173,6 +177,17 @@ fn wanted_projection(
         return Arc::new(projection);
     }
     desired.projection.clone()
+}
+
+/// R-PRJ-3: a type is sent at creation, to who knows it. Anybody else makes a node of the base type.
+fn typed(projection: Arc<Projection>, receiver: Option<&Repository>) -> Arc<Projection> {
+    let name = &projection.node_type;
+    if name.is_empty() || receiver.is_some_and(|receiver| receiver.node_types.contains(name)) {
+        return projection;
+    }
+    let mut base = (*projection).clone();
+    base.node_type.clear();
+    Arc::new(base)
 }
 
 fn envelope(

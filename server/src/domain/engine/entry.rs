@@ -158,6 +158,7 @@ impl Engine<'_> {
     }
 
     /// R-AGT-6: the member for which the agent made the node; a mark that does not fit any more does not count.
+    /// R-CPY-1: nor does one that a copy of a synced node took along; a copy is a new node.
     fn marked_member(
         &mut self,
         mark: Option<MemberId>,

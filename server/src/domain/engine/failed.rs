@@ -70,7 +70,7 @@ impl Engine<'_> {
         }
     }
 
-    /// R-ERR-1: what ends a failure depends on its class.
+    /// R-ERR-1: what ends a failure depends on its class. R-REC-8: it stands on the member alone, and delays no other.
     fn fail(
         &mut self,
         set: &SyncSet,

@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use crate::domain::access::{Role, Side};
+use crate::domain::delivery::Action;
+use crate::domain::ids::MemberId;
 use crate::domain::sync_set::{Gate, Options};
 use crate::service::exchange::{Outgoing, Session};
 use crate::service::sync_sets::HoldDecision;
-use crate::service::testing::{Fixture, absent, present};
+use crate::service::testing::{Fixture, NOW, absent, hello, present};
+use crate::storage::sync::due::After;
 
 /// Long enough for a machine under load; nothing waits so long when all is well.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -57,4 +60,44 @@ async fn r_agt_7_older_work_that_is_let_go_does_not_wait_for_what_is_on_its_way(
         .await
         .unwrap();
     delivered(&mut session, 20).await;
+}
+
+#[tokio::test]
+async fn r_prj_3_a_type_is_sent_at_creation_and_only_to_who_knows_it() {
+    let fixture = Fixture::new().await;
+    fixture.synced(Options::default(), &["a"]).await;
+    // Here the type of a document is its text.
+    let known = ["second", "known"].map(str::to_owned);
+    let mut hello = hello(None);
+    hello.declared.node_types = known.into();
+    let cloud = fixture.agent_scope(Side::Cloud);
+    cloud.open_session(hello).await.unwrap();
+    let texts = [("a", "second"), ("b", "known"), ("c", "unknown")];
+    let seen = texts.map(|(name, text)| present(name, "docs", "2", Some(text.to_owned())));
+    fixture.report(Side::OnPremise, seen.into()).await;
+
+    let store = &fixture.coordinator.store;
+    let due = store.due(fixture.cloud.id, After::default(), NOW, 100);
+    let members: Vec<MemberId> = due
+        .await
+        .unwrap()
+        .iter()
+        .filter_map(|due| due.member)
+        .collect();
+    let ready = store.deliveries(fixture.network.id, Side::Cloud, &members);
+    let mut types: Vec<(String, String)> = Vec::new();
+    for (delivery, _) in ready.await.unwrap() {
+        let (Action::Create { projection, .. } | Action::Update { projection, .. }) =
+            delivery.action
+        else {
+            panic!("{delivery:?}");
+        };
+        types.push((projection.name.clone(), projection.node_type.clone()));
+    }
+    types.sort();
+    let expected = [("a", ""), ("b", "known"), ("c", "")];
+    assert_eq!(
+        types,
+        expected.map(|(name, sent)| (name.to_owned(), sent.to_owned()))
+    );
 }

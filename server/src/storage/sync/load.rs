@@ -364,6 +364,9 @@ pub struct Declared {
     pub unicode_insensitive: bool,
     /// Properties that it keeps; `None` = all.
     pub properties: Option<BTreeSet<String>>,
+    /// Types that it knows beside the two base ones.
+    #[serde(default)]
+    pub node_types: BTreeSet<String>,
     /// It can keep copies read-only.
     pub locks: bool,
     /// It has users; what was declared before this was known says nothing of them.
@@ -399,6 +402,7 @@ pub async fn repositories<C: ConnectionTrait>(
             properties: declared
                 .properties
                 .map_or(KeptProperties::All, KeptProperties::Only),
+            node_types: declared.node_types,
             locks: declared.locks,
             users: declared.users,
         };

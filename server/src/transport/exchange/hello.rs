@@ -99,6 +99,7 @@ fn declared(capabilities: wire::Capabilities) -> Declared {
         case_insensitive: rule.case_insensitive,
         unicode_insensitive: rule.unicode_insensitive,
         properties: (!all).then(|| capabilities.properties.into_iter().collect()),
+        node_types: capabilities.node_types.into_iter().collect(),
         locks: capabilities.locks,
         users: capabilities.users,
     }

@@ -76,6 +76,14 @@ fn a_member_survives_its_row() {
     let mut read = Member::new(member.id, member.set, member.kind, member.direct);
     decode_member(&mut read, 2, &bytes).unwrap();
     assert_eq!(read, member);
+    // A type does not count when projections are compared.
+    let node_type = |member: &Member| {
+        member
+            .base
+            .as_ref()
+            .map(|base| base.projection.node_type.clone())
+    };
+    assert_eq!(node_type(&read).as_deref(), Some("t"));
 }
 
 #[test]
