@@ -11,6 +11,7 @@ mod accounts;
 mod bad_input;
 mod checkouts;
 mod collection;
+mod crash_points;
 mod decoders;
 mod disasters;
 mod documents;

@@ -7,6 +7,7 @@ use tandem_tests::sim::run::run;
 /// Seeds when `TANDEM_SIM_SEEDS` does not say.
 const SEEDS: u64 = 500;
 
+/// Stops at S5, S6, S7, K1, K2, K3, K4, K7 and K8.
 #[test]
 fn every_seed_converges_and_loses_nothing() {
     let seeds = std::env::var("TANDEM_SIM_SEEDS").map_or(SEEDS, |seeds| seeds.parse().unwrap());

@@ -102,6 +102,7 @@ async fn draining_tells_health_watchers_first_and_waits_for_nobody_who_is_done()
     assert!(begun.elapsed() < Duration::from_secs(30));
 }
 
+/// Stops at S13.
 #[tokio::test]
 async fn an_open_stream_is_cut_at_the_deadline() {
     let server = Server::start_with(|config| config.drain_seconds = 1).await;

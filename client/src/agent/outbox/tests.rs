@@ -47,6 +47,7 @@ fn numbers(outbox: &Outbox) -> Vec<i64> {
     outbox.pending().iter().map(|batch| batch.number).collect()
 }
 
+/// Stops at K2.
 #[tokio::test]
 async fn r_agt_3_batches_keep_number_and_id_over_a_restart() {
     let folder = tempfile::tempdir().unwrap();
@@ -95,6 +96,7 @@ async fn r_agt_3_requests_made_together_are_numbered_in_order() {
     }
 }
 
+/// Stops at S6 and K4.
 #[tokio::test]
 async fn r_agt_3_what_the_coordinator_accepted_is_not_sent_again() {
     let outbox = Outbox::in_memory().unwrap();
@@ -167,6 +169,7 @@ async fn r_agt_3_a_rewritten_batch_keeps_its_number_and_gets_a_new_id() {
     assert_eq!(numbers(&outbox), [1, 2, 3]);
 }
 
+/// Stops at K1.
 #[tokio::test]
 async fn r_agt_5_scan_positions_are_stored_with_their_pages() {
     let folder = tempfile::tempdir().unwrap();

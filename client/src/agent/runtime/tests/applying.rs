@@ -192,6 +192,7 @@ async fn r_err_1_renaming_the_blocking_node_is_told_with_its_observation() {
     assert!(matches!(&items[1].item, Some(Item::CauseChanged(cause)) if cause.member_id == "m"));
 }
 
+/// Stops at K8.
 #[tokio::test]
 async fn r_agt_6_outcomes_of_a_group_whose_session_broke_are_reported_by_the_next() {
     let mut stage = Stage::start().await;

@@ -40,6 +40,7 @@ async fn a_change_is_reported_with_small_content_inline_and_then_forgotten() {
     assert_eq!(stage.outbox.identity().last_id, batch.id);
 }
 
+/// Stops at K3.
 #[tokio::test]
 async fn r_agt_3_an_unanswered_batch_is_sent_again_as_it_was() {
     let mut stage = Stage::start().await;

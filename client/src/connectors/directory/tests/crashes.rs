@@ -31,6 +31,7 @@ fn tidy(fixture: &Fixture) {
     assert!(!fixture.path(".tandem").exists(), "leftovers");
 }
 
+/// Stops at K6, K7 and K8.
 #[tokio::test]
 async fn a_create_is_there_once_whenever_the_agent_stops() {
     for point in POINTS {
@@ -64,6 +65,7 @@ async fn a_create_is_there_once_whenever_the_agent_stops() {
     }
 }
 
+/// Stops at K6, K7 and K8.
 #[tokio::test]
 async fn a_replacement_archives_once_whenever_the_agent_stops() {
     for point in POINTS {
@@ -118,6 +120,7 @@ async fn a_deletion_archives_once_whenever_the_agent_stops() {
     }
 }
 
+/// Stops at K10.
 #[tokio::test]
 async fn a_move_between_folders_is_in_one_place_whenever_the_agent_stops() {
     for point in POINTS {
@@ -152,6 +155,7 @@ async fn a_move_between_folders_is_in_one_place_whenever_the_agent_stops() {
     }
 }
 
+/// Stops at K9.
 #[tokio::test]
 async fn a_tree_is_deleted_bottom_up_whenever_the_agent_stops() {
     for point in POINTS {

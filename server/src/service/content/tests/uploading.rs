@@ -109,6 +109,7 @@ async fn an_upload_goes_on_at_the_committed_offset_after_a_crash() {
     assert!(!fixture.is_missing(HQ, digest_of(&content)).await);
 }
 
+/// Stops at S3.
 #[tokio::test]
 async fn a_crash_between_the_move_and_its_row_loses_nothing() {
     let fixture = Fixture::new().await;

@@ -1,0 +1,115 @@
+//! The points at which a process may stop, by name: each has a test that stops there and shows that, once everything runs
+//! again, the end is the one without a stop (I22). Such a test says in its comment where: `/// Stops at S4 and S5.`
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{rules, source};
+
+/// Every point, of the coordinator (S) and of an agent (K).
+const POINTS: &[(&str, &str)] = &[
+    ("S1", "before a batch is read"),
+    ("S2", "a batch is checked, its transaction not begun"),
+    ("S3", "content is stored, its row is not"),
+    ("S4", "in a transaction, before its commit"),
+    ("S5", "committed, not answered"),
+    ("S6", "answered, and the answer is lost"),
+    ("S7", "in the middle of a stream"),
+    ("S8", "in the transaction of a conflict"),
+    ("S9", "while a set ends"),
+    ("S10", "while the journal is shortened"),
+    ("S11", "while content is collected"),
+    ("S12", "in a migration"),
+    ("S13", "while the coordinator shuts down"),
+    ("K1", "scanned, not in the outbox"),
+    ("K2", "in the outbox, not sent"),
+    ("K3", "sent, not answered"),
+    ("K4", "answered, still in the outbox"),
+    ("K5", "a temporary file is half written"),
+    ("K6", "it is whole, and not in its place"),
+    ("K7", "in its place, and not noted"),
+    ("K8", "applied, and nobody was told"),
+    ("K9", "in the middle of a tree that is deleted"),
+    ("K10", "in the middle of a move between folders"),
+    ("K11", "what was not flushed is lost"),
+];
+
+/// Points at which no test stops for certain: SIGKILL at random moments (`kills.rs`) may hit them, and nothing here can
+/// cut the power. Whoever writes a test takes its point off.
+const NOT_SHOWN: &[&str] = &["S1", "S11", "K5", "K11"];
+
+/// Points in what is not offered yet, each with the words of the README that say so.
+const NOT_OFFERED: &[(&str, &str)] = &[("S10", "retention and compaction of the journal")];
+
+/// What comments of tests say before they name points.
+const STOPS: &str = "/// Stops at ";
+
+/// The points that the comment of a test names.
+fn named(test: &str) -> BTreeSet<String> {
+    let told = test.lines().filter_map(|line| line.strip_prefix(STOPS));
+    let words = told.flat_map(|line| line.split(|c: char| !c.is_ascii_alphanumeric()));
+    let is_point = |word: &&str| {
+        let digits = word.strip_prefix(['S', 'K']).unwrap_or("");
+        !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    words.filter(is_point).map(str::to_owned).collect()
+}
+
+/// How many tests stop at each point.
+fn stops() -> BTreeMap<String, usize> {
+    let mut found = BTreeMap::new();
+    for folder in ["server", "client", "tests"] {
+        for path in source::rust_files(folder) {
+            if path.ends_with("it/crash_points.rs") {
+                continue;
+            }
+            for test in rules::tests_of(&source::read(&path)) {
+                for point in named(&test) {
+                    *found.entry(point).or_default() += 1;
+                }
+            }
+        }
+    }
+    found
+}
+
+/// What the README lists as not there yet, in one line.
+fn not_yet() -> String {
+    let readme = source::read("README.md".as_ref());
+    let listed = readme.split("## Not yet").nth(1).unwrap();
+    listed.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn every_point_has_a_test_that_stops_there() {
+    let stops = stops();
+    let mut wrong: Vec<String> = stops
+        .keys()
+        .filter(|found| !POINTS.iter().any(|(point, _)| point == found))
+        .map(|found| format!("{found}: there is no such point"))
+        .collect();
+    let not_yet = not_yet();
+    for (point, what) in POINTS {
+        if NOT_SHOWN.contains(point) {
+            if stops.contains_key(*point) {
+                wrong.push(format!("{point} has a test by now: take it off NOT_SHOWN"));
+            }
+            continue;
+        }
+        let left_out = NOT_OFFERED.iter().find(|(left_out, _)| left_out == point);
+        match (left_out, stops.contains_key(*point)) {
+            (None, false) => wrong.push(format!("{point} ({what}): no test stops there")),
+            (Some(_), true) => wrong.push(format!("{point} ({what}) is offered by now")),
+            (Some((_, feature)), false) if !not_yet.contains(feature) => wrong.push(format!(
+                "{point} ({what}): the README does not say that this is not there: {feature}"
+            )),
+            _ => {}
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
+}
+
+#[test]
+fn points_are_read_from_comments() {
+    let found = named("#[test]\n/// Stops at S1, K10 and K2.\n/// As K3.\nfn s4() {}");
+    assert_eq!(found, ["K10", "K2", "S1"].map(str::to_owned).into());
+}
