@@ -43,4 +43,5 @@ mod sim;
 mod source;
 mod unary;
 mod unsync;
+mod ways;
 mod what_is_synced;

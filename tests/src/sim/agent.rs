@@ -70,11 +70,25 @@ struct Memory {
     emptied: BTreeSet<NodeId>,
 }
 
+/// How much of what waits goes into a batch.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum BatchSize {
+    /// As much as chance says.
+    #[default]
+    Any,
+    /// One item.
+    One,
+    /// All that can be told, once nothing else can be done.
+    All,
+}
+
 /// The agent of one repository.
 #[derive(Debug, Clone, Default)]
 pub struct Agent {
     /// It tells a move out of the synced folders from a deletion.
     pub tells_move_out: bool,
+    /// What goes into a batch.
+    pub batches: BatchSize,
     durable: Durable,
     memory: Memory,
 }
@@ -118,7 +132,10 @@ impl Agent {
         random: &mut Random,
         crash_percent: usize,
     ) -> Option<String> {
-        let first = random.below(6);
+        let first = match self.batches {
+            BatchSize::All => 0,
+            BatchSize::Any | BatchSize::One => random.below(6),
+        };
         (0..6).find_map(|turn| match (first + turn) % 6 {
             0 => self.connect(link, repository),
             1 => self.receive(link, repository),
@@ -463,7 +480,11 @@ impl Agent {
         if self.durable.items.is_empty() || self.durable.batches.len() >= UNANSWERED_MAX {
             return None;
         }
-        let count = (1 + random.below(5)).min(self.durable.items.len());
+        let count = match self.batches {
+            BatchSize::Any => (1 + random.below(5)).min(self.durable.items.len()),
+            BatchSize::One => 1,
+            BatchSize::All => self.durable.items.len(),
+        };
         let last = self.durable.batches.back().map(|batch| batch.number);
         let batch = Batch {
             number: last.unwrap_or(self.durable.answered.0) + 1,
@@ -472,6 +493,12 @@ impl Agent {
         };
         self.durable.batches.push_back(batch);
         Some(format!("forms a batch of {count}"))
+    }
+
+    /// Everything that users did is in its outbox.
+    #[must_use]
+    pub fn has_seen_all(&self) -> bool {
+        self.memory.dirty.is_empty()
     }
 
     /// Nothing is waiting to be looked at, applied or sent.

@@ -15,8 +15,13 @@ use super::coordinator::repository_id;
 use super::oracle;
 use super::random::Random;
 use super::repository::{Repository, library};
+use super::ways::{Actor, Turn, Way, end_file, end_of};
 use super::world::World;
 
+/// Rounds in which nothing may move any more once rest has come (I2).
+const IDLE_ROUNDS: usize = 10;
+/// Restarts while one rest is waited for.
+const RESTARTS_MAX: usize = 30;
 /// Steps after which rest should have come.
 const STEPS_MAX: usize = 20_000;
 
@@ -30,6 +35,9 @@ pub struct Lab {
     /// The set.
     pub set: SyncSetId,
     away: BTreeSet<Side>,
+    way: Way,
+    steps: usize,
+    restarts: usize,
 }
 
 impl Lab {
@@ -71,13 +79,20 @@ impl Lab {
     }
 
     fn bare(name_rules: Sides<NameRule>) -> Self {
+        let way = Way::asked_for();
         let mut lab = Self {
-            world: World::new(Random::new(1), name_rules),
+            world: World::new(Random::new(way.seed), name_rules),
             set: SyncSetId::default(),
             away: BTreeSet::new(),
+            way,
+            steps: 0,
+            restarts: 0,
         };
-        lab.world.places.on_premise.agent.tells_move_out = true;
-        lab.world.places.cloud.agent.tells_move_out = true;
+        for side in Side::BOTH {
+            let agent = &mut lab.world.places.get_mut(side).agent;
+            agent.tells_move_out = true;
+            agent.batches = way.batches;
+        }
         lab
     }
 
@@ -295,22 +310,84 @@ impl Lab {
     /// # Panics
     /// Rest does not come, or an invariant is broken on the way.
     pub fn settle(&mut self) {
+        self.restarts = 0;
         for _ in 0..STEPS_MAX {
-            let mut moved = false;
-            for side in Side::BOTH {
-                moved |= !self.away.contains(&side) && self.world.agent_step(side, 0);
-            }
-            let stepped = self.world.coordinator_step();
-            moved |= stepped.unwrap_or_else(|why| panic!("{}\n{why}", self.story()));
-            moved |= self.world.coordinator.rebind();
-            self.world.coordinator.now += 1_000;
-            let fine = oracle::always(&self.world);
-            fine.unwrap_or_else(|why| panic!("{}\n{why}", self.story()));
-            if !moved {
+            if !self.round() {
                 return;
             }
         }
         panic!("{}\nit never comes to rest", self.story());
+    }
+
+    /// Everybody has a turn; says whether anybody did something.
+    fn round(&mut self) -> bool {
+        let mut moved = false;
+        for (actor, turn) in self.way.turns {
+            while self.act(actor) {
+                moved = true;
+                if turn == Turn::Once {
+                    break;
+                }
+            }
+        }
+        moved |= self.world.coordinator.rebind();
+        self.world.coordinator.now += 1_000;
+        moved
+    }
+
+    /// Lets somebody do one thing, and looks whether all is well then.
+    fn act(&mut self, actor: Actor) -> bool {
+        let moved = match actor {
+            Actor::Agent(side) => !self.away.contains(&side) && self.agent_step(side),
+            Actor::Coordinator => {
+                let stepped = self.world.coordinator_step();
+                stepped.unwrap_or_else(|why| panic!("{}\n{why}", self.story()))
+            }
+        };
+        let fine = oracle::always(&self.world);
+        fine.unwrap_or_else(|why| panic!("{}\n{why}", self.story()));
+        self.steps += usize::from(moved);
+        let due = self.way.restarts_every > 0 && self.steps.is_multiple_of(self.way.restarts_every);
+        if moved && due && self.restarts < RESTARTS_MAX {
+            self.restart_somebody();
+        }
+        moved
+    }
+
+    /// One step of an agent; what it takes away it has archived first (R-AGT-6).
+    fn agent_step(&mut self, side: Side) -> bool {
+        let before: Vec<u64> = contents(self.repository(side)).collect();
+        let moved = self.world.agent_step(side, 0);
+        let repository = self.repository(side);
+        let there: BTreeSet<u64> = contents(repository).collect();
+        for content in before {
+            let kept = there.contains(&content) || repository.archive.contains(&content);
+            assert!(kept, "{}\n{side:?} lost {content}", self.story());
+        }
+        moved
+    }
+
+    /// Whoever restarts loses its memory; what users did before is in its outbox by then.
+    fn restart_somebody(&mut self) {
+        self.restarts += 1;
+        let sides = match self.restarts % 3 {
+            0 => &Side::BOTH[..],
+            1 => &[Side::OnPremise],
+            _ => &[Side::Cloud],
+        };
+        if self.restarts.is_multiple_of(3) {
+            self.world.coordinator.crash();
+        }
+        for side in sides {
+            let place = self.world.places.get_mut(*side);
+            if self.restarts.is_multiple_of(3) {
+                place.link.cut();
+            } else if place.agent.has_seen_all() && !self.away.contains(side) {
+                place.agent.crash(&mut place.repository, &mut place.link);
+            }
+        }
+        let told = format!("restart {}", self.restarts);
+        self.world.trace.tell(told);
     }
 
     /// Settles, and then both trees are equal but for what a person has to decide.
@@ -372,5 +449,31 @@ impl Lab {
     #[must_use]
     pub fn sync_set(&self) -> Option<&SyncSet> {
         self.world.coordinator.store.sets.get(&self.set)
+    }
+}
+
+/// Contents of all documents.
+fn contents(repository: &Repository) -> impl Iterator<Item = u64> {
+    let nodes = repository.nodes.values();
+    let documents = nodes.filter(|node| node.kind == NodeKind::Document);
+    documents.map(|node| node.content)
+}
+
+/// The scenario is over: everything comes to rest and stays so, and it is told how it ended, where somebody asked.
+impl Drop for Lab {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        self.away.clear();
+        self.settle();
+        for _ in 0..IDLE_ROUNDS {
+            let moved = self.round();
+            assert!(!moved, "{}\nit moves again", self.story());
+        }
+        if let Some(file) = end_file() {
+            let written = std::fs::write(&file, end_of(&self.world));
+            written.unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        }
     }
 }

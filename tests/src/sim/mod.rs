@@ -16,4 +16,5 @@ pub mod repository;
 pub mod run;
 pub mod store;
 pub mod users;
+pub mod ways;
 pub mod world;
