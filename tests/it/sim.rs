@@ -1,8 +1,10 @@
 //! Many seeds of the simulation, and that a seed is a run.
 
-use std::time::Instant;
+use std::thread::available_parallelism;
 
-use tandem_tests::sim::run::run;
+use tandem_tests::sim::run::{play, run};
+use tandem_tests::sim::script::{Act, Script};
+use tandem_tests::sim::sweep::Sweep;
 
 /// Seeds when `TANDEM_SIM_SEEDS` does not say.
 const SEEDS: u64 = 500;
@@ -11,24 +13,59 @@ const SEEDS: u64 = 500;
 #[test]
 fn every_seed_converges_and_loses_nothing() {
     let seeds = std::env::var("TANDEM_SIM_SEEDS").map_or(SEEDS, |seeds| seeds.parse().unwrap());
-    let start = Instant::now();
-    for seed in 0..seeds {
-        let report = run(seed);
-        if let Some(why) = report.broken {
-            let trace = report.trace.join("\n");
-            panic!(
-                "{trace}\nseed {seed}: {why}\n\
-                 again: cargo run -p tandem-tests --bin sim -- --seeds 1 --from {seed}"
-            );
-        }
+    let jobs = available_parallelism().map_or(1, usize::from);
+    let sweep = Sweep {
+        from: 0,
+        seeds,
+        jobs,
+        all: false,
+    };
+    let swept = sweep.play();
+    if let Some((seed, why)) = swept.broken.first_key_value() {
+        let trace = run(*seed).trace.join("\n");
+        panic!(
+            "{trace}\nseed {seed}: {why}\n\
+             again: cargo run -p tandem-tests --bin sim -- --seeds 1 --from {seed}"
+        );
     }
-    let seconds = start.elapsed().as_secs_f64();
-    println!("{seeds} seeds, {:.0} seeds/s", seeds as f64 / seconds);
+    assert_eq!(swept.played, seeds);
+    println!(
+        "{seeds} seeds, trace hash {:016x}, {:.0} seeds/s",
+        swept.hash,
+        swept.rate()
+    );
 }
 
 #[test]
-fn a_seed_is_a_run() {
+fn a_seed_is_a_run_whoever_plays_it() {
+    let [alone, together] = [1, 3].map(|jobs| {
+        let sweep = Sweep {
+            from: 0,
+            seeds: 40,
+            jobs,
+            all: true,
+        };
+        sweep.play().hash
+    });
+    assert_eq!(alone, together);
     for seed in 0..20 {
-        assert_eq!(run(seed).hash, run(seed).hash, "seed {seed}");
+        assert_eq!(run(seed).trace, run(seed).trace, "seed {seed}");
+    }
+}
+
+#[test]
+fn any_move_can_be_left_out_of_a_plan_and_the_rest_is_played_as_before() {
+    for seed in 0..5 {
+        let whole = Script::draw(seed);
+        for left_out in 0..whole.moves.len() {
+            let mut script = whole.clone();
+            let removed = script.moves.remove(left_out);
+            let broken = play(&script).broken;
+            assert_eq!(broken, None, "seed {seed} without {left_out}: {removed:?}");
+        }
+        let waits = |script: &mut Script| script.moves.retain(|one| one.act != Act::Wait);
+        let mut script = whole;
+        waits(&mut script);
+        assert_eq!(play(&script).broken, None, "seed {seed} without waits");
     }
 }

@@ -224,6 +224,16 @@ impl Coordinator {
             && greeting.batch_number <= remembered.batch_number
     }
 
+    /// Whether the repository is known by another installation, and nobody rebound it.
+    #[must_use]
+    pub fn knows_another(&self, side: Side, greeting: &Greeting) -> bool {
+        let remembered = self.store.remembered.get(&repository_id(side));
+        remembered.is_some_and(|remembered| {
+            let known = remembered.installation.as_ref();
+            known.is_some_and(|known| *known != greeting.installation) && !remembered.rebind
+        })
+    }
+
     /// Whether an agent that greets so would be let in.
     #[must_use]
     pub fn would_admit(&self, side: Side, greeting: &Greeting) -> bool {

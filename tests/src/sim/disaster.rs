@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
 use tandem_server::domain::ids::NodeId;
 use tandem_server::domain::projection::{Side, Sides};
+use tandem_server::domain::session::Greeting;
 
 use super::agent::Durable;
 use super::coordinator::repository_id;
@@ -12,7 +14,7 @@ use super::store::Store;
 use super::world::World;
 
 /// Something that goes wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Disaster {
     /// An agent loses its state.
     StateLost,
@@ -158,6 +160,17 @@ impl World {
             return Ok(());
         };
         let old = state.greeting();
+        let other = Greeting {
+            installation: "a copy".to_owned(),
+            ..old.clone()
+        };
+        if self.coordinator.knows_another(side, &other)
+            && self.coordinator.would_admit(side, &other)
+        {
+            return Err(format!(
+                "I21: {side:?} let another installation in: {other:?}"
+            ));
+        }
         match self.coordinator.has_used(side, &old) && self.coordinator.would_admit(side, &old) {
             true => Err(format!("I21: {side:?} let a clone in: {old:?}")),
             false => Ok(()),

@@ -8,12 +8,13 @@ use tandem_server::domain::failure::Reason;
 use tandem_server::domain::ids::{MemberId, NodeId, SyncSetId};
 use tandem_server::domain::member::{Hold, Member, MemberState, Obstacle};
 use tandem_server::domain::policy::{ConflictGrain, ConflictPolicy, NameClashPolicy};
-use tandem_server::domain::projection::{Comparison, NodeKind, Side, State};
+use tandem_server::domain::projection::{Comparison, ContentRef, NodeKind, Side, State};
+use tandem_server::domain::report::NodeTrait;
 use tandem_server::domain::repository::comparison;
 use tandem_server::domain::sync_set::{Counters, Gate, SyncSet};
 
 use super::coordinator::repository_id;
-use super::repository::token_of;
+use super::repository::{Node, token_of};
 use super::store::Store;
 use super::world::World;
 
@@ -166,6 +167,8 @@ pub fn converged(world: &World) -> Result<(), String> {
     }
     losers_are_kept(store)?;
     failures_are_told(store)?;
+    only_what_may_is_synced(world)?;
+    locks_end_with_membership(world)?;
     for member in store.members.values() {
         member_is_settled(world, member)?;
     }
@@ -188,9 +191,11 @@ fn losers_are_kept(store: &Store) -> Result<(), String> {
         let Some(winner) = conflict.winner else {
             continue;
         };
-        let lost = conflict.states.get(winner.other()).as_ref();
+        let loser = winner.other();
+        let lost = conflict.states.get(loser).as_ref();
         let content = lost.and_then(|state| state.projection.content);
-        if content.is_some_and(|content| !store.kept.contains(&content.digest)) {
+        let key = |content: ContentRef| (conflict.member, loser, content.digest);
+        if content.is_some_and(|content| !store.losers.contains(&key(content))) {
             return Err(format!("I3: the loser of {:?} is not kept", conflict.id));
         }
     }
@@ -250,6 +255,54 @@ pub fn both_are_kept(world: &World) -> Result<(), String> {
                 "R-CON-3: {lost} is nowhere, it lost {:?}",
                 conflict.id
             ));
+        }
+    }
+    Ok(())
+}
+
+/// R-MEM-1: what is never a member is none, and subfolders only where they are included.
+fn only_what_may_is_synced(world: &World) -> Result<(), String> {
+    let store = &world.coordinator.store;
+    for member in store.members.values().filter(|member| !member.direct) {
+        let set = store.sets.get(&member.set);
+        let flat = set.is_some_and(|set| !set.options.include_subfolders);
+        if flat && member.kind == NodeKind::Folder {
+            return Err(format!("R-MEM-1: {} is a subfolder", member.id));
+        }
+        for side in Side::BOTH {
+            let nodes = &world.places.get(side).repository.nodes;
+            let node = member.nodes.get(side).as_ref().and_then(|id| nodes.get(id));
+            if node.is_some_and(|node| never_member(node.node_trait)) {
+                return Err(format!("R-MEM-1: {} is never synced", member.id));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn never_member(node_trait: NodeTrait) -> bool {
+    use NodeTrait::{Link, SmartFolder, Special, WorkingCopy};
+    matches!(node_trait, WorkingCopy | SmartFolder | Link | Special)
+}
+
+/// R-LCK-1: what is locked on-premise is a member, of a set that locks.
+fn locks_end_with_membership(world: &World) -> Result<(), String> {
+    let store = &world.coordinator.store;
+    let nodes = &world.places.on_premise.repository.nodes;
+    // A synced folder lies where nothing is known; README, "Not yet".
+    let known = |node: &Node| {
+        let folder = (repository_id(Side::OnPremise), node.parent.clone());
+        store.copies.contains_key(&folder)
+    };
+    let locked = nodes.iter().filter(|(_, node)| node.locked && known(node));
+    for (id, _) in locked {
+        let copy = store
+            .copies
+            .get(&(repository_id(Side::OnPremise), id.clone()));
+        let member = copy.and_then(|copy| store.members.get(&copy.member?));
+        let set = member.and_then(|member| store.sets.get(&member.set));
+        if set.is_none_or(|set| !set.options.lock_on_premise_copy) {
+            return Err(format!("R-LCK-1: {id} is locked for nobody"));
         }
     }
     Ok(())

@@ -247,16 +247,26 @@ impl Repository {
             .is_some_and(|node| node.kind == NodeKind::Folder)
     }
 
+    /// What is equal for names that this repository takes for the same; written apart from the domain's.
+    fn key(&self, name: &str) -> String {
+        let folded = match self.name_rule.unicode_insensitive {
+            true => name.replace("e\u{301}", "\u{e9}"),
+            false => name.to_owned(),
+        };
+        match self.name_rule.case_insensitive {
+            true => folded.chars().flat_map(char::to_lowercase).collect(),
+            false => folded,
+        }
+    }
+
     /// The node that has this name in a folder, other than the one given.
     #[must_use]
     pub fn taken(&self, folder: &NodeId, name: &str, except: Option<&NodeId>) -> Option<NodeId> {
-        let key = self.name_rule.key(name);
+        let key = self.key(name);
         self.nodes
             .iter()
             .find(|(id, node)| {
-                node.parent == *folder
-                    && Some(*id) != except
-                    && self.name_rule.key(&node.name) == key
+                node.parent == *folder && Some(*id) != except && self.key(&node.name) == key
             })
             .map(|(id, _)| id.clone())
     }

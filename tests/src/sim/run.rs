@@ -1,5 +1,9 @@
 //! Runs one seed: a stormy time in which users act and everything fails, then calm, then judgement.
 
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use tandem_server::domain::engine::{Ending, Request};
 use tandem_server::domain::ids::{ConflictId, MemberId, NodeId};
 use tandem_server::domain::policy::NameClashPolicy;
@@ -8,14 +12,14 @@ use tandem_server::domain::report::NodeTrait;
 use tandem_server::domain::sync_set::{Gate, Options, Removal};
 
 use super::apply::marked;
+use super::disaster::Disaster;
 use super::oracle;
 use super::plan::Plan;
 use super::random::Random;
+use super::script::{Act, Script};
 use super::users::User;
 use super::world::World;
 
-/// Steps of the stormy time for each action of users.
-const STEPS_PER_EDIT: usize = 12;
 /// Steps after which calm should have come.
 const CALM_STEPS_MAX: usize = 20_000;
 /// How often an hour passes before the judgement.
@@ -23,7 +27,7 @@ const HOURS: usize = 6;
 /// An hour and a minute, in microseconds.
 const HOUR: i64 = 3_660_000_000;
 
-/// What became of a seed.
+/// What became of a run.
 #[derive(Debug)]
 pub struct Report {
     /// What happened.
@@ -37,19 +41,28 @@ pub struct Report {
 /// Runs a seed.
 #[must_use]
 pub fn run(seed: u64) -> Report {
-    let mut random = Random::new(seed);
-    let plan = Plan::draw(&mut random);
+    play(&Script::draw(seed))
+}
+
+/// Plays a script; a panic on the way is a broken promise, too.
+#[must_use]
+pub fn play(script: &Script) -> Report {
+    let plan = script.plan();
     let mut storm = Storm {
-        world: World::new(random, plan.name_rules),
+        world: World::new(Random::new(script.seed), plan.name_rules),
         plan,
-        roots: Vec::new(),
+        roots: BTreeMap::new(),
         fixed: Vec::new(),
         suffered: false,
         clears: false,
         recorded: (0, 0),
     };
     storm.world.trace.tell(format!("{:?}", storm.plan));
-    let broken = storm.play().err();
+    let played = catch_unwind(AssertUnwindSafe(|| storm.play(script)));
+    let broken = match played {
+        Ok(done) => done.err(),
+        Err(panic) => Some(format!("panic: {}", words(&*panic))),
+    };
     if broken.is_some() {
         let members = storm.world.coordinator.store.members.values();
         let told = members.map(|member| format!("at the end {member:?}"));
@@ -62,10 +75,16 @@ pub fn run(seed: u64) -> Report {
     }
 }
 
+fn words(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+    text.unwrap_or("without words")
+}
+
 struct Storm {
     world: World,
     plan: Plan,
-    roots: Vec<NodeId>,
+    roots: BTreeMap<usize, NodeId>,
     fixed: Vec<NodeId>,
     suffered: bool,
     /// A set was ended that removes its cloud copy (R-UNS-1).
@@ -74,19 +93,18 @@ struct Storm {
 }
 
 impl Storm {
-    fn play(&mut self) -> Result<(), String> {
-        self.prepare()?;
-        for _ in 0..self.plan.edits {
-            for _ in 0..self.world.random.below(STEPS_PER_EDIT) {
-                self.step()?;
-            }
-            self.edit();
+    fn play(&mut self, script: &Script) -> Result<(), String> {
+        self.prepare();
+        for one in &script.moves {
+            self.world.random = Random::new(one.draw);
+            self.perform(one.act)?;
         }
+        self.world.random = Random::new(script.seed);
         self.calm()?;
         self.judge()
     }
 
-    fn prepare(&mut self) -> Result<(), String> {
+    fn prepare(&mut self) {
         for side in Side::BOTH {
             let place = self.world.places.get_mut(side);
             place.agent.tells_move_out = self.plan.tells_move_out;
@@ -97,36 +115,26 @@ impl Storm {
             self.fixed
                 .extend(place.canaries.iter().map(|(id, _)| id.clone()));
         }
-        for options in self.plan.sets.clone() {
-            let library = super::repository::library();
-            let repository = &mut self.world.places.on_premise.repository;
-            let name = format!("set{}", self.roots.len());
-            let folder = repository
-                .create(&library, NodeKind::Folder, &name)
-                .ok_or("the synced folder cannot be made")?;
-            self.roots.push(folder.clone());
-            if !self.plan.touches_roots {
-                self.fixed.push(folder.clone());
-            }
-            let early = self.plan.sides.contains(&Side::OnPremise);
-            for _ in 0..self.world.random.below(6) * usize::from(early) {
-                self.edit_on(Side::OnPremise);
-            }
-            if self.roots.len() == 1 {
-                self.choose_documents()?;
-            }
-            if self
-                .world
-                .places
-                .on_premise
-                .repository
-                .nodes
-                .contains_key(&folder)
-            {
-                self.world.sync_folder(&folder, options)?;
-            }
+    }
+
+    fn make_folder(&mut self, set: usize) {
+        let library = super::repository::library();
+        let repository = &mut self.world.places.on_premise.repository;
+        let made = repository.create(&library, NodeKind::Folder, &format!("set{set}"));
+        let Some(folder) = made else { return };
+        if !self.plan.touches_roots {
+            self.fixed.push(folder.clone());
         }
-        Ok(())
+        self.roots.insert(set, folder);
+    }
+
+    fn sync_folder(&mut self, set: usize) -> Result<(), String> {
+        let nodes = &self.world.places.on_premise.repository.nodes;
+        let folder = self.roots.get(&set).filter(|id| nodes.contains_key(id));
+        match (folder.cloned(), self.plan.sets.get(set).copied()) {
+            (Some(folder), Some(options)) => self.world.sync_folder(&folder, options).map(|_| ()),
+            _ => Ok(()),
+        }
     }
 
     /// Some documents outside what is going to be synced, and some inside, become a set of their own (R-MOV-4).
@@ -159,16 +167,6 @@ impl Storm {
             chosen.extend(free.first().cloned());
         }
         self.world.sync_documents(&chosen, options).map(|_| ())
-    }
-
-    fn edit(&mut self) {
-        let sides = self.plan.sides.clone();
-        if sides.len() > 1 && self.world.random.chance(self.plan.collisions_percent) {
-            return self.collide();
-        }
-        if let Some(side) = self.world.random.pick(&sides) {
-            self.edit_on(*side);
-        }
     }
 
     /// Users of both sides change the two copies of one node, neither in sight of the other's change.
@@ -232,34 +230,54 @@ impl Storm {
             let known = Side::BOTH.map(|side| root.nodes.get(side).clone());
             made.into_iter().chain(known)
         });
-        nodes.flatten().chain(self.roots.iter().cloned()).collect()
+        nodes
+            .flatten()
+            .chain(self.roots.values().cloned())
+            .collect()
     }
 
-    fn step(&mut self) -> Result<(), String> {
-        self.world.coordinator.now += 100_000;
-        self.fault();
-        self.disaster()?;
-        match self.world.random.below(5) {
-            0 | 1 => {
-                let side = Side::BOTH[self.world.random.below(2)];
-                self.agent_step(side)?;
+    /// One move; faults take no time, all else a tenth of a second.
+    fn perform(&mut self, act: Act) -> Result<(), String> {
+        match act {
+            Act::MakeFolder(set) => self.make_folder(set),
+            Act::SyncFolder(set) => return self.sync_folder(set),
+            Act::Edit(side) => self.edit_on(side),
+            Act::Collide => self.collide(),
+            Act::ChooseDocuments => return self.choose_documents(),
+            Act::Cut(side) => self.cut(side),
+            Act::CrashAgent(side) => self.crash_agent(side),
+            Act::CrashCoordinator => self.crash_coordinator(),
+            Act::Refuse(side) => self.refuse(side),
+            Act::BackUp(side) => self.world.back_up(side),
+            Act::BackUpCoordinator => self.world.back_up_coordinator(),
+            Act::Suffer(disaster, side) => return self.suffer(disaster, side),
+            Act::Request => return self.request(),
+            Act::PauseOrResume => return self.pause_or_resume(),
+            Act::EndASet => return self.end_a_set(),
+            Act::ResolveConflict => return self.resolve_conflict(),
+            Act::Agent(_) | Act::AgentCrashes(_) | Act::Coordinator | Act::Wait => {
+                return self.step(act);
             }
-            2 => self.world.coordinator.now += 1_000_000,
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, act: Act) -> Result<(), String> {
+        self.world.coordinator.now += 100_000;
+        if self.plan.disaster_permille > 0 && self.world.coordinator.rebind() {
+            self.world.trace.tell("an admin rebinds".to_owned());
+        }
+        match act {
+            Act::Agent(side) => {
+                self.agent_step(side, 0)?;
+            }
+            Act::AgentCrashes(side) => {
+                self.agent_step(side, 100)?;
+            }
+            Act::Wait => self.world.coordinator.now += 1_000_000,
             _ => {
                 self.world.coordinator_step()?;
             }
-        }
-        if self.world.random.chance(self.plan.requests_percent) {
-            self.request()?;
-        }
-        if self.world.random.below(1_000) < self.plan.pauses_permille {
-            self.pause_or_resume()?;
-        }
-        if self.world.random.below(1_000) < self.plan.ends_permille {
-            self.end_a_set()?;
-        }
-        if self.world.random.chance(2) {
-            self.resolve_conflict()?;
         }
         self.check()
     }
@@ -274,9 +292,9 @@ impl Storm {
         oracle::always(&self.world)
     }
 
-    fn agent_step(&mut self, side: Side) -> Result<bool, String> {
+    fn agent_step(&mut self, side: Side, crash_percent: usize) -> Result<bool, String> {
         let before = self.world.places.get(side).repository.clone();
-        let moved = self.world.agent_step(side, self.plan.agent_crash_percent);
+        let moved = self.world.agent_step(side, crash_percent);
         self.audit(side, &before)?;
         Ok(moved)
     }
@@ -298,6 +316,13 @@ impl Storm {
         // R-LCK-1: a forced change is not pushed; the copy follows the cloud's deletion, archived first.
         let follows = |old: u64| put_back && now.archive.contains(&old);
         for (id, old) in &before.nodes {
+            let new = now.nodes.get(id).map(|new| new.content);
+            if new != Some(old.content) && old.content != 0 && !now.archive.contains(&old.content) {
+                return Err(format!(
+                    "R-AGT-6: {side:?} {id} was not archived: {}",
+                    old.content
+                ));
+            }
             match now.nodes.get(id) {
                 Some(new) if new.content != old.content => {
                     let fine = world.ledger.may_overwrite(store, old.content, new.content);
@@ -331,62 +356,39 @@ impl Storm {
         })
     }
 
-    fn fault(&mut self) {
-        let side = Side::BOTH[self.world.random.below(2)];
-        let plan = &self.plan;
-        let world = &mut self.world;
-        let place = world.places.get_mut(side);
-        if world.random.chance(plan.cut_percent) {
-            place.link.cut();
-            world
-                .trace
-                .tell(format!("the connection of {side:?} is cut"));
-        }
-        let place = world.places.get_mut(side);
-        if world.random.chance(plan.agent_crash_percent) {
-            place.agent.crash(&mut place.repository, &mut place.link);
-            world.trace.tell(format!("the agent of {side:?} crashes"));
-        }
-        let place = world.places.get_mut(side);
-        if world.random.chance(plan.refusal_percent) {
-            place.repository.refusals = 1 + world.random.below(3);
-        }
-        if world.random.chance(plan.coordinator_crash_percent) {
-            world.coordinator.crash();
-            world.places.on_premise.link.cut();
-            world.places.cloud.link.cut();
-            world.trace.tell("the coordinator crashes".to_owned());
-        }
+    fn cut(&mut self, side: Side) {
+        self.world.places.get_mut(side).link.cut();
+        let told = format!("the connection of {side:?} is cut");
+        self.world.trace.tell(told);
     }
 
-    /// Backups are made twice as often as something goes wrong.
-    fn disaster(&mut self) -> Result<(), String> {
-        let permille = self.plan.disaster_permille;
-        let drawn = match permille {
-            0 => return Ok(()),
-            _ => self.world.random.below(1000),
-        };
-        let side = Side::BOTH[self.world.random.below(2)];
-        if self.world.coordinator.rebind() {
-            self.world.trace.tell("an admin rebinds".to_owned());
-        }
-        if drawn < permille {
-            let Some(disaster) = self.world.random.pick(&self.plan.disasters).copied() else {
-                return Ok(());
-            };
-            self.suffered = true;
-            // A coordinator from a backup has forgotten entries.
-            self.recorded = (0, 0);
-            let mut fixed = self.fixed.clone();
-            fixed.extend(self.root_nodes());
-            return self.world.suffer(disaster, side, &fixed);
-        }
-        match drawn - permille {
-            over if over < permille => self.world.back_up(side),
-            over if over < 2 * permille => self.world.back_up_coordinator(),
-            _ => {}
-        }
-        Ok(())
+    fn crash_agent(&mut self, side: Side) {
+        let place = self.world.places.get_mut(side);
+        place.agent.crash(&mut place.repository, &mut place.link);
+        let told = format!("the agent of {side:?} crashes");
+        self.world.trace.tell(told);
+    }
+
+    fn crash_coordinator(&mut self) {
+        self.world.coordinator.crash();
+        self.world.places.on_premise.link.cut();
+        self.world.places.cloud.link.cut();
+        let told = "the coordinator crashes".to_owned();
+        self.world.trace.tell(told);
+    }
+
+    fn refuse(&mut self, side: Side) {
+        let refusals = 1 + self.world.random.below(3);
+        self.world.places.get_mut(side).repository.refusals = refusals;
+    }
+
+    fn suffer(&mut self, disaster: Disaster, side: Side) -> Result<(), String> {
+        self.suffered = true;
+        // A coordinator from a backup has forgotten entries.
+        self.recorded = (0, 0);
+        let mut fixed = self.fixed.clone();
+        fixed.extend(self.root_nodes());
+        self.world.suffer(disaster, side, &fixed)
     }
 
     fn request(&mut self) -> Result<(), String> {
@@ -462,7 +464,6 @@ impl Storm {
     }
 
     fn calm(&mut self) -> Result<(), String> {
-        self.plan.agent_crash_percent = 0;
         self.resume_all()?;
         for side in Side::BOTH {
             self.world.places.get_mut(side).repository.refusals = 0;
@@ -482,7 +483,7 @@ impl Storm {
         for steps in 0..CALM_STEPS_MAX {
             let mut moved = false;
             for side in Side::BOTH {
-                moved |= self.agent_step(side)?;
+                moved |= self.agent_step(side, 0)?;
             }
             moved |= self.world.coordinator_step()?;
             moved |= self.world.coordinator.rebind();

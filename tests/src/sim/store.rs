@@ -73,8 +73,8 @@ pub struct Store {
     pub conflicts: Vec<Conflict>,
     /// Content that copies of members have now.
     pub versions: BTreeMap<(MemberId, Side), Digest>,
-    /// Content that was ever named.
-    pub kept: BTreeSet<Digest>,
+    /// Content that lost a conflict; whatever else no copy has any more is collected at once.
+    pub losers: BTreeSet<(MemberId, Side, Digest)>,
     /// What stays on the cloud of sets that ended.
     pub stays: Vec<Stay>,
     /// The journal.
@@ -221,15 +221,11 @@ impl Store {
         for version in &effects.versions {
             let key = (version.member, version.side);
             match version.content {
-                Some(content) => {
-                    self.kept.insert(content.digest);
-                    self.versions.insert(key, content.digest);
-                }
-                None => {
-                    self.versions.remove(&key);
-                }
-            }
+                Some(content) => self.versions.insert(key, content.digest),
+                None => self.versions.remove(&key),
+            };
         }
+        self.losers.extend(effects.losers.iter().copied());
         let walks = effects.walks.iter().cloned();
         self.walks
             .extend(walks.map(|walk| (walk, NodeId::default())));
