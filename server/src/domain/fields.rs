@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::planted::planted;
 use super::projection::{Comparison, State};
 
 /// What of a node is changed by itself.
@@ -98,6 +99,7 @@ impl Comparison {
         let kept: Vec<Field> = fields([own, other])
             .into_iter()
             .filter(|field| !self.equal_in(field, base, own) && self.equal_in(field, base, other))
+            .filter(|_| !planted("merge-keeps-one-side"))
             .collect();
         other.with(&kept, own)
     }

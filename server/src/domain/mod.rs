@@ -18,6 +18,7 @@ pub mod limits;
 pub mod member;
 pub mod names;
 pub mod past;
+pub mod planted;
 pub mod policy;
 pub mod projection;
 pub mod reconcile;

@@ -3,6 +3,7 @@
 use unicode_normalization::UnicodeNormalization;
 
 use super::limits::NAME_BYTES_MAX;
+use super::planted::planted;
 
 /// How a repository compares names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -17,12 +18,12 @@ impl NameRule {
     /// What two names that clash in this repository have in common.
     #[must_use]
     pub fn key(self, name: &str) -> String {
-        let composed: String = if self.unicode_insensitive {
+        let composed: String = if self.unicode_insensitive && !planted("unicode-forms-differ") {
             name.nfc().collect()
         } else {
             name.to_owned()
         };
-        if self.case_insensitive {
+        if self.case_insensitive && !planted("names-compared-exactly") {
             composed.to_lowercase()
         } else {
             composed

@@ -1,6 +1,7 @@
 //! How a set decides where its two sides differ (SPEC §6): fixed at its creation (R-SET-2).
 
 use super::conflict::ConflictKind;
+use super::planted::planted;
 use super::projection::Side;
 use super::sync_set::Options;
 
@@ -85,8 +86,10 @@ impl Options {
     pub fn winner(&self, kind: ConflictKind) -> Option<Side> {
         match self.conflict_policy {
             _ if self.lock_on_premise_copy => Some(Side::Cloud),
+            _ if planted("policy-ignored") => Some(Side::Cloud),
             ConflictPolicy::CloudWins => Some(Side::Cloud),
             ConflictPolicy::OnPremiseWins => Some(Side::OnPremise),
+            ConflictPolicy::KeepBoth if planted("deletion-beats-kept-change") => Some(Side::Cloud),
             ConflictPolicy::KeepBoth if kind == ConflictKind::ChangeDelete => Some(Side::OnPremise),
             ConflictPolicy::KeepBoth => Some(Side::Cloud),
             ConflictPolicy::Manual => (kind == ConflictKind::MoveMove).then_some(Side::Cloud),

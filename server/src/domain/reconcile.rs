@@ -7,6 +7,7 @@ use super::copy::Absence;
 use super::failure::Reason;
 use super::fields::Field;
 use super::member::PeerChoice;
+use super::planted::planted;
 use super::policy::ConflictGrain;
 use super::projection::{Comparison, Side, Sides, State};
 use super::sync_set::Options;
@@ -133,10 +134,11 @@ impl Situation<'_> {
 
 /// R-REC-1, push, pull, R-CON-1, R-CON-3, R-LCK-1.
 fn both_live(situation: &Situation<'_>, on_premise: &State, cloud: &State) -> Decision {
-    if situation.comparison.equal(on_premise, cloud) {
+    if situation.comparison.equal(on_premise, cloud) && !planted("equal-changes-conflict") {
         return Decision::Agreed;
     }
     let locked = situation.options.lock_on_premise_copy && situation.base.is_some();
+    let locked = locked && !planted("locked-copy-pushed");
     match (situation.changed(on_premise), situation.changed(cloud)) {
         (true, _) if locked => Decision::Rebase(on_premise.clone()),
         (true, true) if situation.options.conflict_grain == ConflictGrain::PerField => {
@@ -156,7 +158,7 @@ fn both_live(situation: &Situation<'_>, on_premise: &State, cloud: &State) -> De
 fn per_field(situation: &Situation<'_>, on_premise: &State, cloud: &State) -> Decision {
     let comparison = situation.comparison;
     let collisions = comparison.collisions(situation.base, on_premise, cloud);
-    if !collisions.is_empty() {
+    if !collisions.is_empty() || planted("merge-is-a-conflict") {
         let given_up = match situation.made {
             Some(Side::OnPremise) => on_premise,
             Some(Side::Cloud) => cloud,
@@ -203,12 +205,12 @@ fn deleted_on_premise(situation: &Situation<'_>, cloud: &State) -> Decision {
     }
     let removes = match situation.choice {
         Some(choice) => choice == PeerChoice::Remove,
-        None => situation.options.allow_delete_on_cloud,
+        None => situation.options.allow_delete_on_cloud || planted("cloud-copy-always-removed"),
     };
     if !removes {
         return Decision::End;
     }
-    if situation.changed_on(Side::Cloud, cloud) {
+    if situation.changed_on(Side::Cloud, cloud) && !planted("deletion-beats-change") {
         return situation.conflict(ConflictKind::DeleteChange);
     }
     Decision::Remove {
@@ -219,13 +221,13 @@ fn deleted_on_premise(situation: &Situation<'_>, cloud: &State) -> Decision {
 
 /// §7 rows 3 to 6, R-REC-3 (or R-CON-3, where the change wins).
 fn deleted_on_cloud(situation: &Situation<'_>, on_premise: &State) -> Decision {
-    if !situation.options.allow_delete_on_cloud {
+    if !situation.options.allow_delete_on_cloud && !planted("cloud-deletion-allowed") {
         return Decision::Revive(Side::Cloud);
     }
     let removes = match situation.choice {
         Some(PeerChoice::Keep) => return Decision::End,
         Some(PeerChoice::Remove) => true,
-        None => situation.options.delete_on_premise,
+        None => situation.options.delete_on_premise || planted("on-premise-always-deleted"),
     };
     match (removes, situation.changed_on(Side::OnPremise, on_premise)) {
         (true, true) => situation.conflict(ConflictKind::ChangeDelete),
@@ -240,7 +242,8 @@ fn deleted_on_cloud(situation: &Situation<'_>, on_premise: &State) -> Decision {
 
 /// R-MOV-3, R-REC-11.
 fn moved_out_on_premise(situation: &Situation<'_>, cloud: &State) -> Decision {
-    if situation.options.allow_delete_on_cloud && !situation.changed_on(Side::Cloud, cloud) {
+    let unchanged = !situation.changed_on(Side::Cloud, cloud) || planted("moved-out-beats-change");
+    if situation.options.allow_delete_on_cloud && unchanged {
         Decision::Remove {
             side: Side::Cloud,
             chosen: false,

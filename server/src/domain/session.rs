@@ -1,6 +1,7 @@
 //! Who may hold the session of a repository, and which batches it may send (R-AGT-1 to R-AGT-4). Pure.
 
 use super::ids::{BatchId, Epoch, Generation};
+use super::planted::planted;
 
 /// The only protocol version so far.
 pub const PROTOCOL: i32 = 1;
@@ -125,7 +126,7 @@ pub fn admit(remembered: &Remembered, greeting: &Greeting) -> Result<Admitted, R
             new_generation: true,
         });
     }
-    if *installation != greeting.installation {
+    if *installation != greeting.installation && !planted("other-installation-admitted") {
         return Err(Refused::Cloned);
     }
     let Some(key) = greeting.key else {
@@ -139,7 +140,7 @@ pub fn admit(remembered: &Remembered, greeting: &Greeting) -> Result<Admitted, R
     let counts = Some(key) == remembered.key || Some(key) == remembered.unconfirmed_key;
     let coordinator_is_behind =
         key.epoch > remembered.epoch || greeting.batch_number > remembered.batch_number;
-    if !counts && !coordinator_is_behind {
+    if !counts && !coordinator_is_behind && !planted("used-key-admitted") {
         return Err(Refused::Cloned);
     }
     let other_index = remembered
@@ -151,7 +152,8 @@ pub fn admit(remembered: &Remembered, greeting: &Greeting) -> Result<Admitted, R
         && greeting.batch_id != remembered.batch_id;
     // An agent that gave up its memory shows no generation.
     let forgot = greeting.generation == Generation(0) && remembered.batch_number > 0;
-    let new_generation = coordinator_is_behind || other_index || other_batch || forgot;
+    let behind = coordinator_is_behind && !planted("restored-coordinator-unnoticed");
+    let new_generation = behind || other_index || other_batch || forgot;
     Ok(Admitted {
         epoch,
         new_generation,
@@ -177,6 +179,8 @@ pub enum Numbering {
 pub fn number(last: i64, number: i64) -> Numbering {
     match number {
         _ if number == last + 1 => Numbering::Next,
+        _ if number > last && planted("gap-accepted") => Numbering::Next,
+        _ if number <= last && planted("used-number-counts-again") => Numbering::Next,
         _ if number <= last => Numbering::Earlier,
         _ => Numbering::Gap { expected: last + 1 },
     }

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use tandem_server::domain::delivery::{Action, Delivery};
 use tandem_server::domain::engine::{Note, NoteKind};
 use tandem_server::domain::ids::{BatchId, Epoch, Generation, MemberId, NodeId, ScanId};
+use tandem_server::domain::planted::planted;
 use tandem_server::domain::projection::NodeKind;
 use tandem_server::domain::report::{Answer, Item, Observation, ScanOutcome, ScanPage, Seen};
 use tandem_server::domain::session::ResumeKey;
@@ -103,6 +104,9 @@ impl Agent {
     pub fn crash(&mut self, repository: &mut Repository, link: &mut Link) {
         link.cut();
         self.memory = Memory::default();
+        if planted("agent-outbox-lost-in-a-crash") {
+            self.durable.items.clear();
+        }
         let unreported: Vec<(NodeId, Trace)> = repository
             .nodes
             .iter()
@@ -240,6 +244,9 @@ impl Agent {
         let items = batch.items.clone();
         self.durable.answered = (batch.number, Some(batch.id));
         self.durable.batches.pop_front();
+        if planted("agent-purges-unanswered") {
+            self.durable.batches.clear();
+        }
         self.memory.sent = self.memory.sent.saturating_sub(1);
         for note in notes {
             let Some(node) = items

@@ -6,6 +6,7 @@ use tandem_server::domain::copy::Absence;
 use tandem_server::domain::delivery::{Action, Delivery, FolderRef};
 use tandem_server::domain::failure::Reason;
 use tandem_server::domain::ids::{MemberId, NodeId};
+use tandem_server::domain::planted::planted;
 use tandem_server::domain::projection::{NodeKind, Projection, PropertyValue};
 use tandem_server::domain::report::{Answer, Observation, Seen};
 
@@ -162,7 +163,8 @@ fn update(repository: &mut Repository, delivery: &Delivery) -> Answer {
     let Some(found) = repository.nodes.get(node).cloned() else {
         return failed(Reason::TargetNodeNoLongerExists);
     };
-    if format!("r{}", found.revision) != *expected_revision {
+    let other = format!("r{}", found.revision) != *expected_revision;
+    if other && !planted("agent-overwrites-any-revision") {
         return Answer::Stale(look(repository, node));
     }
     let folder = match folder {
@@ -179,7 +181,7 @@ fn update(repository: &mut Repository, delivery: &Delivery) -> Answer {
         return failed(Reason::TargetFolderNameClash);
     }
     let content = projection.content.map_or(0, token_of);
-    if content != found.content {
+    if content != found.content && !planted("agent-archives-nothing") {
         repository.archive.insert(found.content);
     }
     let trace = trace(delivery, projection);
@@ -203,14 +205,15 @@ fn delete(
     let Some(found) = repository.nodes.get(node) else {
         return applied(repository, node, None);
     };
-    if format!("r{}", found.revision) != expected_revision {
+    let other = format!("r{}", found.revision) != expected_revision;
+    if other && !planted("agent-deletes-any-revision") {
         return Answer::Stale(look(repository, node));
     }
     let content = found.content;
     if with_content {
         delete_content(repository, node);
     }
-    if repository.children(node).is_empty() {
+    if repository.children(node).is_empty() || planted("agent-deletes-what-is-inside") {
         repository.archive.insert(content);
         repository.remove(node);
     }

@@ -19,5 +19,6 @@ pub mod shrink;
 pub mod store;
 pub mod sweep;
 pub mod users;
+pub mod verdicts;
 pub mod ways;
 pub mod world;

@@ -16,6 +16,7 @@ use tandem_server::domain::sync_set::{Counters, Gate, SyncSet};
 use super::coordinator::repository_id;
 use super::repository::{Node, token_of};
 use super::store::Store;
+use super::verdicts;
 use super::world::World;
 
 /// After every step.
@@ -166,6 +167,7 @@ pub fn converged(world: &World) -> Result<(), String> {
         nothing_is_made_up(world, side)?;
     }
     losers_are_kept(store)?;
+    verdicts::are_just(store)?;
     failures_are_told(store)?;
     only_what_may_is_synced(world)?;
     locks_end_with_membership(world)?;

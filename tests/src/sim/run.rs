@@ -18,6 +18,7 @@ use super::plan::Plan;
 use super::random::Random;
 use super::script::{Act, Script};
 use super::users::User;
+use super::verdicts;
 use super::world::World;
 
 /// Steps after which calm should have come.
@@ -522,6 +523,7 @@ impl Storm {
         oracle::converged(&self.world)?;
         if !self.suffered {
             oracle::both_are_kept(&self.world)?;
+            verdicts::hold(&self.world.coordinator.store)?;
         }
         self.one_sided_runs_are_one_sided()
     }

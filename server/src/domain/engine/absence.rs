@@ -4,6 +4,7 @@ use super::super::copy::{Absence, Copy, CopyState};
 use super::super::ids::NodeId;
 use super::super::journal::{Entry, JournalKind};
 use super::super::member::{Member, PeerChoice};
+use super::super::planted::planted;
 use super::super::projection::{NodeKind, Side};
 use super::super::sync_set::SyncSet;
 use super::super::view::{CopyKey, Miss};
@@ -89,7 +90,10 @@ impl Engine<'_> {
         let mut gone = copy.clone();
         gone.state = CopyState::Gone(absence);
         self.put_copy_and_wake(Some(&copy), gone, &set)?;
-        if copy.projection.kind == NodeKind::Folder && was_there {
+        if copy.projection.kind == NodeKind::Folder
+            && was_there
+            && !planted("gone-folder-not-walked")
+        {
             self.walk_below(&copy, &set, absence, choice)?;
         }
         self.journal(Entry {

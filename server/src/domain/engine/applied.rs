@@ -8,6 +8,7 @@ use super::super::fields::AppliedMerge;
 use super::super::ids::NodeId;
 use super::super::journal::{Entry, JournalKind};
 use super::super::member::{Lane, Member};
+use super::super::planted::planted;
 use super::super::projection::{Projection, Side, State};
 use super::super::report::{Observation, Presence, Seen};
 use super::super::sync_set::SyncSet;
@@ -40,7 +41,12 @@ impl Engine<'_> {
         match (&result.seen, lane) {
             (_, Some(Lane::Release)) => self.end_or_clear(set, member),
             (Seen::Absent { .. }, _) => self.removed(member, set, side),
-            (Seen::Present(_), Some(Lane::Removal | Lane::ChosenRemoval)) => self.kept(member, set),
+            (Seen::Present(_), Some(Lane::Removal | Lane::ChosenRemoval))
+                if !planted("refilled-folder-counts-as-removed") =>
+            {
+                self.kept(member, set)
+            }
+            (_, Some(Lane::Removal | Lane::ChosenRemoval)) => self.removed(member, set, side),
             (Seen::Present(presence), _) => {
                 let result = (&result.node, presence);
                 self.changed(member, set, side, result, delivered)
@@ -63,7 +69,9 @@ impl Engine<'_> {
         let other = self.copy_of(set, &member, side.other())?;
         if let Some((_, choice)) = member.deleting.take_if(|(on, _)| *on == side) {
             member.choice = Some(choice);
-        } else if other.is_some_and(|copy| copy.state == CopyState::Live) {
+        } else if other.is_some_and(|copy| copy.state == CopyState::Live)
+            && !planted("void-removal-stands")
+        {
             // What was to follow a deletion, which is void by now: nobody deleted this copy, so it is made again.
             self.revive(&mut member, side);
         }
@@ -206,7 +214,7 @@ impl Engine<'_> {
         // Rules add to a node; other content somebody wrote, and that is never given up without a record.
         let written = result.projection.content != delivered.projection.content;
         self.note_flip(member, moved_on || result == delivered);
-        let keeps = moved_on && !written;
+        let keeps = (moved_on && !written) || planted("result-is-always-the-base");
         member.made = (!keeps && !written && result != delivered).then_some(side);
         member.base = Some(if keeps { result } else { delivered });
     }

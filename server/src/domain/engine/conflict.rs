@@ -4,6 +4,7 @@ use super::super::conflict::{Conflict, ConflictKind};
 use super::super::ids::{ConflictId, MemberId};
 use super::super::journal::{Entry, JournalKind};
 use super::super::member::{Member, MemberState, Obstacle};
+use super::super::planted::planted;
 use super::super::projection::{Side, Sides, State};
 use super::super::reconcile::{Decision, Sight, given_up};
 use super::super::sync_set::SyncSet;
@@ -21,11 +22,17 @@ impl Engine<'_> {
         (kind, winner): (ConflictKind, Side),
         actor: &str,
     ) -> Result<(), Miss> {
+        let winner = match planted("loser-wins") {
+            true => winner.other(),
+            false => winner,
+        };
         let loser = winner.other();
         let sights = self.sights(set, member)?;
         let found = self.record_conflict(set, member, (kind, Some(winner)), &sights)?;
         let lost = found.states.get(loser).clone();
-        if let Some(content) = lost.as_ref().and_then(|state| state.projection.content) {
+        if let Some(content) = lost.as_ref().and_then(|state| state.projection.content)
+            && !planted("loser-not-kept")
+        {
             self.effects.losers.push((member.id, loser, content.digest));
         }
         let holds = match winner {
@@ -39,6 +46,7 @@ impl Engine<'_> {
         member.conflict = Some(found.id);
         member.made = None;
         match lost {
+            Some(_) if planted("conflict-moves-no-base") => {}
             Some(state) => {
                 if let (Side::OnPremise, Some(won)) = (loser, found.states.get(winner)) {
                     self.keep_both(set, member, found.base.as_ref(), (&state, won));
@@ -112,7 +120,9 @@ impl Engine<'_> {
         let Some(id) = member.open.take() else {
             return Ok(());
         };
-        self.effects.closed.push((id, winner));
+        if !planted("closed-conflict-stays-open") {
+            self.effects.closed.push((id, winner));
+        }
         if let Some(loser) = winner.map(Side::other)
             && let Some(copy) = self.copy_of(set, member, loser)?
             && let Some(content) = copy.projection.content
@@ -170,6 +180,9 @@ impl Engine<'_> {
             at: self.context.now,
         };
         self.effects.conflicts.retain(|known| known.id != id);
+        if planted("conflict-unrecorded") {
+            return Ok(found);
+        }
         self.effects.conflicts.push(found.clone());
         Ok(found)
     }

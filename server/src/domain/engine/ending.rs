@@ -4,6 +4,7 @@ use super::super::copy::{Absence, Copy, CopyState};
 use super::super::ids::{MemberId, NodeId, RepositoryId};
 use super::super::journal::{Entry, JournalKind};
 use super::super::member::{Due, Lane, Member, MemberState, Obstacle};
+use super::super::planted::planted;
 use super::super::projection::Side;
 use super::super::sync_set::SyncSet;
 use super::super::view::Miss;
@@ -16,7 +17,7 @@ impl Engine<'_> {
         // What was moved out is there, too, if not where anything is synced.
         let deleted = CopyState::Gone(Absence::Deleted);
         let locked = copy.is_some_and(|copy| copy.state != deleted && copy.locked);
-        if !locked {
+        if !locked || planted("lock-outlives-membership") {
             return self.end_or_clear(set, member);
         }
         member.due = Some(Due {

@@ -6,6 +6,7 @@ use super::super::copy::{Absence, Copy, CopyState, SkipReason};
 use super::super::ids::{MemberId, RepositoryId};
 use super::super::journal::{Entry, JournalKind};
 use super::super::member::Member;
+use super::super::planted::planted;
 use super::super::projection::{NodeKind, Side, State};
 use super::super::report::Presence;
 use super::super::sync_set::SyncSet;
@@ -79,8 +80,10 @@ impl Engine<'_> {
         repository: RepositoryId,
     ) -> bool {
         known.is_some_and(|copy| match copy.state {
-            CopyState::Left => copy.parent == presence.parent,
-            CopyState::Gone(_) => self.context.rescanning.contains(&repository),
+            CopyState::Left => copy.parent == presence.parent && !planted("left-node-enters"),
+            CopyState::Gone(_) => {
+                self.context.rescanning.contains(&repository) && !planted("gone-node-enters")
+            }
             CopyState::Live | CopyState::Skipped(_) => false,
         })
     }
@@ -165,7 +168,9 @@ impl Engine<'_> {
         set: &SyncSet,
         repository: RepositoryId,
     ) -> Result<Option<Member>, Miss> {
-        let Some(mark) = mark else { return Ok(None) };
+        let Some(mark) = mark.filter(|_| !planted("mark-ignored")) else {
+            return Ok(None);
+        };
         let Some(member) = self.view.member(mark)? else {
             return Ok(None);
         };
@@ -212,7 +217,7 @@ impl Engine<'_> {
             };
             let (theirs, ours) = (&copy.projection, &presence.projection);
             let equal = theirs.kind == ours.kind && theirs.content == ours.content;
-            if equal && member.nodes.get(side).is_none() {
+            if equal && member.nodes.get(side).is_none() && !planted("nothing-adopted") {
                 return Ok(Some(member));
             }
         }

@@ -5,6 +5,7 @@ use super::super::copy::{Copy, CopyState};
 use super::super::failure::Reason;
 use super::super::ids::{MemberId, NodeId};
 use super::super::member::{Hold, Lane, Member, MemberState, Obstacle};
+use super::super::planted::planted;
 use super::super::projection::{Side, State};
 use super::super::reconcile::Decision;
 use super::super::sync_set::SyncSet;
@@ -280,7 +281,7 @@ impl Engine<'_> {
 
     fn open_ring(&mut self, member: MemberId, ring: &[MemberId], obstacle: Obstacle) -> Gate {
         let first = ring.iter().min().copied().unwrap_or(member);
-        if first == member {
+        if first == member && !planted("ring-stays-closed") {
             return Gate::Open(Lane::Aside);
         }
         // A miss is noted in the view; the run is repeated with the row loaded.
@@ -391,6 +392,9 @@ impl Engine<'_> {
             return Ok(None);
         };
         chain.truncate(end);
+        if planted("cycle-delivered") {
+            return Ok(None);
+        }
         for copy in &chain {
             let Some(above) = copy.member else { continue };
             if let Some(Some((to, _))) = self.wanted(above, side)?
@@ -399,7 +403,8 @@ impl Engine<'_> {
                 return Ok(Some(Gate::Wait(Hold::Parent, Obstacle::Folder(above))));
             }
         }
-        if Some(side) == set.options.winner(ConflictKind::MoveMove) {
+        let loses = Some(side) == set.options.winner(ConflictKind::MoveMove);
+        if loses && !planted("cycle-never-undone") {
             return Ok(Some(Gate::Undo));
         }
         self.undo_other(member, &chain, side.other())

@@ -8,6 +8,7 @@ use super::super::copy::{Absence, Copy, CopyState};
 use super::super::ids::{NodeId, RepositoryId};
 use super::super::journal::{Entry, JournalKind};
 use super::super::member::Member;
+use super::super::planted::planted;
 use super::super::projection::{NodeKind, Side};
 use super::super::report::Presence;
 use super::super::sync_set::SyncSet;
@@ -179,6 +180,9 @@ impl Engine<'_> {
         let Some(copy) = self.view.copy(&key)?.filter(Copy::is_there) else {
             return Ok(());
         };
+        if planted("lost-node-stays-lost") {
+            return Ok(());
+        }
         if copy.projection.kind == NodeKind::Folder {
             self.effects.doubted.push(key.clone());
         }

@@ -36,6 +36,7 @@ use super::ids::{ConflictId, Digest, MemberId, NodeId, RepositoryId, SyncSetId};
 use super::journal::{Entry, JournalKind};
 use super::member::PeerChoice;
 use super::member::{Member, MemberState};
+use super::planted::planted;
 use super::projection::{ContentRef, Side};
 use super::report::Item;
 use super::stay::Stay;
@@ -391,6 +392,7 @@ impl Tally {
         counters.members += sign;
         counters.pending += sign * i64::from(member.state == MemberState::Pending);
         counters.failed += sign * i64::from(matches!(member.state, MemberState::Failed(_)));
+        counters.failed *= i64::from(!planted("failures-uncounted"));
         let base = member.base.as_ref();
         let content = base.and_then(|base| base.projection.content);
         counters.bytes += sign * content.map_or(0, |content| content.size);

@@ -4,6 +4,7 @@ use super::super::copy::{Absence, Copy, CopyState, SkipReason};
 use super::super::ids::{MemberId, NodeId, RepositoryId};
 use super::super::journal::{Entry, JournalKind};
 use super::super::member::{Member, Obstacle};
+use super::super::planted::planted;
 use super::super::projection::{NodeKind, Side};
 use super::super::report::{NodeTrait, Observation, Presence, Seen};
 use super::super::sync_set::SyncSet;
@@ -36,7 +37,9 @@ impl Engine<'_> {
         }
         match &observation.seen {
             // What somebody chose explicitly is a deletion even now.
-            Seen::Absent { choice: None, .. } if self.rescans(repository) => {
+            Seen::Absent { choice: None, .. }
+                if self.rescans(repository) && !planted("absence-in-a-generation-deletes") =>
+            {
                 self.lose(key, known.as_ref());
                 Ok(false)
             }
@@ -96,6 +99,7 @@ impl Engine<'_> {
         node_trait: NodeTrait,
     ) -> Option<SkipReason> {
         match node_trait {
+            NodeTrait::WorkingCopy if planted("working-copy-enters") => None,
             NodeTrait::WorkingCopy => Some(SkipReason::WorkingCopy),
             NodeTrait::SmartFolder => Some(SkipReason::SmartFolder),
             NodeTrait::Link => Some(SkipReason::Link),
@@ -103,8 +107,10 @@ impl Engine<'_> {
             NodeTrait::Ordinary
             | NodeTrait::Record
             | NodeTrait::OutsideLibrary
-            | NodeTrait::TooLarge => (kind == NodeKind::Folder && !set.options.include_subfolders)
-                .then_some(SkipReason::Subfolder),
+            | NodeTrait::TooLarge => (kind == NodeKind::Folder
+                && !set.options.include_subfolders
+                && !planted("subfolders-always-enter"))
+            .then_some(SkipReason::Subfolder),
         }
     }
 
@@ -194,7 +200,8 @@ impl Engine<'_> {
             && copy.unfit == unfit(presence.node_trait);
         let mut now = self.row(copy.repository, &copy.node, set, side, presence);
         now.member = copy.member;
-        if same && copy.locked == now.locked && copy.revision == now.revision {
+        let echo = copy.revision == now.revision || planted("echo-keeps-old-revision");
+        if same && copy.locked == now.locked && echo {
             return Ok(false);
         }
         self.put_copy_and_wake(Some(&copy), now.clone(), set)?;
@@ -281,7 +288,7 @@ impl Engine<'_> {
     /// Notes the content of a copy when it is another than before.
     pub(super) fn version_of(&mut self, before: &Copy, now: &Copy, member: MemberId, side: Side) {
         let content = |copy: &Copy| copy.projection.content.map(|content| content.digest);
-        if content(before) != content(now) {
+        if content(before) != content(now) && !planted("version-unnoted") {
             self.effects.versions.push(VersionChange {
                 member,
                 side,
@@ -335,6 +342,7 @@ impl Engine<'_> {
                 self.touch_if_removing(old_parent)?;
             }
         }
+        let arrived = arrived && !planted("made-folder-wakes-nobody");
         if let Some(folder) = folder.filter(|_| arrived || left.is_some()) {
             self.wake(set, side, Obstacle::Folder(folder))?;
         }
@@ -359,10 +367,14 @@ impl Engine<'_> {
         side: Side,
         obstacle: Obstacle,
     ) -> Result<(), Miss> {
+        let sleeps = planted("freed-name-wakes-nobody") && matches!(obstacle, Obstacle::Name(..));
         for member in self
             .view
             .waiting(&(*set.repositories.get(side), obstacle))?
         {
+            if sleeps {
+                continue;
+            }
             self.touch(member);
         }
         Ok(())

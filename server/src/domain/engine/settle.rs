@@ -5,6 +5,7 @@ use super::super::copy::Copy;
 use super::super::failure::Reason;
 use super::super::ids::MemberId;
 use super::super::member::{Due, Hold, Lane, Member, MemberState, Obstacle};
+use super::super::planted::planted;
 use super::super::projection::{NodeKind, Side};
 use super::super::reconcile::Decision;
 use super::super::sync_set::SyncSet;
@@ -301,13 +302,14 @@ impl Engine<'_> {
         chosen: bool,
     ) -> Result<(), Miss> {
         let waits = Self::is_folder(&member) && self.holds_members(set, &member, side)?;
+        let waits = waits && !planted("folder-removed-before-its-content");
         if waits
             && let Some(own) = self.copy_of(set, &member, side)?
             && self.is_emptied_by_name(set, &own, side)?
         {
             return self.owe(set, member, side, Gate::Open(Lane::Aside));
         }
-        if !chosen && !removes(&member) {
+        if !chosen && !removes(&member) && !planted("removals-uncounted") {
             self.count_removal(set, 1);
         }
         member.state = MemberState::Pending;

@@ -7,6 +7,7 @@ use super::super::free_name::Sibling;
 use super::super::ids::MemberId;
 use super::super::journal::{Entry, JournalKind};
 use super::super::member::Member;
+use super::super::planted::planted;
 use super::super::policy::ConflictPolicy;
 use super::super::projection::{NodeKind, Side, State};
 use super::super::sync_set::SyncSet;
@@ -31,7 +32,7 @@ impl Engine<'_> {
         let merged =
             super::situation::merges(set) && base.is_some_and(|base| content(base) == content(won));
         let keeps = set.options.conflict_policy == ConflictPolicy::KeepBoth;
-        if keeps && loses && !merged && !member.direct {
+        if keeps && loses && !merged && !member.direct && !planted("loser-becomes-no-sibling") {
             self.make_sibling(set, lost.clone());
         }
     }

@@ -9,6 +9,7 @@ use super::work::{Worked, work};
 use super::{Accepted, Batch, Change, Done, Repeatable, RepositoryPause, Writer};
 use crate::domain::engine::{Input, Refusal, Request};
 use crate::domain::ids::{NodeId, RepositoryId, SyncSetId};
+use crate::domain::planted::planted;
 use crate::domain::projection::NodeKind;
 use crate::domain::report::{Item, ScanOutcome, ScanPage};
 use crate::domain::session::{Numbering, number};
@@ -173,7 +174,7 @@ impl Writer {
     ) -> Result<Plan, Error> {
         let Some(last) = last
             .get_mut(&batch.repository)
-            .filter(|last| last.epoch == batch.epoch)
+            .filter(|last| last.epoch == batch.epoch || planted("old-epoch-writes"))
         else {
             return Ok(Plan::Answered(Err(Error::StaleEpoch)));
         };
@@ -274,7 +275,8 @@ impl Writer {
             return Ok(Plan::Answered(Ok(Done::Plain)));
         };
         for copy in chosen.iter().map(|(_, copy)| copy).chain(peer.as_deref()) {
-            if sets::is_member_in(&**tx, copy.repository, &copy.node).await? {
+            let taken = sets::is_member_in(&**tx, copy.repository, &copy.node).await?;
+            if taken && !planted("node-in-two-sets") {
                 let node = copy.node.to_string();
                 return Ok(Plan::Answered(Err(Error::AlreadySynced { node })));
             }

@@ -6,10 +6,10 @@ use crate::domain::ids::ConflictId;
 use crate::domain::member::{Hold, MemberState};
 use crate::domain::policy::ConflictPolicy;
 use crate::domain::sync_set::Options;
-use crate::service::Error;
 use crate::service::members::{MemberView, ShownHold};
 use crate::service::sync_sets::SetView;
 use crate::service::testing::{Fixture, absent, content_ref, present};
+use crate::service::{Error, UserScope};
 
 fn edited(node: &str, parent: &str, text: &str) -> crate::domain::report::Observation {
     present(node, parent, text, Some(text.to_owned()))
@@ -58,6 +58,23 @@ async fn r_con_4_a_conflict_is_shown_with_both_states() {
     assert!(viewer.conflicts(root, None, 10).await.unwrap().is_empty());
     let missing = viewer.conflict(ConflictId(uuid::Uuid::now_v7())).await;
     assert!(matches!(missing, Err(Error::ConflictNotFound { .. })));
+}
+
+/// SPEC §12.
+#[tokio::test]
+async fn a_conflict_of_another_network_is_as_unknown_as_none() {
+    let fixture = Fixture::new().await;
+    let (_, id) = conflict(&fixture).await;
+    let other = fixture.test.store.create_network("other", "", 0).await;
+    let network = other.unwrap();
+    let stranger = UserScope {
+        network: network.id,
+        network_name: network.name,
+        ..fixture.user("eve", Role::Admin).await
+    };
+    let shown = stranger.conflict(id).await;
+    assert!(matches!(shown, Err(Error::ConflictNotFound { .. })));
+    assert!(stranger.conflicts(None, None, 10).await.unwrap().is_empty());
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! What people may see and steer, on a real database with agents that follow a script.
 
 mod accounts;
+mod batches;
 mod conflicts;
 mod creating;
 mod documents;

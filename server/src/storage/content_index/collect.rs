@@ -8,6 +8,7 @@ use super::blobs::blob_of_row;
 use super::possession::digest_of_row;
 use super::{digest_list, hex_list};
 use crate::domain::ids::{BlobId, Digest, RepositoryId};
+use crate::domain::planted::planted;
 use crate::storage::{Error, sql};
 
 const EXPIRE: &str = "DELETE FROM version WHERE (member, position, side) IN (SELECT member, position, side \
@@ -100,7 +101,11 @@ pub async fn collect_in<C: ConnectionTrait>(
         before.into(),
     ];
     let mut taken = Taken::default();
-    for row in sql::all(transaction, COLLECT, values).await? {
+    let text = match planted("named-content-collected") {
+        true => &COLLECT.replace("v.digest = content.digest", "FALSE"),
+        false => COLLECT,
+    };
+    for row in sql::all(transaction, text, values).await? {
         taken.contents += 1;
         taken.blobs.insert(blob_of_row(&row, 0)?);
     }

@@ -7,6 +7,7 @@ use super::rows::{Insert, json};
 use crate::domain::engine::VersionChange;
 use crate::domain::ids::{Digest, MemberId, RepositoryId};
 use crate::domain::limits::SUPERSEDED_KEPT_MICROSECONDS;
+use crate::domain::planted::planted;
 use crate::domain::projection::Side;
 
 /// `CURRENT`, `SUPERSEDED` or `LOSER`.
@@ -67,7 +68,7 @@ pub async fn change_in<C: ConnectionTrait>(
         sql::execute(tx, SUPERSEDE, [until.into(), json(&keys)]).await?;
         INSERT.rows(tx, rows(changes, position, now)).await?;
     }
-    if !losers.is_empty() {
+    if !losers.is_empty() && !planted("losers-expire") {
         let keys: Vec<(String, &str, String)> = losers
             .iter()
             .map(|(member, side, digest)| {
