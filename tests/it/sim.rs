@@ -29,6 +29,7 @@ fn every_seed_converges_and_loses_nothing() {
         );
     }
     assert_eq!(swept.played, seeds);
+    println!("conflicts (of content): {}", swept.conflicts);
     println!(
         "{seeds} seeds, trace hash {:016x}, {:.0} seeds/s",
         swept.hash,
@@ -50,6 +51,27 @@ fn a_seed_is_a_run_whoever_plays_it() {
     assert_eq!(alone, together);
     for seed in 0..20 {
         assert_eq!(run(seed).trace, run(seed).trace, "seed {seed}");
+    }
+}
+
+/// The oracles of the policies mean something only where there are conflicts to judge.
+#[test]
+fn each_policy_meets_conflicts_of_content() {
+    let sweep = Sweep {
+        from: 0,
+        seeds: 200,
+        jobs: 1,
+        all: true,
+    };
+    let found = sweep.play().conflicts;
+    for name in [
+        "CLOUD_WINS",
+        "ON_PREMISE_WINS",
+        "KEEP_BOTH",
+        "MANUAL",
+        "PER_FIELD",
+    ] {
+        assert!(found.of_content(name) >= 5, "{name}: {found}");
     }
 }
 

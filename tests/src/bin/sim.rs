@@ -71,6 +71,7 @@ fn sweep(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         swept.hash,
         swept.rate()
     );
+    println!("conflicts (of content): {}", swept.conflicts);
     Ok(match swept.broken.is_empty() {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,

@@ -26,6 +26,8 @@ pub struct Plan {
     pub actions: Vec<usize>,
     /// Actions of users.
     pub edits: usize,
+    /// How often, in a hundred actions, all that is under way is done first.
+    pub rests_percent: usize,
     /// A rule of this side gives new documents a title.
     pub adds_title: Option<Side>,
     /// How often, of a hundred actions, users of both sides change one node at the same time.
@@ -83,6 +85,7 @@ impl Plan {
         let requests_percent = sometimes(15, 3);
         let disaster_permille = sometimes(20, 12);
         let collisions_percent = sometimes(60, 40);
+        let rests_percent = sometimes(50, 40);
         let disasters = Disaster::ALL.into_iter().filter(|_| random.chance(50));
         let disasters = disasters.collect();
         let ends_permille = if random.chance(20) {
@@ -108,6 +111,7 @@ impl Plan {
             actions,
             edits: 3 + random.below(30),
             collisions_percent,
+            rests_percent,
             adds_title: random.chance(20).then(|| Side::BOTH[random.below(2)]),
             tells_move_out: random.chance(70),
             touches_roots: random.chance(20),

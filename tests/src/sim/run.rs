@@ -12,6 +12,7 @@ use tandem_server::domain::report::NodeTrait;
 use tandem_server::domain::sync_set::{Gate, Options, Removal};
 
 use super::apply::marked;
+use super::census::Census;
 use super::disaster::Disaster;
 use super::oracle;
 use super::plan::Plan;
@@ -37,6 +38,8 @@ pub struct Report {
     pub hash: u64,
     /// The broken promise, if there is one.
     pub broken: Option<String>,
+    /// The conflicts that were found.
+    pub conflicts: Census,
 }
 
 /// Runs a seed.
@@ -70,6 +73,7 @@ pub fn play(script: &Script) -> Report {
         storm.world.trace.lines.extend(told);
     }
     Report {
+        conflicts: Census::take(&storm.world.coordinator.store),
         hash: storm.world.trace.hash,
         trace: storm.world.trace.lines,
         broken,
@@ -180,13 +184,27 @@ impl Storm {
                 let nodes = &member.nodes;
                 Some([nodes.on_premise.clone()?, nodes.cloud.clone()?])
             })
+            .filter(|pair| self.may_change(pair))
             .collect();
         let Some(pair) = self.world.random.pick(&pairs).cloned() else {
             return;
         };
+        let writes = self.world.random.chance(50);
         for (side, node) in Side::BOTH.into_iter().zip(pair) {
-            self.act_as_user(side, |user| user.revise(&node));
+            self.act_as_user(side, |user| match writes {
+                true => user.rewrite(&node),
+                false => user.revise(&node),
+            });
         }
+    }
+
+    /// Whether both nodes are there, and users may touch them.
+    fn may_change(&self, pair: &[NodeId; 2]) -> bool {
+        let mut sides = Side::BOTH.into_iter().zip(pair);
+        sides.all(|(side, id)| {
+            let found = self.world.places.get(side).repository.nodes.get(id);
+            found.is_some_and(|node| !node.locked && !self.fixed.contains(id))
+        })
     }
 
     fn edit_on(&mut self, side: Side) {
@@ -244,6 +262,7 @@ impl Storm {
             Act::SyncFolder(set) => return self.sync_folder(set),
             Act::Edit(side) => self.edit_on(side),
             Act::Collide => self.collide(),
+            Act::Rest => return self.settle().map(|_| ()),
             Act::ChooseDocuments => return self.choose_documents(),
             Act::Cut(side) => self.cut(side),
             Act::CrashAgent(side) => self.crash_agent(side),

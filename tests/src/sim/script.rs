@@ -49,6 +49,8 @@ pub enum Act {
     Edit(Side),
     /// Users of both sides change the two copies of one node at the same time.
     Collide,
+    /// Everybody works until all is done.
+    Rest,
     /// Some documents become a set of their own, if the plan has one.
     ChooseDocuments,
     /// An agent does one thing.
@@ -170,6 +172,9 @@ impl Writer {
         for _ in 0..self.plan.edits {
             for _ in 0..self.random.below(STEPS_PER_EDIT) {
                 self.step();
+            }
+            if self.random.chance(self.plan.rests_percent) {
+                self.add(Act::Rest);
             }
             let sides = self.plan.sides.len();
             if sides > 1 && self.random.chance(self.plan.collisions_percent) {

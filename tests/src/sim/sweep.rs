@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::census::Census;
 use super::run::run;
 
 /// Which seeds are played, and how.
@@ -29,6 +30,8 @@ pub struct Swept {
     pub hash: u64,
     /// Seeds that were played.
     pub played: u64,
+    /// The conflicts that were found in them.
+    pub conflicts: Census,
     /// The time it took.
     pub took: Duration,
 }
@@ -70,7 +73,7 @@ impl Sweep {
                 end.fetch_min(seed + 1, Ordering::Relaxed);
             }
             let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
-            found.insert(seed, (report.hash, report.broken));
+            found.insert(seed, (report.hash, report.broken, report.conflicts));
         }
     }
 
@@ -79,8 +82,9 @@ impl Sweep {
             took,
             ..Swept::default()
         };
-        for (seed, (hash, broken)) in found {
+        for (seed, (hash, broken, conflicts)) in found {
             swept.played += 1;
+            swept.conflicts.add(&conflicts);
             swept.hash = swept.hash.rotate_left(5) ^ hash;
             if let Some(broken) = broken {
                 swept.broken.insert(seed, broken);
@@ -93,4 +97,4 @@ impl Sweep {
     }
 }
 
-type Played = BTreeMap<u64, (u64, Option<String>)>;
+type Played = BTreeMap<u64, (u64, Option<String>, Census)>;

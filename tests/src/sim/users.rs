@@ -50,6 +50,15 @@ impl User<'_> {
         }
     }
 
+    /// Writes new content, if the node is there and may be changed; a folder gets a title.
+    pub fn rewrite(&mut self, node: &NodeId) -> Option<(String, Vec<NodeId>)> {
+        let found = self.get(node)?;
+        match self.fixed.contains(node) || found.locked {
+            true => None,
+            false => self.write(node),
+        }
+    }
+
     /// Changes a node, if it is there and may be changed, or deletes it.
     pub fn revise(&mut self, node: &NodeId) -> Option<(String, Vec<NodeId>)> {
         let found = self.get(node)?;

@@ -119,12 +119,20 @@ pub fn hold(store: &Store) -> Result<(), String> {
     Ok(())
 }
 
-/// The winner's content and the loser's, where both sides had written new one.
+/// Whether both sides had written new content, each its own.
+#[must_use]
+pub fn is_of_content(conflict: &Conflict) -> bool {
+    let content = |state: &Option<State>| state.as_ref()?.projection.content.map(token_of);
+    let [ours, theirs] = Side::BOTH.map(|side| content(conflict.states.get(side)));
+    let base = content(&conflict.base);
+    ours.is_some() && theirs.is_some() && ours != theirs && ours != base && theirs != base
+}
+
+/// The winner's content and the loser's, of a conflict that is one of content.
 fn contents(conflict: &Conflict) -> Option<(u64, u64)> {
     let content = |state: &Option<State>| state.as_ref()?.projection.content.map(token_of);
     let winner = conflict.winner?;
     let won = content(conflict.states.get(winner))?;
     let lost = content(conflict.states.get(winner.other()))?;
-    let base = content(&conflict.base);
-    (won != lost && base != Some(won) && base != Some(lost)).then_some((won, lost))
+    is_of_content(conflict).then_some((won, lost))
 }
