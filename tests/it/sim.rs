@@ -7,7 +7,7 @@ use tandem_tests::sim::script::{Act, Script};
 use tandem_tests::sim::sweep::Sweep;
 
 /// Seeds when `TANDEM_SIM_SEEDS` does not say.
-const SEEDS: u64 = 500;
+const SEEDS: u64 = 2_000;
 
 /// Stops at S5, S6, S7, K1, K2, K3, K4, K7 and K8.
 #[test]
