@@ -9,6 +9,7 @@ use tandem_server::domain::projection::Side::{self, Cloud, OnPremise};
 use tandem_server::domain::sync_set::Options;
 use tandem_tests::sim::lab::Lab;
 use tandem_tests::sim::random::Random;
+use tandem_tests::sim::repository::content_ref;
 
 fn with(conflict_policy: ConflictPolicy) -> Options {
     Options {
@@ -247,6 +248,26 @@ fn r_con_2_manual_waits_only_where_a_field_collides() {
         assert_eq!(lab.tree(side), ["p.txt", "z.txt"], "{side:?}");
         assert_eq!(lab.content(side, "p.txt"), content);
     }
+}
+
+#[test]
+fn r_con_4_bytes_that_wait_for_a_decision_are_kept_when_their_copy_is_deleted() {
+    let follows = Options {
+        delete_on_premise: true,
+        ..manual()
+    };
+    let mut lab = Lab::choosing(follows, &["/a.txt"]);
+    let ours = lab.write(OnPremise, "/a.txt");
+    let theirs = lab.write(Cloud, "/a.txt");
+    lab.converge();
+    lab.delete(Cloud, "/a.txt");
+    lab.converge();
+    resolve(&mut lab, OnPremise);
+    let member = lab.member(OnPremise, "/a.txt").unwrap();
+    assert_eq!(lab.content(Cloud, "/a.txt"), ours);
+    let lost = content_ref(theirs).digest;
+    let kept = &lab.world.coordinator.store.losers;
+    assert!(kept.contains(&(member.id, Cloud, lost)));
 }
 
 fn keep_both() -> Options {

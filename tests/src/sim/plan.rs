@@ -84,8 +84,8 @@ impl Plan {
         let refusal_percent = sometimes(20, 4);
         let requests_percent = sometimes(15, 3);
         let disaster_permille = sometimes(20, 12);
-        let collisions_percent = sometimes(60, 40);
-        let rests_percent = sometimes(50, 40);
+        let collisions_percent = sometimes(70, 60);
+        let rests_percent = sometimes(70, 60);
         let disasters = Disaster::ALL.into_iter().filter(|_| random.chance(50));
         let disasters = disasters.collect();
         let ends_permille = if random.chance(20) {

@@ -542,7 +542,7 @@ impl Storm {
         oracle::converged(&self.world)?;
         if !self.suffered {
             oracle::both_are_kept(&self.world)?;
-            verdicts::hold(&self.world.coordinator.store)?;
+            verdicts::hold(&self.world.coordinator.store, &self.world.ledger)?;
         }
         self.one_sided_runs_are_one_sided()
     }

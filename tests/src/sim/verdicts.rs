@@ -2,10 +2,12 @@
 
 use tandem_server::domain::conflict::{Conflict, ConflictKind};
 use tandem_server::domain::copy::CopyState;
+use tandem_server::domain::member::MemberState;
 use tandem_server::domain::policy::{ConflictGrain, ConflictPolicy};
 use tandem_server::domain::projection::{Side, State};
 use tandem_server::domain::sync_set::Options;
 
+use super::ledger::Ledger;
 use super::repository::token_of;
 use super::store::Store;
 
@@ -91,7 +93,7 @@ fn is_won_by_policy(conflict: &Conflict, options: Option<&Options>) -> bool {
 ///
 /// # Errors
 /// The first conflict that came to nothing, was found twice, or should not have been possible.
-pub fn hold(store: &Store) -> Result<(), String> {
+pub fn hold(store: &Store, ledger: &Ledger) -> Result<(), String> {
     let decided = store.conflicts.iter().filter(|conflict| {
         conflict.policy != ConflictPolicy::Manual && conflict.kind == ConflictKind::ChangeChange
     });
@@ -111,8 +113,13 @@ pub fn hold(store: &Store) -> Result<(), String> {
             .filter(|copy| copy.member == Some(conflict.member) && copy.state == CopyState::Live);
         let has_lost = own.map(|copy| copy.projection.content.map(token_of) == Some(lost));
         let has_lost: Vec<bool> = has_lost.collect();
-        // Where the winner's copy was deleted before it was delivered, the other one may stay as it is (SPEC §7).
-        if has_lost.len() == 2 && has_lost.contains(&true) {
+        // Where the winner's copy was deleted before it was delivered, the other one may stay as it is (SPEC §7); so it
+        // does while the winner's delivery fails.
+        let member = store.members.get(&conflict.member);
+        let synced = member.is_some_and(|member| member.state == MemberState::Synced);
+        // And who deletes what won gives it up: then what lost may hold after all.
+        let holds = synced && !ledger.is_over(won);
+        if holds && has_lost.len() == 2 && has_lost.contains(&true) {
             return Err(format!("I12: what lost is there: {conflict:?}"));
         }
     }
