@@ -3,7 +3,7 @@
 use tandem_server::domain::copy::CopyState;
 use tandem_server::domain::engine::{Ending, Request};
 use tandem_server::domain::failure::Reason;
-use tandem_server::domain::member::MemberState;
+use tandem_server::domain::member::{Leaving, MemberState};
 use tandem_server::domain::policy::NameClashPolicy;
 use tandem_server::domain::projection::Side::{self, Cloud, OnPremise};
 use tandem_server::domain::report::NodeTrait;
@@ -91,6 +91,68 @@ fn r_set_1_deletes_follow_the_options_and_the_set_goes_with_its_last_member() {
     lab.delete(Cloud, "/a.txt");
     lab.converge();
     assert!(!there(&lab, OnPremise, "/a.txt"));
+    assert!(lab.sync_set().is_none());
+}
+
+/// Ends the membership of one document alone.
+fn unsync(lab: &mut Lab, path: &str, removal: Removal) {
+    let member = lab.member(OnPremise, path).unwrap().id;
+    let actor = "owner".to_owned();
+    lab.request(Request::Unsync(member, Leaving { removal, actor }));
+}
+
+#[test]
+fn r_set_1_documents_are_unsynced_one_by_one_and_the_set_goes_with_its_last_member() {
+    let mut lab = Lab::choosing(Options::default(), &["/a.txt", "/b.txt"]);
+    unsync(&mut lab, "/a.txt", Removal::None);
+    lab.converge();
+    let before = lab.content(Cloud, "/a.txt");
+    lab.write(OnPremise, "/a.txt");
+    let written = lab.write(OnPremise, "/b.txt");
+    lab.converge();
+    assert_eq!(lab.content(Cloud, "/a.txt"), before, "it is synced no more");
+    assert_eq!(lab.content(Cloud, "/b.txt"), written);
+    assert!(lab.member(OnPremise, "/a.txt").is_none());
+    unsync(&mut lab, "/b.txt", Removal::None);
+    lab.converge();
+    assert!(lab.sync_set().is_none());
+    assert!(there(&lab, Cloud, "/a.txt") && there(&lab, Cloud, "/b.txt"));
+    // Chosen again, it meets its old copy (R-UNS-2).
+    lab.choose(Options::default(), &["/b.txt"]);
+    let failure = lab.failure(OnPremise, "/b.txt");
+    assert_eq!(failure, Some(Reason::TargetFolderNameClash));
+}
+
+#[test]
+fn r_uns_1_the_cloud_copy_of_one_document_goes_while_those_of_the_others_stay() {
+    let locks = Options {
+        lock_on_premise_copy: true,
+        ..Options::default()
+    };
+    let mut lab = Lab::choosing(locks, &["/a.txt", "/b.txt", "/c.txt"]);
+    let locked = |lab: &Lab, path: &str| {
+        let node = lab.find(OnPremise, path).unwrap();
+        lab.repository(OnPremise).nodes[&node].locked
+    };
+    assert!(locked(&lab, "/a.txt") && locked(&lab, "/b.txt"));
+    lab.away(Cloud);
+    unsync(&mut lab, "/a.txt", Removal::Everything);
+    unsync(&mut lab, "/c.txt", Removal::Everything);
+    lab.settle();
+    assert!(!locked(&lab, "/a.txt"), "released while the cloud is away");
+    assert!(lab.member(OnPremise, "/a.txt").is_none());
+    let changed = lab.write(Cloud, "/c.txt");
+    lab.back(Cloud);
+    lab.converge();
+    assert!(!there(&lab, Cloud, "/a.txt"));
+    assert_eq!(lab.content(Cloud, "/c.txt"), changed, "what changed stays");
+    assert!(there(&lab, OnPremise, "/a.txt") && locked(&lab, "/b.txt"));
+    let written = lab.write(Cloud, "/b.txt");
+    lab.converge();
+    assert_eq!(lab.content(OnPremise, "/b.txt"), written);
+    unsync(&mut lab, "/b.txt", Removal::Everything);
+    lab.converge();
+    assert!(!there(&lab, Cloud, "/b.txt") && there(&lab, OnPremise, "/b.txt"));
     assert!(lab.sync_set().is_none());
 }
 

@@ -4,6 +4,7 @@ use super::failure::Failure;
 use super::free_name::{Renaming, Sibling};
 use super::ids::{ConflictId, MemberId, NodeId, SyncSetId};
 use super::projection::{ContentRef, NodeKind, Side, Sides, State};
+use super::sync_set::Removal;
 
 /// What somebody chose about the other copy when deleting one (SPEC §7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,6 +104,15 @@ pub struct Restlessness {
     pub flips_since: i64,
 }
 
+/// The end of one membership in a set that goes on (R-UNS-1).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leaving {
+    /// What becomes of the cloud copy.
+    pub removal: Removal,
+    /// Who asked for it.
+    pub actor: String,
+}
+
 /// A node in a sync set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
@@ -134,6 +144,8 @@ pub struct Member {
     pub conflict: Option<ConflictId>,
     /// The membership has ended, and what is left is a cloud copy that is to be removed (R-UNS-1).
     pub clearing: bool,
+    /// Somebody unsynced it alone; it stays until that is done.
+    pub leaving: Option<Leaving>,
     /// The conflict that waits for a person.
     pub open: Option<ConflictId>,
     /// What lost a conflict and becomes this member, which has no copy yet (R-CON-3).
@@ -181,6 +193,7 @@ impl Member {
             cloud_copy_deleted: false,
             conflict: None,
             clearing: false,
+            leaving: None,
             open: None,
             sibling: None,
             renaming: None,

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use super::error::ONE_OF_SEVERAL;
 use super::nodes::NodeChoice;
 use super::{Error, UserScope};
 use crate::domain::access::Role;
-use crate::domain::engine::{Ending, Request};
+use crate::domain::engine::{Ending, REMOVED, Request, ended_node};
 use crate::domain::ids::{MemberId, NodeId, SyncSetId};
 use crate::domain::limits::{DOCUMENTS_MAX, LAST_CHANGES_SECONDS_MAX};
+use crate::domain::member::{Leaving, Member};
+use crate::domain::projection::Side;
 use crate::domain::sync_set::{Removal, SetKind, SyncSet};
 use crate::storage::sync::members::Filter;
 
@@ -19,7 +20,7 @@ impl UserScope {
     /// [`Error::SyncSetNotFound`], [`Error::NotAllowed`]; [`Error::WrongState`] when the cloud copy is to be removed and
     /// is checked out, or when the set was ended before with another choice about it.
     pub async fn unsync_set(&self, id: SyncSetId, remove_cloud_copy: bool) -> Result<(), Error> {
-        let ended = self.own_set_or_ended(id).await?;
+        let ended = self.own_set_or_ended(id, &[]).await?;
         let set = match ended {
             Known::Live(set) if !set.ending => *set,
             Known::Live(set) => return same_end(set.removal, remove_cloud_copy),
@@ -27,7 +28,11 @@ impl UserScope {
         };
         let removal = match remove_cloud_copy {
             false => Removal::None,
-            true => self.before_removal(&set).await?,
+            true => {
+                let nodes = self.cloud_copies(&set).await?;
+                self.before_removal(&set, nodes, set.repository_paused)
+                    .await?
+            }
         };
         let ending = Ending {
             set: id,
@@ -43,7 +48,7 @@ impl UserScope {
     ///
     /// # Errors
     /// As [`UserScope::unsync_set`]; [`Error::MemberNotFound`]; [`Error::WrongState`] for a node inside a synced folder
-    /// (R-MEM-2), and for one document of several.
+    /// (R-MEM-2).
     pub async fn unsync_member(
         &self,
         set: SyncSetId,
@@ -55,14 +60,16 @@ impl UserScope {
                 self.own_set(set.id).await?;
                 return Err(Error::WrongState { state: "INDIRECT" });
             }
-            Ok((set, _)) if set.kind == SetKind::Documents && set.counters.members > 1 => {
-                self.own_set(set.id).await?;
-                return Err(Error::WrongState {
-                    state: ONE_OF_SEVERAL,
-                });
+            Ok((set, member)) if is_one_of_several(&set, &member) => {
+                return self
+                    .unsync_document(set.id, member, remove_cloud_copy)
+                    .await;
             }
             Ok(_) => {}
             Err(error @ Error::MemberNotFound { .. }) => {
+                if let Some(removed) = self.has_left(set, id).await? {
+                    return same_end(removed, remove_cloud_copy);
+                }
                 let ended = self.coordinator.store.ended_set(self.network, set).await?;
                 if ended.is_none_or(|ended| ended.root != id) {
                     return Err(error);
@@ -73,9 +80,55 @@ impl UserScope {
         self.unsync_set(set, remove_cloud_copy).await
     }
 
+    /// R-SET-1: one document leaves, and the others stay. What a pause holds back is not pulled for its sake: it would
+    /// flow for the others, too.
+    async fn unsync_document(
+        &self,
+        set: SyncSetId,
+        member: Member,
+        remove_cloud_copy: bool,
+    ) -> Result<(), Error> {
+        let set = match self.own_set_or_ended(set, &[member.id]).await? {
+            Known::Live(set) => set,
+            Known::Ended(removal) => return same_end(removal, remove_cloud_copy),
+        };
+        if let Some(leaving) = &member.leaving {
+            return same_end(leaving.removal, remove_cloud_copy);
+        }
+        if set.ending {
+            return same_end(set.removal, remove_cloud_copy);
+        }
+        let removal = match remove_cloud_copy {
+            false => Removal::None,
+            true => {
+                let nodes = member.nodes.cloud.into_iter().collect();
+                self.before_removal(&set, nodes, set.is_paused()).await?
+            }
+        };
+        let actor = self.user.clone();
+        let unsync = Request::Unsync(member.id, Leaving { removal, actor });
+        self.coordinator.ingest.request(self.network, unsync).await
+    }
+
+    /// How a document left its set, which goes on.
+    async fn has_left(&self, set: SyncSetId, id: MemberId) -> Result<Option<Removal>, Error> {
+        let set = match self.set_to_unsync(set, &[]).await {
+            Ok(set) if set.kind == SetKind::Documents => set,
+            Ok(_) | Err(Error::SyncSetNotFound { .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let repository = *set.repositories.get(Side::OnPremise);
+        let store = &self.coordinator.store;
+        let row = store.copy(repository, &ended_node(id)).await?;
+        Ok(row.map(|row| match row.revision == REMOVED {
+            true => Removal::Everything,
+            false => Removal::None,
+        }))
+    }
+
     /// A set that the user may steer, or the memory of one that they might have.
-    async fn own_set_or_ended(&self, id: SyncSetId) -> Result<Known, Error> {
-        match self.set_to_unsync(id).await {
+    async fn own_set_or_ended(&self, id: SyncSetId, members: &[MemberId]) -> Result<Known, Error> {
+        match self.set_to_unsync(id, members).await {
             Err(Error::SyncSetNotFound { .. }) => {}
             found => return found.map(|set| Known::Live(Box::new(set))),
         }
@@ -87,17 +140,21 @@ impl UserScope {
         Ok(Known::Ended(ended.removal))
     }
 
-    /// What is done before a set ends whose cloud copy is removed: the cloud's last changes are pulled. Whoever is away,
+    /// What is done before cloud copies are removed: the cloud's last changes are pulled. Whoever is away,
     /// or takes longer than a caller should wait, does not hold it up; what was not pulled stays where it is.
-    async fn before_removal(&self, set: &SyncSet) -> Result<Removal, Error> {
+    async fn before_removal(
+        &self,
+        set: &SyncSet,
+        nodes: Vec<NodeId>,
+        held: bool,
+    ) -> Result<Removal, Error> {
         let presence = &self.coordinator.presence;
         let cloud = set.repositories.cloud;
         let connected = presence.is_connected(cloud);
-        let nodes = self.cloud_copies(set).await?;
         if !nodes.is_empty() {
             self.check_not_checked_out(set, &nodes).await?;
         }
-        if !nodes.is_empty() && !set.repository_paused {
+        if !nodes.is_empty() && !held {
             self.pull(set, nodes, connected).await?;
         }
         Ok(match connected {
@@ -193,6 +250,12 @@ impl UserScope {
 enum Known {
     Live(Box<SyncSet>),
     Ended(Removal),
+}
+
+/// A document that leaves alone; also while the others have left already.
+fn is_one_of_several(set: &SyncSet, member: &Member) -> bool {
+    let several = set.counters.members > 1 || member.leaving.is_some();
+    set.kind == SetKind::Documents && several
 }
 
 /// The same call gives the same answer; another one comes too late.

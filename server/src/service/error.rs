@@ -277,7 +277,7 @@ pub enum Error {
         sync_set: String,
     },
     /// The thing is not in a state that allows the call.
-    #[error("this is not possible in the state {state}{}", remedy(state))]
+    #[error("this is not possible in the state {state}")]
     WrongState {
         /// The state.
         state: &'static str,
@@ -323,14 +323,6 @@ impl TargetFault {
     }
 }
 
-/// What to do about a state that its name does not tell.
-fn remedy(state: &str) -> &'static str {
-    match state {
-        ONE_OF_SEVERAL => "; unsync the whole set, and choose again those that are to stay",
-        _ => "",
-    }
-}
-
 /// The name of what keeps a node from being synced.
 #[must_use]
 pub fn trait_name(node_trait: NodeTrait) -> &'static str {
@@ -345,9 +337,6 @@ pub fn trait_name(node_trait: NodeTrait) -> &'static str {
         NodeTrait::TooLarge => "TOO_LARGE",
     }
 }
-
-/// The state of a document that was chosen with others.
-pub const ONE_OF_SEVERAL: &str = "ONE_OF_SEVERAL_DOCUMENTS";
 
 /// What callers may know of a failure of the database: only what an administrator can mend.
 fn told(cause: &StorageError) -> &'static str {

@@ -180,7 +180,7 @@ impl UserScope {
                 sync_set: self.set_name(set.id),
             });
         }
-        if set.ending {
+        if set.ending || member.leaving.is_some() {
             return Err(Error::WrongState { state: "ENDING" });
         }
         let views = self.member_views(&set, vec![member]).await?;

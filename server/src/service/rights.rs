@@ -85,10 +85,14 @@ impl UserScope {
     ///
     /// # Errors
     /// [`Error::SyncSetNotFound`], [`Error::NotAllowed`].
-    pub(super) async fn set_to_unsync(&self, id: SyncSetId) -> Result<SyncSet, Error> {
+    pub(super) async fn set_to_unsync(
+        &self,
+        id: SyncSetId,
+        members: &[MemberId],
+    ) -> Result<SyncSet, Error> {
         self.require(Role::User)?;
         let set = self.set_row(id).await?;
-        let verdict = self.may(&set, &[], Right::Delete).await?;
+        let verdict = self.may(&set, members, Right::Delete).await?;
         let owner = set.owner == self.user;
         match verdict {
             Verdict::Told(true) => Ok(set),

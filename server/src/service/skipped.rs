@@ -5,7 +5,7 @@ use super::members::{path, skipped};
 use super::{Error, UserScope};
 use crate::domain::ids::{NodeId, SyncSetId};
 use crate::domain::projection::{NodeKind, Side};
-use crate::domain::sync_set::Removal;
+use crate::domain::sync_set::{Removal, SetKind};
 use crate::domain::view::CopyKey;
 
 /// A node that is skipped.
@@ -39,7 +39,7 @@ impl UserScope {
     ) -> Result<Vec<Skipped>, Error> {
         let store = &self.coordinator.store;
         let set = match self.set_row(set).await {
-            Ok(row) if row.removal == Removal::None => row,
+            Ok(row) if row.removal == Removal::None && row.kind == SetKind::Folder => row,
             Ok(_) => return self.stays(set, after, limit).await,
             Err(Error::SyncSetNotFound { .. }) => {
                 let ended = store.ended_set(self.network, set).await?;
@@ -78,7 +78,7 @@ impl UserScope {
         Ok(shown.collect())
     }
 
-    /// What stays of the cloud copy of a set that was ended.
+    /// What stays of the cloud copy of a set that was ended, or of its documents that were unsynced.
     async fn stays(
         &self,
         set: SyncSetId,

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use tandem_server::domain::engine::{Ending, Request};
-use tandem_server::domain::ids::{ConflictId, MemberId, NodeId};
+use tandem_server::domain::ids::{ConflictId, MemberId, NodeId, SyncSetId};
+use tandem_server::domain::member::Leaving;
 use tandem_server::domain::policy::NameClashPolicy;
 use tandem_server::domain::projection::{NodeKind, Side};
 use tandem_server::domain::report::NodeTrait;
-use tandem_server::domain::sync_set::{Gate, Options, Removal};
+use tandem_server::domain::sync_set::{Gate, Options, Removal, SetKind};
 
 use super::apply::marked;
 use super::census::Census;
@@ -448,12 +449,30 @@ impl Storm {
         let removals = [Removal::None, Removal::Members, Removal::Everything];
         let removal = removals[self.world.random.below(3)];
         self.clears |= removal != Removal::None;
+        if let Some(member) = self.one_of_several(set) {
+            let actor = "owner".to_owned();
+            let leaving = Leaving { removal, actor };
+            return self.world.request(Request::Unsync(member, leaving));
+        }
         self.world.request(Request::EndSet(Ending {
             set,
             removal,
             actor: "owner".to_owned(),
             forced: false,
         }))
+    }
+
+    /// R-SET-1: a document that leaves alone, of a set of documents, in half of all cases.
+    fn one_of_several(&mut self, set: SyncSetId) -> Option<MemberId> {
+        let store = &self.world.coordinator.store;
+        let kind = store.sets.get(&set)?.kind;
+        if kind != SetKind::Documents || self.world.random.below(2) == 0 {
+            return None;
+        }
+        let store = &self.world.coordinator.store;
+        let members = store.members.values().filter(|member| member.set == set);
+        let members: Vec<_> = members.map(|member| member.id).collect();
+        self.world.random.pick(&members).copied()
     }
 
     fn resume_all(&mut self) -> Result<(), String> {

@@ -11,6 +11,7 @@ use super::super::stay::{Stay, StayReason};
 use super::super::sync_set::{Removal, SyncSet};
 use super::super::view::{CopyKey, Miss};
 use super::Engine;
+use super::leaving::removal_of;
 use super::unfit::unfit;
 
 /// *Stale* answers in a row with nothing but another revision, after which somebody is taken to be at work on it.
@@ -22,7 +23,7 @@ impl Engine<'_> {
         if member.clearing {
             return self.clear(set, member);
         }
-        if !set.ending || set.removal == Removal::None {
+        if removal_of(set, &member) == Removal::None {
             return self.end(set, member);
         }
         let Some(copy) = self.cleared_copy(set, &member)? else {
@@ -204,7 +205,11 @@ impl Engine<'_> {
             side: Some(Side::Cloud),
             actor: set.owner.clone(),
             node_name: copy.projection.name.clone(),
-            message: "removed, because the set ended".to_owned(),
+            message: match member.leaving {
+                None => "removed, because the set ended",
+                Some(_) => "removed, because the membership ended",
+            }
+            .to_owned(),
         });
         let key = (copy.repository, copy.node.clone());
         self.end_saying(

@@ -10,6 +10,7 @@ use super::super::reconcile::{Decision, Sight, given_up};
 use super::super::sync_set::SyncSet;
 use super::super::view::Miss;
 use super::Engine;
+use super::leaving::is_over;
 use super::situation::situation;
 
 impl Engine<'_> {
@@ -98,7 +99,7 @@ impl Engine<'_> {
         let Some(set) = self.view.set(member.set)? else {
             return Ok(());
         };
-        if member.open != Some(conflict) || set.ending {
+        if member.open != Some(conflict) || is_over(&set, &member) {
             return Ok(());
         }
         if let Decision::Conflict { kind, winner: None } = self.decision(&set, &member)? {

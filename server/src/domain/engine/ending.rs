@@ -52,8 +52,9 @@ impl Engine<'_> {
                 self.unlink(set, &member, copy, side)?;
             } else if let Some(source) = self.copy_of(set, &member, side.other())?
                 && !member.clearing
+                && member.leaving.is_none()
             {
-                self.remember_ended(*set.repositories.get(side), member.id, &source);
+                self.remember_ended(*set.repositories.get(side), member.id, &source, "");
             }
         }
         if member.sibling.is_some() {
@@ -64,12 +65,13 @@ impl Engine<'_> {
                 content: None,
             });
         }
+        let actor = member.leaving.map(|leaving| leaving.actor);
         self.journal(Entry {
             kind: JournalKind::Left,
             set: Some(set.id),
             member: Some(member.id),
             side: None,
-            actor: String::new(),
+            actor: actor.unwrap_or_default(),
             node_name,
             message: message.to_owned(),
         });
@@ -89,7 +91,14 @@ impl Engine<'_> {
 
     /// A copy of the member may just be on its way to be made: whoever hears of it then has to know that the membership
     /// ended, and did not begin after the backup of a coordinator that was restored (R-AGT-4).
-    fn remember_ended(&mut self, repository: RepositoryId, member: MemberId, source: &Copy) {
+    /// `mark` is [`REMOVED`] where somebody asked for the removal of the cloud copy.
+    pub(super) fn remember_ended(
+        &mut self,
+        repository: RepositoryId,
+        member: MemberId,
+        source: &Copy,
+        mark: &str,
+    ) {
         self.view.put_copy(Copy {
             repository,
             node: ended_node(member),
@@ -97,7 +106,7 @@ impl Engine<'_> {
             state: CopyState::Gone(Absence::Deleted),
             parent: NodeId::default(),
             name_key: String::new(),
-            revision: String::new(),
+            revision: mark.to_owned(),
             projection: source.projection.clone(),
             locked: false,
             actor: String::new(),
@@ -178,7 +187,11 @@ impl Engine<'_> {
     }
 }
 
+/// Stands in the row that remembers an ended membership when its cloud copy is removed.
+pub const REMOVED: &str = "removed";
+
 /// The row that remembers an ended membership; no repository has such a node.
-fn ended_node(member: MemberId) -> NodeId {
+#[must_use]
+pub fn ended_node(member: MemberId) -> NodeId {
     NodeId(format!("ended member {member}"))
 }

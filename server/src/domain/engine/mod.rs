@@ -17,6 +17,7 @@ mod gate;
 mod generation;
 mod guard;
 mod late;
+mod leaving;
 mod observe;
 mod orphan;
 mod outcome;
@@ -44,6 +45,7 @@ use super::sync_set::{Counters, SetKind, SyncSet};
 use super::view::{Changes, CopyKey, Loaded, View};
 
 pub use deliver::deliveries;
+pub use ending::{REMOVED, ended_node};
 pub use request::{Ending, Request};
 
 /// What a run depends on beside the rows.

@@ -9,6 +9,7 @@ use super::super::projection::{NodeKind, Side};
 use super::super::report::{NodeTrait, Observation, Presence, Seen};
 use super::super::sync_set::SyncSet;
 use super::super::view::Miss;
+use super::leaving::is_over;
 use super::unfit::{describe_unfit, unfit};
 use super::{Engine, NoteKind, VersionChange};
 
@@ -137,7 +138,7 @@ impl Engine<'_> {
             return Ok(false);
         };
         let side = self.view.side(copy.repository).unwrap_or(Side::OnPremise);
-        if set.ending {
+        if is_over(&set, &member) {
             return self.seen_of_ended(copy, member, &set, presence);
         }
         match member.nodes.get(side) {

@@ -3,7 +3,7 @@
 use super::super::copy::{Copy, CopyState};
 use super::super::ids::{ConflictId, MemberId, SyncSetId};
 use super::super::journal::{Entry, JournalKind};
-use super::super::member::{Member, MemberState, PeerChoice, Restlessness};
+use super::super::member::{Leaving, Member, MemberState, PeerChoice, Restlessness};
 use super::super::projection::{ContentRef, NodeKind, Side};
 use super::super::reconcile::Decision;
 use super::super::sync_set::{Removal, SetKind, SyncSet};
@@ -48,6 +48,8 @@ pub enum Request {
     EndSet(Ending),
     /// End a member of a set that is ending.
     EndMember(MemberId),
+    /// End the membership of one document in a set of several.
+    Unsync(MemberId, Leaving),
     /// Observe these nodes afresh: their agent may not have told yet what changed there.
     Look(Vec<CopyKey>),
     /// Look again at a member: its wait is over, or what it waited for may have changed.
@@ -103,6 +105,7 @@ impl Engine<'_> {
             Request::Pause(set, paused, actor) => self.pause(*set, *paused, actor),
             Request::EndSet(ending) => self.end_set(ending),
             Request::EndMember(member) => self.end_member(*member),
+            Request::Unsync(member, leaving) => self.unsync(*member, leaving),
             Request::Look(nodes) => {
                 self.effects.observe.extend_from_slice(nodes);
                 Ok(())
@@ -164,6 +167,9 @@ impl Engine<'_> {
         let Some(set) = self.view.set(member.set)? else {
             return Ok(());
         };
+        if member.leaving.is_some() {
+            return Ok(());
+        }
         let node_name = self.name_of(&set, &member)?;
         self.journal(Entry {
             kind,

@@ -14,6 +14,7 @@ use super::Engine;
 use super::conflict::holder;
 use super::gate::Gate;
 use super::guard::removes;
+use super::leaving::is_over;
 
 /// A decision that only moves the base is followed by another one; three such steps are the most there can be.
 const STEPS_MAX: usize = 5;
@@ -33,10 +34,11 @@ impl Engine<'_> {
         if releasing {
             return self.end_or_release(&set, member);
         }
-        if set.ending {
-            return match member.clearing {
-                true => self.clear(&set, member),
-                false => Ok(()),
+        if is_over(&set, &member) {
+            return match (member.clearing, set.ending) {
+                (true, _) => self.clear(&set, member),
+                (false, true) => Ok(()),
+                (false, false) => self.end_or_release(&set, member),
             };
         }
         if self.waits_for_listing(&set) {

@@ -2,13 +2,13 @@
 
 use uuid::Uuid;
 
-use crate::domain::access::Side;
-use crate::domain::ids::NodeId;
-use crate::domain::member::MemberState;
+use crate::domain::access::{Role, Side};
+use crate::domain::ids::{MemberId, NodeId, SyncSetId};
+use crate::domain::member::{MemberState, PeerChoice};
 use crate::domain::projection::NodeKind;
 use crate::domain::report::NodeTrait;
+use crate::domain::stay::StayReason;
 use crate::domain::sync_set::{Options, SetKind};
-use crate::service::Error;
 use crate::service::command::NodeInfo;
 use crate::service::create_set::NewSet;
 use crate::service::nodes::NodeChoice;
@@ -16,6 +16,7 @@ use crate::service::sync_sets::SetView;
 use crate::service::testing::{
     Fixture, NOW, absent, document, folder, new_set, one, present, repository_of,
 };
+use crate::service::{Error, UserScope};
 use crate::storage::sync::due::After;
 use crate::storage::sync::generations;
 use crate::storage::sync::members::Filter;
@@ -200,6 +201,82 @@ async fn r_set_1_the_set_goes_with_its_last_member() {
     assert!(matches!(gone, Err(Error::SyncSetNotFound { .. })));
     let store = &fixture.coordinator.store;
     assert!(store.roots(fixture.hq.id).await.unwrap().is_empty());
+}
+
+/// Whether the set still has this member.
+async fn has(alice: &UserScope, set: SyncSetId, member: MemberId) -> bool {
+    alice.member(set, member).await.is_ok()
+}
+
+#[tokio::test]
+async fn r_set_1_one_document_of_several_is_unsynced_and_a_repeat_is_answered_the_same() {
+    let fixture = with(&[document("a"), document("b")]).await;
+    let view = synced(&fixture).await;
+    let (set, alice) = (view.set.id, fixture.alice().await);
+    let member = fixture.member_named(&view, "a").await;
+    let last = fixture.member_named(&view, "b").await;
+    let bob = fixture.user("bob", Role::User).await;
+    let refused = bob.unsync_member(set, member, false).await;
+    assert!(matches!(refused, Err(Error::NotAllowed)));
+    for _ in 0..2 {
+        alice.unsync_member(set, member, false).await.unwrap();
+        assert!(!has(&alice, set, member).await);
+    }
+    let other = alice.unsync_member(set, member, true).await;
+    assert!(matches!(other, Err(Error::WrongState { state: "ENDED" })));
+    let left = alice.sync_set(set).await.unwrap();
+    assert_eq!(left.nodes, [NodeId("b".to_owned())]);
+    look_at(&fixture, "a", "lib", "2").await;
+    assert_eq!(due(&fixture, Side::Cloud).await, 0, "it is synced no more");
+    let unknown = alice.unsync_member(set, MemberId::default(), false).await;
+    assert!(matches!(unknown, Err(Error::MemberNotFound { .. })));
+    alice.unsync_member(set, last, false).await.unwrap();
+    let mut bell = fixture.coordinator.wakeup.network(fixture.network.id);
+    while alice.sync_set(set).await.is_ok() {
+        bell.changed().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn r_uns_1_the_cloud_copy_of_one_document_of_several_is_removed_or_listed_as_staying() {
+    let fixture = with(&[document("a"), document("b"), document("c")]).await;
+    let alice = fixture.alice().await;
+    let made = alice.create_set(&documents(&["a", "b", "c"])).await;
+    let view = made.unwrap().set;
+    let set = view.set.id;
+    for node in ["a", "b", "c"] {
+        look_at(&fixture, node, "lib", "1").await;
+    }
+    fixture.deliver_all(Side::Cloud).await;
+    let member = fixture.member_named(&view, "a").await;
+    let changed = fixture.member_named(&view, "b").await;
+    for _ in 0..2 {
+        alice.unsync_member(set, member, true).await.unwrap();
+        assert!(has(&alice, set, member).await, "its cloud copy is to go");
+    }
+    let other = alice.unsync_member(set, member, false).await;
+    assert!(matches!(other, Err(Error::WrongState { state: "ENDED" })));
+    let delete = alice.delete_member(set, member, Side::Cloud, PeerChoice::Keep);
+    let refused = delete.await;
+    assert!(matches!(
+        refused,
+        Err(Error::WrongState { state: "ENDING" })
+    ));
+    fixture.deliver_all(Side::Cloud).await;
+    assert!(!has(&alice, set, member).await);
+    alice.unsync_member(set, member, true).await.unwrap();
+    let other = alice.unsync_member(set, member, false).await;
+    assert!(matches!(other, Err(Error::WrongState { state: "ENDED" })));
+    assert!(alice.skipped_nodes(set, None, 10).await.unwrap().is_empty());
+    let copies = alice.member(set, changed).await.unwrap().copies;
+    let cloud = copies.cloud.unwrap().copy.node.0;
+    let written = present(&cloud, "inbox", "elsewhere", Some("mine".to_owned()));
+    fixture.report(Side::Cloud, vec![written]).await;
+    alice.unsync_member(set, changed, true).await.unwrap();
+    let stays = alice.skipped_nodes(set, None, 10).await.unwrap();
+    let reasons: Vec<_> = stays.iter().map(|one| one.reason).collect();
+    assert_eq!(reasons, [StayReason::NotPulled.text()]);
+    assert_eq!(alice.sync_set(set).await.unwrap().set.counters.members, 1);
 }
 
 #[tokio::test]

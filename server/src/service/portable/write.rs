@@ -42,7 +42,7 @@ fn options_line(options: &Options) -> OptionsLine {
 /// A member with its copies; `None` of one that has none, or whose membership is over: there is nothing to pair.
 pub(super) fn member_line(member: &Member, copies: Sides<Option<&Copy>>) -> Option<MemberLine> {
     let has_copy = Side::BOTH.iter().any(|side| copies.get(*side).is_some());
-    if member.clearing || !has_copy {
+    if member.clearing || member.leaving.is_some() || !has_copy {
         return None;
     }
     let base = member.base.as_ref();

@@ -9,11 +9,12 @@ use crate::domain::failure::{Failure, Reason};
 use crate::domain::free_name::{Renaming, Sibling};
 use crate::domain::ids::{ConflictId, Digest, MemberId, NodeId};
 use crate::domain::member::{
-    Due, Hold, Lane, Member, MemberState, Obstacle, PeerChoice, Restlessness,
+    Due, Hold, Lane, Leaving, Member, MemberState, Obstacle, PeerChoice, Restlessness,
 };
 use crate::domain::projection::{
     ContentRef, NodeKind, Projection, Properties, PropertyValue, Side, Sides, State,
 };
+use crate::domain::sync_set::Removal;
 
 #[derive(Clone, PartialEq, Message)]
 struct ProjectionBody {
@@ -174,6 +175,10 @@ struct MemberBody {
     rename_number: u32,
     #[prost(string, optional, tag = "70")]
     home: Option<String>,
+    #[prost(int32, optional, tag = "95")]
+    leaving: Option<i32>,
+    #[prost(string, tag = "96")]
+    leaving_actor: String,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -400,6 +405,7 @@ pub fn encode_member(member: &Member) -> Vec<u8> {
         MemberState::Failed(failed) => Some(failure_body(failed)),
         _ => None,
     };
+    let leaving = member.leaving.as_ref();
     MemberBody {
         base: member.base.as_ref().map(state_body),
         failure: failed,
@@ -440,6 +446,8 @@ pub fn encode_member(member: &Member) -> Vec<u8> {
         rename_number: member.renaming.as_ref().map_or(0, |one| one.number),
         open_conflict: member.open.map(ConflictId::to_bytes).unwrap_or_default(),
         home: member.home.as_ref().map(|home| home.0.clone()),
+        leaving: leaving.map(|leaving| leaving.removal as i32),
+        leaving_actor: leaving.map_or_else(String::new, |leaving| leaving.actor.clone()),
     }
     .encode_to_vec()
 }
@@ -505,6 +513,11 @@ pub fn decode_member(member: &mut Member, state_number: i32, bytes: &[u8]) -> Re
     member.made = body.made_on_cloud.map(side);
     member.clearing = body.clearing;
     member.home = body.home.map(NodeId);
+    let actor = body.leaving_actor;
+    member.leaving = body.leaving.map(|number| Leaving {
+        removal: Removal::from_number(number),
+        actor,
+    });
     Ok(())
 }
 

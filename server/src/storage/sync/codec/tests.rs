@@ -61,6 +61,10 @@ fn full_member() -> Member {
     member.last_synced_at = Some(0);
     member.made = Some(Side::OnPremise);
     member.home = Some(NodeId("h".into()));
+    member.leaving = Some(Leaving {
+        removal: Removal::Members,
+        actor: "alice".into(),
+    });
     member.restlessness = Restlessness {
         stale: 1,
         flips: 2,
