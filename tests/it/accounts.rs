@@ -83,6 +83,19 @@ impl Site {
         copy().context("the copy is gone again")
     }
 
+    /// No credential that was ever given lies in what the coordinator or the agents keep.
+    fn assert_secrets_are_nowhere(&self) -> Result<()> {
+        let (data, logs) = (self.coordinator.data(), self.coordinator.logs());
+        let secrets = [CREDENTIAL, OTHER_CREDENTIAL, "a-wrong-one-4713"];
+        let none: [String; 0] = [];
+        assert_eq!(holding(data, &secrets)?, none, "while it runs");
+        assert_eq!(holding(&logs, &secrets)?, none);
+        assert_ne!(holding(data, &[ACCOUNT])?, none, "what is there is found");
+        let directory = self.coordinator.directory();
+        assert_eq!(holding(directory, &secrets)?, none, "nor in an outbox");
+        Ok(())
+    }
+
     async fn stop(mut self) -> Result<()> {
         self.on_premise.stop().await?;
         self.cloud.stop().await?;
@@ -189,13 +202,6 @@ async fn r_idn_1_pushes_act_as_the_linked_account_whose_credential_is_kept_by_th
     site.link(OTHER_CREDENTIAL).await?;
     site.holds("second").await?;
 
-    let (data, logs) = (site.coordinator.data().to_owned(), site.coordinator.logs());
-    let directory = site.coordinator.directory().to_owned();
-    let secrets = [CREDENTIAL, OTHER_CREDENTIAL, "a-wrong-one-4713"];
-    let none: [String; 0] = [];
-    assert_eq!(holding(&data, &secrets)?, none, "while it runs");
-    assert_eq!(holding(&logs, &secrets)?, none);
-    assert_ne!(holding(&data, &[ACCOUNT])?, none, "what is there is found");
-    assert_eq!(holding(&directory, &secrets)?, none, "nor in an outbox");
+    site.assert_secrets_are_nowhere()?;
     site.stop().await
 }
