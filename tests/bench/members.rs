@@ -18,7 +18,7 @@ use crate::{report::Report, statistics::median};
 const NETWORK: &str = "acme";
 const SMALL: usize = 10_000;
 const LARGE: usize = 1_000_000;
-const FOLDER_MEMBERS: usize = 1_000;
+const FOLDER_MEMBERS: usize = 500;
 const CHANGES: usize = 200;
 /// Deliveries that are answered together at most.
 const ANSWERS_MAX: usize = 500;

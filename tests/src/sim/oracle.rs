@@ -11,7 +11,7 @@ use tandem_server::domain::policy::{ConflictGrain, ConflictPolicy, NameClashPoli
 use tandem_server::domain::projection::{Comparison, ContentRef, NodeKind, Side, State};
 use tandem_server::domain::report::NodeTrait;
 use tandem_server::domain::repository::comparison;
-use tandem_server::domain::sync_set::{Counters, Gate, SyncSet};
+use tandem_server::domain::sync_set::{Counters, Gate, SetKind, SyncSet};
 
 use super::coordinator::repository_id;
 use super::repository::{Node, token_of};
@@ -236,6 +236,10 @@ pub fn both_are_kept(world: &World) -> Result<(), String> {
         };
         let ended = !store.sets.contains_key(&conflict.set);
         // A set of documents has no folder for siblings: there the bytes are kept, and no more.
+        let documents = store.sets.get(&conflict.set);
+        if documents.is_some_and(|set| set.kind == SetKind::Documents) {
+            continue;
+        }
         let chosen = store.members.get(&conflict.member);
         if chosen.is_some_and(|member| member.direct && member.kind == NodeKind::Document) {
             continue;
