@@ -90,10 +90,6 @@ impl Engine<'_> {
         let mut gone = copy.clone();
         gone.state = CopyState::Gone(absence);
         self.put_copy_and_wake(Some(&copy), gone, &set)?;
-        if let (Some(_), Some(content)) = (member.open, copy.projection.content) {
-            // R-CON-4: what a conflict is about is kept, also when it goes before anybody has decided.
-            self.effects.losers.push((member.id, side, content.digest));
-        }
         if copy.projection.kind == NodeKind::Folder
             && was_there
             && !planted("gone-folder-not-walked")

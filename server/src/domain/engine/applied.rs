@@ -33,11 +33,6 @@ impl Engine<'_> {
             .due
             .filter(|due| due.side == side && current)
             .map(|due| due.lane);
-        let releases = member.due.is_some_and(|due| due.lane == Lane::Release);
-        let lane = match releases {
-            true => Some(Lane::Release),
-            false => lane,
-        };
         match (&result.seen, lane) {
             (_, Some(Lane::Release)) => self.end_or_clear(set, member),
             (Seen::Absent { .. }, _) => self.removed(member, set, side),
@@ -48,7 +43,7 @@ impl Engine<'_> {
             }
             (_, Some(Lane::Removal | Lane::ChosenRemoval)) => self.removed(member, set, side),
             (Seen::Present(presence), _) => {
-                let result = (&result.node, presence);
+                let result = (&result.node, presence, current);
                 self.changed(member, set, side, result, delivered)
             }
         }
@@ -93,7 +88,7 @@ impl Engine<'_> {
         mut member: Member,
         set: &SyncSet,
         side: Side,
-        (node, presence): (&NodeId, &Presence),
+        (node, presence, current): (&NodeId, &Presence, bool),
         delivered: Option<&Arc<Projection>>,
     ) -> Result<(), Miss> {
         let before = self.replaced(set, &member, side, node)?;
@@ -102,7 +97,7 @@ impl Engine<'_> {
         if member.direct && side == Side::OnPremise {
             member.home = Some(row.parent.clone());
         }
-        if self.comes_too_late(&member, before.as_ref(), &row)? {
+        if self.comes_too_late(&member, current, before.as_ref(), &row)? {
             return self.enter_anew(&member, set, side, before.as_ref(), row);
         }
         let result = self.state_of(&member, &row)?;

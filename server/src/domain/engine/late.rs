@@ -12,14 +12,17 @@ use super::super::view::Miss;
 use super::{Engine, VersionChange};
 
 impl Engine<'_> {
-    /// Whether a copy was made in, or moved to, a folder that is known to be gone.
+    /// Whether a copy was made in, or moved to, a folder that is known to be gone. `current`: it answers what was asked
+    /// last; where its node was known to be gone by then, the agent has found what it once made for this member.
     pub(super) fn comes_too_late(
         &mut self,
         member: &Member,
+        current: bool,
         before: Option<&Copy>,
         row: &Copy,
     ) -> Result<bool, Miss> {
-        let stayed = before.is_some_and(|before| before.parent == row.parent);
+        let stayed = before
+            .is_some_and(|before| before.parent == row.parent && (before.is_there() || !current));
         if member.direct || stayed {
             return Ok(false);
         }
@@ -71,8 +74,8 @@ impl Engine<'_> {
         Ok(())
     }
 
-    /// R-LCK-1: what was made locked lies there for nobody, so it is unlocked.
-    fn leave_unlocked(
+    /// R-LCK-1: what was made or changed locked lies there for nobody, so it is unlocked.
+    pub(super) fn leave_unlocked(
         &mut self,
         set: &SyncSet,
         side: Side,

@@ -219,7 +219,6 @@ impl Engine<'_> {
             self.moved_folders.push((now.repository, now.node.clone()));
         }
         self.version_of(&copy, &now, member.id, side);
-        self.keep_disputed(&copy, &now, &member, side);
         self.journal(Entry {
             kind: JournalKind::Observed,
             set: Some(set.id),
@@ -299,13 +298,23 @@ impl Engine<'_> {
         }
     }
 
-    /// R-CON-4: bytes that a conflict is about are kept, also when another edit replaces them before it is decided.
-    fn keep_disputed(&mut self, before: &Copy, now: &Copy, member: &Member, side: Side) {
-        let replaced = before.projection.content.filter(|_| {
-            member.open.is_some() && before.projection.content != now.projection.content
-        });
-        let kept = replaced.map(|content| (member.id, side, content.digest));
-        self.effects.losers.extend(kept);
+    /// R-CON-4: bytes that a conflict is about are kept, also when an edit, a delivery or a deletion replaces them, or
+    /// their node is lost, before it is decided.
+    fn keep_disputed(&mut self, before: &Copy, now: &Copy, side: Side) -> Result<(), Miss> {
+        let (Some(member), Some(content)) = (before.member, before.projection.content) else {
+            return Ok(());
+        };
+        let goes_on = now.is_there()
+            && now.member == before.member
+            && now.projection.content == Some(content);
+        if goes_on || planted("disputed-content-expires") {
+            return Ok(());
+        }
+        let member = self.view.member(member)?;
+        if let Some(member) = member.filter(|member| member.open.is_some()) {
+            self.effects.losers.push((member.id, side, content.digest));
+        }
+        Ok(())
     }
 
     /// Changes a row, and looks again at whoever waited for the name or folder that it leaves.
@@ -315,11 +324,12 @@ impl Engine<'_> {
         mut now: Copy,
         set: &SyncSet,
     ) -> Result<(), Miss> {
+        let side = self.view.side(now.repository).unwrap_or(Side::OnPremise);
         if let Some(before) = before {
             now.follows(before);
+            self.keep_disputed(before, &now, side)?;
         }
         self.note_outside(&now, set);
-        let side = self.view.side(now.repository).unwrap_or(Side::OnPremise);
         let left = before.filter(|before| {
             before.is_there()
                 && (!now.is_there()

@@ -80,7 +80,8 @@ impl Engine<'_> {
         Ok(())
     }
 
-    /// It was unlinked, and was moved or changed by what was still on its way: it stays unlinked where it lies now.
+    /// It was unlinked, and was moved or changed by what was still on its way: it stays unlinked where it lies now, and
+    /// if that locked it, it is unlocked (R-LCK-1).
     fn moved_orphan(&mut self, known: Copy, presence: &Presence) -> Result<(), Miss> {
         if known.member.is_some() || known.state != CopyState::Left {
             return Ok(());
@@ -90,7 +91,9 @@ impl Engine<'_> {
         };
         let side = self.view.side(known.repository).unwrap_or(Side::OnPremise);
         let mut row = self.row(known.repository, &known.node, &set, side, presence);
-        row.state = CopyState::Left;
-        self.put_copy_and_wake(Some(&known), row, &set)
+        if !row.locked {
+            row.state = CopyState::Left;
+        }
+        self.leave_unlocked(&set, side, Some(&known), row)
     }
 }

@@ -1,7 +1,7 @@
 //! A delivery was answered (R-REC-6, R-PRJ-5, R-AGT-6).
 
 use super::super::ids::{MemberId, RepositoryId};
-use super::super::member::Member;
+use super::super::member::{Lane, Member};
 use super::super::planted::planted;
 use super::super::projection::Side;
 use super::super::report::{Answer, Observation, Seen};
@@ -40,7 +40,10 @@ impl Engine<'_> {
             Answer::Stale(seen) if member.clearing => {
                 self.cleared(member, &set, version, seen, true)
             }
-            Answer::Applied { result, .. } if Self::is_repeat(&member, side, version, result) => {
+            Answer::Applied { result, .. }
+                if Self::is_repeat(&member, side, version, result)
+                    || Self::is_overtaken(&member, side, version) =>
+            {
                 self.observe(repository, result, at).map(|_| ())
             }
             Answer::Applied { result, delivered } => {
@@ -70,6 +73,14 @@ impl Engine<'_> {
         version <= *member.answered.get(side)
             && matches!(result.seen, Seen::Present(_))
             && member.nodes.get(side).as_ref() == Some(&result.node)
+    }
+
+    /// R-LCK-1: the membership ends once the lock is taken off, and not with the answer to something older that was
+    /// still on its way: that may just have locked the copy again.
+    fn is_overtaken(member: &Member, side: Side, version: i64) -> bool {
+        let releases = member.due.filter(|due| due.lane == Lane::Release);
+        releases.is_some_and(|due| due.side != side || version != member.version)
+            && !planted("older-answer-counts-as-release")
     }
 
     fn stale(

@@ -191,7 +191,8 @@ impl Engine<'_> {
         }
     }
 
-    /// Both copies are equal: a new base, and nothing due but a lock (R-LCK-1).
+    /// Both copies are equal: a new base, and nothing due but a lock, or the end of one that another set asked for before
+    /// the node was moved here (R-LCK-1).
     fn agree(&mut self, set: &SyncSet, mut member: Member) -> Result<(), Miss> {
         self.uncount_removal(set, &member);
         let Some(copy) = self.copy_of(set, &member, Side::OnPremise)? else {
@@ -205,7 +206,7 @@ impl Engine<'_> {
             .view
             .repository(copy.repository)
             .is_some_and(|repository| repository.locks);
-        if set.options.lock_on_premise_copy && locks && !copy.locked {
+        if locks && copy.locked != set.options.lock_on_premise_copy {
             return self.owe(set, member, Side::OnPremise, Gate::Open(Lane::Change));
         }
         self.rest(set, member)

@@ -122,6 +122,8 @@ pub(crate) const BUGS: &[(&str, Finder)] = &[
         tests("management_tests::conflicts"),
     ),
     ("losers-expire", tests("management_tests::conflicts")),
+    ("disputed-content-expires", SIMULATION),
+    ("older-answer-counts-as-release", SIMULATION),
     (
         "named-content-collected",
         tests("content::tests::collecting"),
