@@ -19,6 +19,7 @@ mod editors;
 mod endings;
 mod floors;
 mod full_disk;
+mod in_flight;
 mod kills;
 mod large_edits;
 mod libraries;

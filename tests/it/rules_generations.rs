@@ -26,7 +26,8 @@ fn fixed(lab: &Lab, side: Side) -> Vec<NodeId> {
         .collect()
 }
 
-fn suffer(lab: &mut Lab, disaster: Disaster, side: Side) {
+/// Something happens to a side that nobody asked for.
+pub(crate) fn suffer(lab: &mut Lab, disaster: Disaster, side: Side) {
     let fixed = fixed(lab, side);
     lab.world.suffer(disaster, side, &fixed).unwrap();
 }

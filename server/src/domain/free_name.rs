@@ -1,8 +1,9 @@
-//! Names that nobody has yet: for a loser that becomes a node of its own (R-CON-3), and for a newcomer whose name is
-//! taken (R-REC-9).
+//! Names that nobody has yet: for a loser that becomes a node of its own (R-CON-3), for a newcomer whose name is
+//! taken (R-REC-9), and for a node that steps aside for another one (R-REC-10).
 
 use std::sync::Arc;
 
+use super::ids::MemberId;
 use super::limits::NAME_BYTES_MAX;
 use super::projection::{NodeKind, State};
 
@@ -44,6 +45,18 @@ impl Renaming {
     pub fn name(&self, kind: NodeKind, number: u32) -> String {
         labelled(&self.from, kind, &format!(" ({number})"))
     }
+}
+
+/// The name of a copy that steps aside for a moment.
+#[must_use]
+pub fn aside_name(member: MemberId) -> String {
+    format!("~{}.moving", member.0.simple())
+}
+
+/// Whether a copy has that name, and not one that anybody gave it.
+#[must_use]
+pub fn is_aside_name(member: MemberId, name: &str) -> bool {
+    name.starts_with('~') && name == aside_name(member)
 }
 
 /// Puts a label before the extension of a document, or behind the name of a folder. What would be too long is cut in

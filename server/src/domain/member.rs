@@ -1,7 +1,7 @@
 //! Members: nodes in a sync set, each pairing an on-premise with a cloud copy.
 
 use super::failure::Failure;
-use super::free_name::{Renaming, Sibling};
+use super::free_name::{Renaming, Sibling, is_aside_name};
 use super::ids::{ConflictId, MemberId, NodeId, SyncSetId};
 use super::projection::{ContentRef, NodeKind, Side, Sides, State};
 use super::sync_set::Removal;
@@ -152,6 +152,14 @@ pub struct Member {
     pub sibling: Option<Sibling>,
     /// Its on-premise copy is to have another name, since the one it has is taken on the cloud (R-REC-9).
     pub renaming: Option<Renaming>,
+    /// What a copy is called in truth that has a name of ours, since it steps aside or its own is taken (R-REC-10); it may
+    /// outlive that.
+    pub true_name: Option<String>,
+    /// The name that such a copy was given last.
+    pub given_name: Option<String>,
+    /// The versions, from and to, whose deliveries change nothing but the name of a copy, so that nothing is agreed on
+    /// when they are applied (R-REC-9, R-REC-10).
+    pub name_only: Option<(i64, i64)>,
     /// Somebody asked to delete this side's copy, with a choice about the other.
     pub deleting: Option<(Side, PeerChoice)>,
     /// Kept content that is to become current again (R-CON-5).
@@ -175,6 +183,23 @@ pub struct Member {
 }
 
 impl Member {
+    /// Whether a copy has a name that nobody but us gave it.
+    #[must_use]
+    pub fn is_given(&self, name: &str) -> bool {
+        self.given_name.as_deref() == Some(name) || is_aside_name(self.id, name)
+    }
+
+    /// Whether a delivery of this version changes nothing but the name of a copy.
+    #[must_use]
+    pub fn is_name_only(&self, version: i64) -> bool {
+        let aside = self.due.is_some_and(|due| due.lane == Lane::Aside);
+        let named = |(from, to): (i64, i64)| {
+            let now = aside && version == self.version;
+            from <= version && (version <= to || now)
+        };
+        self.name_only.is_some_and(named)
+    }
+
     /// A member that has just entered.
     #[must_use]
     pub fn new(id: MemberId, set: SyncSetId, kind: NodeKind, direct: bool) -> Self {
@@ -197,6 +222,9 @@ impl Member {
             open: None,
             sibling: None,
             renaming: None,
+            true_name: None,
+            given_name: None,
+            name_only: None,
             deleting: None,
             restoring: None,
             choice: None,

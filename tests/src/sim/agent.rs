@@ -338,12 +338,32 @@ impl Agent {
             },
         };
         let told = format!("applies {:?} -> {answer:?}", delivery.action);
+        self.tell_of_refilled(repository, &delivery, &answer);
         if random.chance(crash_percent) {
             self.crash(repository, link);
             return Some(format!("{told}, and crashes"));
         }
         self.record(repository, name, answer);
         Some(told)
+    }
+
+    /// R-DEL-2: what lies in a folder that could not be removed is told before that.
+    fn tell_of_refilled(&mut self, repository: &Repository, delivery: &Delivery, answer: &Answer) {
+        let (Action::Delete { node, .. }, Answer::Applied { result, .. }) =
+            (&delivery.action, answer)
+        else {
+            return;
+        };
+        if !matches!(result.seen, Seen::Present(_)) {
+            return;
+        }
+        let inside = repository.nodes.iter();
+        let inside = inside.filter(|(_, found)| found.parent == *node);
+        for (child, _) in inside {
+            if self.watches(repository, child) {
+                self.report_present(repository, child);
+            }
+        }
     }
 
     /// What a repeated delivery made, and somebody deleted or moved to where nothing is synced.

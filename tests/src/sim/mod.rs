@@ -3,6 +3,7 @@
 
 pub mod agent;
 pub mod apply;
+mod audit;
 pub mod census;
 pub mod coordinator;
 pub mod disaster;

@@ -291,7 +291,7 @@ fn never_member(node_trait: NodeTrait) -> bool {
     matches!(node_trait, WorkingCopy | SmartFolder | Link | Special)
 }
 
-/// R-LCK-1: what is locked on-premise is a member, of a set that locks.
+/// R-LCK-1: what is locked on-premise is a member, of a set that locks, or waits for what unlocks it.
 fn locks_end_with_membership(world: &World) -> Result<(), String> {
     let store = &world.coordinator.store;
     let nodes = &world.places.on_premise.repository.nodes;
@@ -307,6 +307,9 @@ fn locks_end_with_membership(world: &World) -> Result<(), String> {
             .get(&(repository_id(Side::OnPremise), id.clone()));
         let member = copy.and_then(|copy| store.members.get(&copy.member?));
         let set = member.and_then(|member| store.sets.get(&member.set));
+        if member.is_some_and(|member| member.state != MemberState::Synced) {
+            continue;
+        }
         if set.is_none_or(|set| !set.options.lock_on_premise_copy) {
             return Err(format!("R-LCK-1: {id} is locked for nobody"));
         }

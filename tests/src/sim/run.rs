@@ -87,14 +87,14 @@ fn words(panic: &(dyn Any + Send)) -> &str {
     text.unwrap_or("without words")
 }
 
-struct Storm {
-    world: World,
-    plan: Plan,
+pub(super) struct Storm {
+    pub(super) world: World,
+    pub(super) plan: Plan,
     roots: BTreeMap<usize, NodeId>,
     fixed: Vec<NodeId>,
-    suffered: bool,
+    pub(super) suffered: bool,
     /// A set was ended that removes its cloud copy (R-UNS-1).
-    clears: bool,
+    pub(super) clears: bool,
     recorded: (usize, usize),
 }
 
@@ -318,63 +318,6 @@ impl Storm {
         let moved = self.world.agent_step(side, crash_percent);
         self.audit(side, &before)?;
         Ok(moved)
-    }
-
-    /// What the agent did to the repository destroys nothing that nobody gave up, and obeys the options.
-    fn audit(&self, side: Side, before: &super::repository::Repository) -> Result<(), String> {
-        let world = &self.world;
-        let store = &world.coordinator.store;
-        let now = &world.places.get(side).repository;
-        let locks = self.plan.options().any(|set| set.lock_on_premise_copy);
-        // What goes with a cloud copy may be known to nobody else; its agent keeps it.
-        let clears = self.clears && side == Side::Cloud;
-        // Nodes that exchanged their names while their ids were lost are taken for each other (R-AGT-10).
-        let other = world.places.get(side.other()).repository.nodes.values();
-        let newer = |old: u64, new: u64| world.ledger.may_overwrite(store, old, new);
-        let put_back = locks && side == Side::OnPremise;
-        let taken_for_other =
-            |old: u64| self.suffered && other.clone().any(|node| newer(old, node.content));
-        // R-LCK-1: a forced change is not pushed; the copy follows the cloud's deletion, archived first.
-        let follows = |old: u64| put_back && now.archive.contains(&old);
-        for (id, old) in &before.nodes {
-            let new = now.nodes.get(id).map(|new| new.content);
-            if new != Some(old.content) && old.content != 0 && !now.archive.contains(&old.content) {
-                return Err(format!(
-                    "R-AGT-6: {side:?} {id} was not archived: {}",
-                    old.content
-                ));
-            }
-            match now.nodes.get(id) {
-                Some(new) if new.content != old.content => {
-                    let fine = world.ledger.may_overwrite(store, old.content, new.content);
-                    if !fine && !put_back && !taken_for_other(old.content) {
-                        return Err(format!(
-                            "I3: {side:?} {id} lost {} to {}",
-                            old.content, new.content
-                        ));
-                    }
-                }
-                None if clears && now.archive.contains(&old.content) => {}
-                None if !world.ledger.may_remove(store, old.content) && !follows(old.content) => {
-                    return Err(format!(
-                        "I3: {side:?} {id} was removed with {}",
-                        old.content
-                    ));
-                }
-                None if self.never_deletes(side) => {
-                    return Err(format!("I18: {side:?} {id} was removed"));
-                }
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-
-    fn never_deletes(&self, side: Side) -> bool {
-        self.plan.options().all(|set| match side {
-            Side::OnPremise => !set.delete_on_premise,
-            Side::Cloud => !set.allow_delete_on_cloud,
-        })
     }
 
     fn cut(&mut self, side: Side) {

@@ -254,6 +254,10 @@ impl User<'_> {
         {
             return Some((format!("half turns {node}"), vec![node.clone()]));
         }
+        if inner.node_trait != NodeTrait::Ordinary {
+            // It is never synced, nor is what lies in it now.
+            self.ledger.give_up(self.repository, &outer_id);
+        }
         Some((
             format!("turns {node} inside out"),
             vec![node.clone(), outer_id],

@@ -41,7 +41,10 @@ impl<R: Repository> Conversation<R> {
         if !group.work.is_empty() {
             outcomes.extend(self.core.repository.apply(group.work).await);
         }
-        let noted = self.note_outcomes(&deliveries, outcomes).await;
+        let noted = match self.tell_of_refilled(&deliveries, &outcomes).await {
+            Ok(()) => self.note_outcomes(&deliveries, outcomes).await,
+            error => error,
+        };
         self.core.applying.end(&keys);
         self.answered(&deliveries);
         noted

@@ -37,6 +37,7 @@ mod fit;
 mod large;
 mod observe;
 mod progress;
+mod refilled;
 mod refused;
 mod report;
 mod reuse;

@@ -14,6 +14,7 @@ use super::super::report::{Observation, Presence, Seen};
 use super::super::sync_set::SyncSet;
 use super::super::view::Miss;
 use super::Engine;
+use super::aside::{in_truth, note_given};
 use super::situation::merges;
 
 /// How long flips are counted together (R-PRJ-5), in microseconds.
@@ -25,10 +26,11 @@ impl Engine<'_> {
         member: Member,
         set: &SyncSet,
         side: Side,
-        current: bool,
+        (version, at): (i64, (usize, usize)),
         result: &Observation,
         delivered: Option<&Arc<Projection>>,
     ) -> Result<(), Miss> {
+        let current = version == member.version;
         let lane = member
             .due
             .filter(|due| due.side == side && current)
@@ -39,11 +41,11 @@ impl Engine<'_> {
             (Seen::Present(_), Some(Lane::Removal | Lane::ChosenRemoval))
                 if !planted("refilled-folder-counts-as-removed") =>
             {
-                self.kept(member, set)
+                self.kept(member, set, side)
             }
             (_, Some(Lane::Removal | Lane::ChosenRemoval)) => self.removed(member, set, side),
             (Seen::Present(presence), _) => {
-                let result = (&result.node, presence, current);
+                let result = (&result.node, presence, version, at);
                 self.changed(member, set, side, result, delivered)
             }
         }
@@ -76,8 +78,12 @@ impl Engine<'_> {
         Ok(())
     }
 
-    /// R-DEL-2: the folder holds something that is not synced, so it stays, unlinked.
-    fn kept(&mut self, member: Member, set: &SyncSet) -> Result<(), Miss> {
+    /// R-DEL-2: what is new in the folder keeps it. Else it holds something that is not synced, so it stays, unlinked.
+    fn kept(&mut self, member: Member, set: &SyncSet, side: Side) -> Result<(), Miss> {
+        if self.holds_members(set, &member, side)? && !planted("new-content-unlinked") {
+            self.touch(member.id);
+            return Ok(());
+        }
         self.uncount_removal(set, &member);
         self.end_or_release(set, member)
     }
@@ -88,7 +94,7 @@ impl Engine<'_> {
         mut member: Member,
         set: &SyncSet,
         side: Side,
-        (node, presence, current): (&NodeId, &Presence, bool),
+        (node, presence, version, at): (&NodeId, &Presence, i64, (usize, usize)),
         delivered: Option<&Arc<Projection>>,
     ) -> Result<(), Miss> {
         let before = self.replaced(set, &member, side, node)?;
@@ -97,13 +103,18 @@ impl Engine<'_> {
         if member.direct && side == Side::OnPremise {
             member.home = Some(row.parent.clone());
         }
+        let current = version == member.version;
         if self.comes_too_late(&member, current, before.as_ref(), &row)? {
             return self.enter_anew(&member, set, side, before.as_ref(), row);
+        }
+        let name_only = member.is_name_only(version);
+        if name_only {
+            note_given(&mut member, &presence.projection.name);
         }
         let result = self.state_of(&member, &row)?;
         let projection = delivered.unwrap_or(&presence.projection).clone();
         let delivered = State {
-            projection,
+            projection: in_truth(&member, projection),
             parent: result.parent,
         };
         let restored = member.restoring.is_some_and(|content| {
@@ -112,13 +123,9 @@ impl Engine<'_> {
         if restored {
             member.restoring = None;
             member.made = None;
-        } else {
-            self.note_agreed(
-                &mut member,
-                set,
-                (side, before.as_ref()),
-                (result, delivered),
-            )?;
+        } else if !name_only || planted("own-name-is-agreed") {
+            let states = (result, delivered);
+            self.note_agreed(&mut member, set, (side, before.as_ref()), states)?;
         }
         let before_node = member.nodes.get_mut(side).replace(node.clone());
         if member.direct && before_node.as_ref() != Some(node) {
@@ -136,10 +143,17 @@ impl Engine<'_> {
             self.moved_folders.push((row.repository, row.node.clone()));
         }
         let folder = self.view.copy(&(row.repository, row.parent.clone()))?;
-        self.put_copy_and_wake(before.as_ref(), row, set)?;
+        let other_set = self.set_around(&member, &row)?;
+        self.put_copy_and_wake(before.as_ref(), row.clone(), set)?;
         let id = member.id;
-        self.view.put_member(set, member);
+        self.view.put_member(set, member.clone());
         self.touch(id);
+        if let Some(other) = other_set {
+            // R-MOV-4: it was moved between sets, and this took it back to where it was asked for.
+            return self
+                .moved_between(row, &member, presence, &other, at)
+                .map(|_| ());
+        }
         match folder {
             // Its folder went while it was made: it shares its fate.
             Some(
@@ -149,6 +163,21 @@ impl Engine<'_> {
                 },
             ) => self.walk_below(&folder, set, absence, None),
             _ => Ok(()),
+        }
+    }
+
+    /// The set of the folder in which a copy lies, if that is another one than its member's.
+    fn set_around(&mut self, member: &Member, row: &Copy) -> Result<Option<SyncSet>, Miss> {
+        if member.direct {
+            return Ok(None);
+        }
+        let folder = match self.parent_member(row)? {
+            Some(folder) => self.view.member(folder)?,
+            None => None,
+        };
+        match folder.filter(|folder| folder.set != member.set) {
+            Some(folder) => self.view.set(folder.set),
+            None => Ok(None),
         }
     }
 

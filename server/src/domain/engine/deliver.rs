@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::super::copy::{Copy, CopyState};
 use super::super::delivery::{Action, Delivery, FolderRef};
+use super::super::free_name::{aside_name, is_aside_name};
 use super::super::ids::MemberId;
 use super::super::member::{Due, Lane, Member};
 use super::super::projection::{Projection, Side, State};
@@ -85,7 +86,17 @@ impl Engine<'_> {
             (None, Some(own)) if due.lane == Lane::Aside => self.state_of(&member, own)?,
             (None, _) => return Ok(None),
         };
-        let projection = wanted_projection(set, &member, due, own.as_ref(), &desired);
+        let steps_back = due.lane == Lane::Aside && member.renaming.is_none();
+        let projection = match own
+            .as_ref()
+            .filter(|own| steps_back && is_aside_name(member.id, &own.projection.name))
+        {
+            Some(own) => {
+                let side = (due.side, own);
+                self.renamed_back(set, &member, side, &desired)?.projection
+            }
+            None => wanted_projection(set, &member, due, own.as_ref(), &desired),
+        };
         let locked = due.side == Side::OnPremise && set.options.lock_on_premise_copy;
         let content = projection.content.filter(|content| {
             own.as_ref().and_then(|own| own.projection.content) != Some(*content)
@@ -172,7 +183,7 @@ fn wanted_projection(
         let mut projection = (*own.projection).clone();
         projection.name = match (&member.renaming, due.side) {
             (Some(renaming), Side::OnPremise) => renaming.name(member.kind, renaming.number),
-            _ => format!("~{}.moving", member.id.0.simple()),
+            _ => aside_name(member.id),
         };
         return Arc::new(projection);
     }

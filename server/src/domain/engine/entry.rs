@@ -34,7 +34,7 @@ impl Engine<'_> {
                         .list_newcomer(&set, key.0, &key.1, presence)
                         .map(|()| false);
                 }
-                return self.remember_outside(key, presence).map(|()| false);
+                return self.remember_outside(key, known, presence).map(|()| false);
             }
             Place::Unknown => {
                 self.note(at, NoteKind::UnknownParent);
@@ -57,8 +57,8 @@ impl Engine<'_> {
                 .skip(key, known, presence, &set, reason)
                 .map(|()| false);
         }
-        if let Some(marked) = self.marked_member(presence.mark, &set, key.0)? {
-            return self.link(key, marked, presence, &set);
+        if let Some((marked, own)) = self.marked_member(presence.mark, &set, key.0)? {
+            return self.link(key, marked, presence, &own);
         }
         if let Some(found) = self
             .by_place(key, &parent, presence, &set)?
@@ -102,12 +102,21 @@ impl Engine<'_> {
     }
 
     /// A folder below an unlinked or skipped one is remembered as such, so that what lies in it is known to be
-    /// outside too, however deep.
-    fn remember_outside(&mut self, key: &CopyKey, presence: &Presence) -> Result<(), Miss> {
+    /// outside too, however deep. What was remembered and went to where nothing is, is so no more.
+    fn remember_outside(
+        &mut self,
+        key: &CopyKey,
+        known: Option<Copy>,
+        presence: &Presence,
+    ) -> Result<(), Miss> {
         let folder = self.view.copy(&(key.0, presence.parent.clone()))?;
         let state = folder.map(|folder| folder.state);
         let Some(state @ (CopyState::Left | CopyState::Skipped(_))) = state else {
-            return Ok(());
+            let went = |known: &Copy| known.is_there() && known.parent != presence.parent;
+            return match known.filter(went) {
+                Some(known) => self.forget(key, known).map(|_| ()),
+                None => Ok(()),
+            };
         };
         let Some(repository) = self.view.repository(key.0) else {
             return Ok(());
@@ -160,25 +169,32 @@ impl Engine<'_> {
         self.put_copy_and_wake(known.as_ref(), row, set)
     }
 
-    /// R-AGT-6: the member for which the agent made the node; a mark that does not fit any more does not count.
-    /// R-CPY-1: nor does one that a copy of a synced node took along; a copy is a new node.
+    /// R-AGT-6: the member for which the agent made the node, and its set; a mark that does not fit any more does not
+    /// count. R-MOV-4: a chosen node keeps its own set, also where it was moved into this one.
+    /// R-CPY-1: a mark that a copy of a synced node took along does not count either; a copy is a new node.
     fn marked_member(
         &mut self,
         mark: Option<MemberId>,
         set: &SyncSet,
         repository: RepositoryId,
-    ) -> Result<Option<Member>, Miss> {
+    ) -> Result<Option<(Member, SyncSet)>, Miss> {
         let Some(mark) = mark.filter(|_| !planted("mark-ignored")) else {
             return Ok(None);
         };
         let Some(member) = self.view.member(mark)? else {
             return Ok(None);
         };
+        let own = match member.set == set.id || !member.direct {
+            true => Some(set.clone()),
+            false => self.view.set(member.set)?,
+        };
         let side = self.view.side(repository).unwrap_or(Side::OnPremise);
-        let fits = member.set == set.id
-            && member.nodes.get(side).is_none()
-            && *set.repositories.get(side) == repository;
-        Ok(fits.then_some(member))
+        let own = own.filter(|own| {
+            member.set == own.id
+                && member.nodes.get(side).is_none()
+                && *own.repositories.get(side) == repository
+        });
+        Ok(own.map(|own| (member, own)))
     }
 
     /// R-AGT-4: in a new generation an equal unpaired node at the same place on the other side is its peer.
@@ -189,18 +205,22 @@ impl Engine<'_> {
         presence: &Presence,
         set: &SyncSet,
     ) -> Result<Option<Member>, Miss> {
-        let rescanning = Side::BOTH.iter().any(|side| {
-            self.context
-                .rescanning
-                .contains(set.repositories.get(*side))
-        });
+        match self.waits_for_listing(set) {
+            true => self.equal_peer(repository, parent, presence, set),
+            false => Ok(None),
+        }
+    }
+
+    /// The member of an equal node at the same place on the other side, which has no copy here.
+    pub(super) fn equal_peer(
+        &mut self,
+        repository: RepositoryId,
+        parent: &Member,
+        presence: &Presence,
+        set: &SyncSet,
+    ) -> Result<Option<Member>, Miss> {
         let side = self.view.side(repository).unwrap_or(Side::OnPremise);
-        let Some(folder) = parent
-            .nodes
-            .get(side.other())
-            .clone()
-            .filter(|_| rescanning)
-        else {
+        let Some(folder) = parent.nodes.get(side.other()).clone() else {
             return Ok(None);
         };
         let other = *set.repositories.get(side.other());
@@ -225,7 +245,7 @@ impl Engine<'_> {
     }
 
     /// The node is the missing copy of this member.
-    fn link(
+    pub(super) fn link(
         &mut self,
         key: &CopyKey,
         mut member: Member,

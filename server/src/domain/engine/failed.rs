@@ -3,7 +3,7 @@
 use super::super::copy::Copy;
 use super::super::failure::{Failure, Reason, RetryClass};
 use super::super::journal::{Entry, JournalKind};
-use super::super::member::{Due, Hold, Member, MemberState, Obstacle};
+use super::super::member::{Due, Hold, Lane, Member, MemberState, Obstacle};
 use super::super::projection::Side;
 use super::super::sync_set::SyncSet;
 use super::super::view::Miss;
@@ -38,7 +38,10 @@ impl Engine<'_> {
         if reason == Reason::TargetFolderNameClash && numbered {
             return self.try_next_number(set, member);
         }
-        let obstacle = self.obstacle(set, &member, side, reason)?;
+        let obstacle = match self.obstacle(set, &member, side, reason)? {
+            Met::Stands(Some(name)) if self.goes_on(&member, set, side, &name)? => Met::Gone,
+            met => met,
+        };
         let failure = self.failure(&member, reason, message, detail);
         match obstacle {
             Met::Gone => self.look_again(set, member),
@@ -96,6 +99,7 @@ impl Engine<'_> {
         let name = self.name_of(set, &member)?;
         self.journal_failure(set, &member, &failure, name);
         member.state = MemberState::Failed(failure);
+        self.touch_children(set, &member, side)?;
         self.view.put_member(set, member);
         Ok(())
     }
@@ -137,6 +141,22 @@ impl Engine<'_> {
                 Met::Stands(Some(Obstacle::Name(folder.node, key)))
             }
         })
+    }
+
+    /// Whether what stepped back, and found that name taken, can have by now the one that it waits for (R-REC-10).
+    fn goes_on(
+        &mut self,
+        member: &Member,
+        set: &SyncSet,
+        side: Side,
+        obstacle: &Obstacle,
+    ) -> Result<bool, Miss> {
+        let steps = member.due.is_some_and(|due| due.lane == Lane::Aside);
+        let Obstacle::Name(folder, name) = obstacle else {
+            return Ok(false);
+        };
+        let place = (*set.repositories.get(side), folder.clone(), name.clone());
+        Ok(steps && self.view.holders(&place)?.is_empty())
     }
 
     /// Somebody took the name meanwhile, and it is not known yet who.

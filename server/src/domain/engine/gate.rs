@@ -344,14 +344,15 @@ impl Engine<'_> {
         Ok(false)
     }
 
-    /// A folder that is removed once it is empty, and holds what is to move into a folder that waits for its name: `a`
-    /// was replaced by another `a`, and something went from the one into the other.
+    /// A folder that is removed once it is empty, and holds what is to take its name, or to move into a folder that waits
+    /// for it: `a` was replaced by another `a`, and something went from the one into the other.
     pub(super) fn is_emptied_by_name(
         &mut self,
         set: &SyncSet,
         own: &Copy,
         side: Side,
     ) -> Result<bool, Miss> {
+        let name = Obstacle::Name(own.parent.clone(), own.name_key.clone());
         let mut folders = vec![own.node.clone()];
         while let Some(folder) = folders.pop() {
             for child in self.view.children(&(own.repository, folder))? {
@@ -361,6 +362,7 @@ impl Engine<'_> {
                 let Some(member) = copy.member else { continue };
                 let blocked = self.view.member(member)?.and_then(|member| member.blocked);
                 match blocked {
+                    Some((on, obstacle)) if on == side && obstacle == name => return Ok(true),
                     Some((_, Obstacle::Folder(awaited))) if awaited == member => {
                         folders.push(copy.node);
                     }

@@ -98,6 +98,7 @@ impl Engine<'_> {
         member.former.get_mut(side).push(lost.node.clone());
         self.forgive_former_state(&mut member, &lost, &row)?;
         self.version_of(&lost, &row, member.id, side);
+        self.keep_unseen(&lost, &row, set, &member)?;
         let old = (key.0, lost.node.clone());
         if row.projection.kind == NodeKind::Folder {
             self.moved_folders.push(key.clone());

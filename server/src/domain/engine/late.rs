@@ -1,4 +1,4 @@
-//! A delivery that was applied after its folder had gone (R-DEL-2).
+//! A delivery that was applied after its folder had gone (R-DEL-2), or whose node has another member by now (R-MOV-4).
 //!
 //! Whoever deleted or moved out the folder did not know what was made in it afterwards, so that does not share the
 //! folder's fate: it stays on the side it came from, and is made again together with its folders.
@@ -23,11 +23,32 @@ impl Engine<'_> {
     ) -> Result<bool, Miss> {
         let stayed = before
             .is_some_and(|before| before.parent == row.parent && (before.is_there() || !current));
-        if member.direct || stayed {
+        if member.direct {
+            return Ok(false);
+        }
+        if self.is_claimed(member, before)? {
+            return Ok(true);
+        }
+        if stayed {
             return Ok(false);
         }
         let folder = self.view.copy(&(row.repository, row.parent.clone()))?;
         Ok(folder.is_some_and(|folder| !folder.is_there()))
+    }
+
+    /// Whether the node is the copy of another member by now: moved there before it was known for whom it was made
+    /// (R-MOV-4).
+    fn is_claimed(&mut self, member: &Member, before: Option<&Copy>) -> Result<bool, Miss> {
+        let Some((before, claims)) = before.and_then(|before| Some((before, before.member?)))
+        else {
+            return Ok(false);
+        };
+        let claims = match claims == member.id {
+            true => None,
+            false => self.view.member(claims)?,
+        };
+        let side = self.view.side(before.repository).unwrap_or(Side::OnPremise);
+        Ok(claims.is_some_and(|claims| claims.nodes.get(side).as_ref() == Some(&before.node)))
     }
 
     /// The membership goes on under a new id, since the agent has a node for the old one. What the agent made lies
@@ -40,14 +61,16 @@ impl Engine<'_> {
         before: Option<&Copy>,
         mut row: Copy,
     ) -> Result<(), Miss> {
-        row.member = None;
-        row.state = CopyState::Gone(Absence::MovedOut);
-        if row.projection.kind == NodeKind::Folder && before.is_some_and(Copy::is_there) {
-            self.effects
-                .emptied
-                .push((row.repository, row.node.clone()));
+        if !self.is_claimed(old, before)? {
+            row.member = None;
+            row.state = CopyState::Gone(Absence::MovedOut);
+            if row.projection.kind == NodeKind::Folder && before.is_some_and(Copy::is_there) {
+                self.effects
+                    .emptied
+                    .push((row.repository, row.node.clone()));
+            }
+            self.leave_unlocked(set, side, before, row)?;
         }
-        self.leave_unlocked(set, side, before, row)?;
         if let Some(sibling) = &old.sibling {
             self.make_sibling(set, sibling.state.clone());
         }
@@ -90,6 +113,7 @@ impl Engine<'_> {
         let mut member = Member::new(id, set.id, row.projection.kind, false);
         member.nodes.on_premise = Some(row.node.clone());
         row.member = Some(id);
+        self.new_version(&row, id, side);
         self.put_copy_and_wake(before, row, set)?;
         self.view.put_member(set, member.clone());
         self.end_or_release(set, member)

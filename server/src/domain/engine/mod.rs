@@ -6,6 +6,7 @@
 
 mod absence;
 mod applied;
+mod aside;
 mod clash;
 mod clearing;
 mod conflict;

@@ -219,6 +219,7 @@ impl Engine<'_> {
             self.moved_folders.push((now.repository, now.node.clone()));
         }
         self.version_of(&copy, &now, member.id, side);
+        self.keep_unseen(&copy, &now, set, &member)?;
         self.journal(Entry {
             kind: JournalKind::Observed,
             set: Some(set.id),
@@ -313,6 +314,31 @@ impl Engine<'_> {
         let member = self.view.member(member)?;
         if let Some(member) = member.filter(|member| member.open.is_some()) {
             self.effects.losers.push((member.id, side, content.digest));
+        }
+        Ok(())
+    }
+
+    /// R-AGT-4: a change that is found while all is listed anew may have been made on an older state, by somebody who never
+    /// saw what it is going to replace on the other side: that is kept like the loser of a conflict.
+    pub(super) fn keep_unseen(
+        &mut self,
+        before: &Copy,
+        now: &Copy,
+        set: &SyncSet,
+        member: &Member,
+    ) -> Result<(), Miss> {
+        let changed = before.projection.content != now.projection.content;
+        if !changed || !self.rescans(now.repository) {
+            return Ok(());
+        }
+        let side = self.view.side(now.repository).unwrap_or(Side::OnPremise);
+        let other = self
+            .copy_of(set, member, side.other())?
+            .filter(Copy::is_there);
+        let content = other.and_then(|other| other.projection.content);
+        if let Some(content) = content.filter(|content| Some(*content) != now.projection.content) {
+            let replaced = (member.id, side.other(), content.digest);
+            self.effects.losers.push(replaced);
         }
         Ok(())
     }

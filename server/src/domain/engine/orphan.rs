@@ -5,7 +5,7 @@ use super::super::ids::{MemberId, RepositoryId};
 use super::super::member::{Member, PeerChoice};
 use super::super::projection::Side;
 use super::super::report::{Answer, Observation, Presence, Seen};
-use super::super::view::Miss;
+use super::super::view::{CopyKey, Miss};
 use super::Engine;
 use super::observe::Place;
 
@@ -44,8 +44,7 @@ impl Engine<'_> {
             return self.clear_orphan(&set, (repository, node), presence, written);
         }
         if !is_known && !self.has_ended(repository, member)? {
-            // R-AGT-4: a coordinator that was restored does not know what it asked for after its backup.
-            return self.seen_new(&key, None, presence, at).map(|_| ());
+            return self.made_for_the_forgotten(&key, presence, at);
         }
         let Place::Inside(_, set) = self.place(repository, &presence.parent)? else {
             return Ok(());
@@ -78,6 +77,22 @@ impl Engine<'_> {
         self.view.put_member(&set, member);
         self.touch(id);
         Ok(())
+    }
+
+    /// R-AGT-4: a coordinator that was restored does not know what it asked for after its backup. What was made is the
+    /// copy of an equal node at the same place that has none, if there is one; else it is new.
+    fn made_for_the_forgotten(
+        &mut self,
+        key: &CopyKey,
+        presence: &Presence,
+        at: (usize, usize),
+    ) -> Result<(), Miss> {
+        if let Place::Inside(parent, set) = self.place(key.0, &presence.parent)?
+            && let Some(peer) = self.equal_peer(key.0, &parent, presence, &set)?
+        {
+            return self.link(key, peer, presence, &set).map(|_| ());
+        }
+        self.seen_new(key, None, presence, at).map(|_| ())
     }
 
     /// It was unlinked, and was moved or changed by what was still on its way: it stays unlinked where it lies now, and

@@ -1,5 +1,6 @@
 //! A delivery was answered (R-REC-6, R-PRJ-5, R-AGT-6).
 
+use super::super::copy::CopyState;
 use super::super::ids::{MemberId, RepositoryId};
 use super::super::member::{Lane, Member};
 use super::super::planted::planted;
@@ -42,15 +43,16 @@ impl Engine<'_> {
             }
             Answer::Applied { result, .. }
                 if Self::is_repeat(&member, side, version, result)
-                    || Self::is_overtaken(&member, side, version) =>
+                    || Self::is_overtaken(&member, side, version)
+                    || self.is_known(&member, repository, version, result)? =>
             {
                 self.observe(repository, result, at).map(|_| ())
             }
             Answer::Applied { result, delivered } => {
                 // A coordinator that was restored may hear of versions that it has not given out yet.
                 *member.answered.get_mut(side) = version.min(member.version);
-                let current = version == member.version;
-                self.applied(member, &set, side, current, result, delivered.as_ref())
+                let named = (version, at);
+                self.applied(member, &set, side, named, result, delivered.as_ref())
             }
             Answer::Stale(_) if planted("stale-changes-nothing") => Ok(()),
             Answer::Stale(seen) => self.stale(member, &set, side, seen, at),
@@ -73,6 +75,29 @@ impl Engine<'_> {
         version <= *member.answered.get(side)
             && matches!(result.seen, Seen::Present(_))
             && member.nodes.get(side).as_ref() == Some(&result.node)
+    }
+
+    /// An older answer that shows a node as it was seen already. The answer to a change comes before any sight of what it
+    /// made, so this one repeats an earlier one under another version: a create whose first answer was thought lost.
+    fn is_known(
+        &mut self,
+        member: &Member,
+        repository: RepositoryId,
+        version: i64,
+        result: &Observation,
+    ) -> Result<bool, Miss> {
+        let Seen::Present(presence) = &result.seen else {
+            return Ok(false);
+        };
+        if version == member.version || planted("repeated-create-is-agreed-again") {
+            return Ok(false);
+        }
+        let known = self.view.copy(&(repository, result.node.clone()))?;
+        Ok(known.is_some_and(|known| {
+            known.member == Some(member.id)
+                && known.state == CopyState::Live
+                && known.revision == presence.revision
+        }))
     }
 
     /// R-LCK-1: the membership ends once the lock is taken off, and not with the answer to something older that was

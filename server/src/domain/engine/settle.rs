@@ -15,9 +15,13 @@ use super::conflict::holder;
 use super::gate::Gate;
 use super::guard::removes;
 use super::leaving::is_over;
+use super::situation::is_locked_for_nobody;
 
 /// A decision that only moves the base is followed by another one; three such steps are the most there can be.
 const STEPS_MAX: usize = 5;
+
+/// Children of a folder that show at once that they wait for it; the others wait as well.
+const CHILDREN_TOLD: usize = 200;
 
 /// Children of a folder whose rows are asked for in one run.
 const CHILDREN_ASKED: usize = 32;
@@ -59,7 +63,8 @@ impl Engine<'_> {
             return Ok(());
         }
         for _ in 0..STEPS_MAX {
-            match self.decision(&set, &member)? {
+            let decision = self.decision(&set, &member)?;
+            match self.named_first(&set, &member, decision)? {
                 Decision::Conflict { kind, winner: None } => {
                     return self.await_decision(&set, member, kind);
                 }
@@ -76,6 +81,9 @@ impl Engine<'_> {
                     Gate::Undo => {
                         // The move that is undone was to be delivered to the winner.
                         self.conflict(&set, &mut member, (ConflictKind::MoveMove, side), "")?;
+                    }
+                    Gate::Clash(..) if self.is_aside(&set, &member, side)? => {
+                        return self.owe(&set, member, side, Gate::Open(Lane::Aside));
                     }
                     Gate::Clash(obstacle, ..)
                         if self.settles_clash(&set, &member, (side, &obstacle))? =>
@@ -184,6 +192,10 @@ impl Engine<'_> {
             }
             Decision::CloudCopyDeleted => {
                 self.uncount_removal(set, &member);
+                let own = self.copy_of(set, &member, Side::OnPremise)?;
+                if own.is_some_and(|own| is_locked_for_nobody(set, &own, Side::OnPremise)) {
+                    return self.owe(set, member, Side::OnPremise, Gate::Open(Lane::Change));
+                }
                 member.cloud_copy_deleted = true;
                 self.rest(set, member)
             }
@@ -242,6 +254,9 @@ impl Engine<'_> {
                 return self.carry_out(set, member, Decision::Fail(Reason::TargetFolderNotFound));
             }
         };
+        if lane == Some(Lane::Aside) {
+            self.note_aside(set, &mut member, side)?;
+        }
         member.state = MemberState::Pending;
         member.due = lane.map(|lane| Due {
             side,
@@ -292,7 +307,36 @@ impl Engine<'_> {
         self.journal_failure(set, &member, &failure, name);
         member.state = MemberState::Failed(failure);
         member.due = None;
+        let waits = self.touch_children(set, &member, side);
         self.put_waiting(set, member, side, Some((Hold::Name, obstacle)));
+        waits
+    }
+
+    /// R-REC-7: what lies in a folder that cannot be made waits for it, and says so; it was due before, since the folder
+    /// was to come.
+    pub(super) fn touch_children(
+        &mut self,
+        set: &SyncSet,
+        folder: &Member,
+        side: Side,
+    ) -> Result<(), Miss> {
+        let made = folder.nodes.get(side).is_some();
+        let Some(source) = folder.nodes.get(side.other()).clone().filter(|_| !made) else {
+            return Ok(());
+        };
+        let source = (*set.repositories.get(side.other()), source);
+        for child in self.view.children(&source)?.into_iter().take(CHILDREN_TOLD) {
+            let child = self.view.copy(&(source.0, child))?;
+            let member = match child.and_then(|child| child.member) {
+                Some(member) => self.view.member(member)?,
+                None => None,
+            };
+            let due = |member: &Member| member.due.is_some_and(|due| due.side == side);
+            member
+                .filter(due)
+                .into_iter()
+                .for_each(|member| self.touch(member.id));
+        }
         Ok(())
     }
 

@@ -13,6 +13,7 @@ use super::super::repository::comparison;
 use super::super::sync_set::SyncSet;
 use super::super::view::Miss;
 use super::Engine;
+use super::aside::in_truth;
 
 impl Engine<'_> {
     /// The copy of a member on a side, whatever its state.
@@ -36,7 +37,7 @@ impl Engine<'_> {
             self.parent_member(copy)?
         };
         Ok(State {
-            projection: copy.projection.clone(),
+            projection: in_truth(member, copy.projection.clone()),
             parent,
         })
     }
@@ -109,9 +110,16 @@ impl Engine<'_> {
             .unwrap_or_default()
     }
 
-    /// What the table of SPEC §5 says of a member as it stands, without doing it.
+    /// What the table of SPEC §5 says of a member as it stands, without doing it. A copy that stepped aside is not equal
+    /// to the other one before it has its name back.
     pub(super) fn decision(&mut self, set: &SyncSet, member: &Member) -> Result<Decision, Miss> {
-        self.situation(set, member, decide)
+        let decision = self.situation(set, member, decide)?;
+        Ok(match decision {
+            Decision::Agreed => self
+                .side_aside(set, member)?
+                .map_or(decision, Decision::Deliver),
+            decision => decision,
+        })
     }
 
     /// Whether the cloud copy holds nothing that the on-premise side never had (R-UNS-1).
@@ -144,11 +152,21 @@ impl Engine<'_> {
         let Some(source) = self.copy_of(set, member, side.other())? else {
             return Ok(None);
         };
+        let is_there = source.is_there();
         let source = self.state_of(member, &source)?;
         let own = self.copy_of(set, member, side)?.filter(Copy::is_there);
         let Some(own) = own else {
             return Ok(Some(source));
         };
+        if !is_there && member.is_given(&own.projection.name) {
+            // Nothing is asked of it but to have a name of its own again.
+            return self
+                .renamed_back(set, member, (side, &own), &source)
+                .map(Some);
+        }
+        if !is_there && is_locked_for_nobody(set, &own, side) {
+            return self.state_of(member, &own).map(Some);
+        }
         let comparison = self.comparison(set);
         let source = spelled_as(&comparison, source, &own.projection.name);
         let merged = member.base.as_ref().filter(|_| merges(set));
@@ -174,6 +192,11 @@ impl Engine<'_> {
     pub(super) fn is_folder(member: &Member) -> bool {
         member.kind == NodeKind::Folder
     }
+}
+
+/// R-LCK-1: another set, which locks, had the node before.
+pub(super) fn is_locked_for_nobody(set: &SyncSet, copy: &Copy, side: Side) -> bool {
+    side == Side::OnPremise && copy.locked && !set.options.lock_on_premise_copy
 }
 
 /// R-REC-10: where names count as equal, their bytes are kept. The other spelling may even be taken by another node.

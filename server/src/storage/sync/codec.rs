@@ -179,6 +179,12 @@ struct MemberBody {
     leaving: Option<i32>,
     #[prost(string, tag = "96")]
     leaving_actor: String,
+    #[prost(string, optional, tag = "120")]
+    true_name: Option<String>,
+    #[prost(int64, repeated, tag = "121")]
+    name_only: Vec<i64>,
+    #[prost(string, optional, tag = "122")]
+    given_name: Option<String>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -448,6 +454,11 @@ pub fn encode_member(member: &Member) -> Vec<u8> {
         home: member.home.as_ref().map(|home| home.0.clone()),
         leaving: leaving.map(|leaving| leaving.removal as i32),
         leaving_actor: leaving.map_or_else(String::new, |leaving| leaving.actor.clone()),
+        true_name: member.true_name.clone(),
+        given_name: member.given_name.clone(),
+        name_only: member
+            .name_only
+            .map_or_else(Vec::new, |(from, to)| vec![from, to]),
     }
     .encode_to_vec()
 }
@@ -487,6 +498,12 @@ pub fn decode_member(member: &mut Member, state_number: i32, bytes: &[u8]) -> Re
         .sibling
         .and_then(state)
         .map(|state| Sibling { state, number });
+    member.true_name = body.true_name;
+    member.given_name = body.given_name;
+    member.name_only = match body.name_only[..] {
+        [from, to] => Some((from, to)),
+        _ => None,
+    };
     member.open = ConflictId::from_bytes(&body.open_conflict);
     member.deleting = choice(body.deleting_on_premise)
         .map(|chosen| (Side::OnPremise, chosen))

@@ -123,6 +123,9 @@ pub(crate) const BUGS: &[(&str, Finder)] = &[
     ),
     ("losers-expire", tests("management_tests::conflicts")),
     ("disputed-content-expires", SIMULATION),
+    ("aside-name-stays", SIMULATION),
+    ("new-content-unlinked", RULES),
+    ("own-name-is-agreed", SIMULATION),
     ("older-answer-counts-as-release", SIMULATION),
     (
         "named-content-collected",

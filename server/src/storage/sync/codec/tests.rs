@@ -49,6 +49,9 @@ fn full_member() -> Member {
         from: "n".into(),
         number: 3,
     });
+    member.true_name = Some("t".into());
+    member.given_name = Some("g".into());
+    member.name_only = Some((4, 5));
     member.deleting = Some((Side::Cloud, PeerChoice::Keep));
     member.restoring = Some(content);
     member.choice = Some(PeerChoice::Remove);
