@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
@@ -149,8 +149,9 @@ fn settings(file: Option<PathBuf>, flags: Vec<(&'static str, String)>) -> anyhow
 }
 
 async fn serve(config: Config) -> anyhow::Result<()> {
+    let signals = Signals::listen()?;
     let running = app::start(config).await?;
-    stop_on_signal(running.shutdown.clone())?;
+    signals.stop(running.shutdown.clone());
     tracing::info!(address = %running.address, "serving");
     if let Some(token) = &running.operator_token {
         eprintln!("The first operator's token, shown only now: {token}");
@@ -158,21 +159,35 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     running.join.await?
 }
 
-/// Drains at the first SIGTERM or SIGINT.
-///
-/// # Errors
-/// When the system refuses to deliver signals.
-pub fn stop_on_signal(shutdown: CancellationToken) -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        shutdown.cancel();
-    });
-    Ok(())
+/// SIGTERM and SIGINT. Heard from the start on: one that comes as soon as the coordinator says that it serves, drains it too.
+#[derive(Debug)]
+pub struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// Hears them from now on.
+    ///
+    /// # Errors
+    /// When the system refuses to deliver signals.
+    pub fn listen() -> anyhow::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Drains at the first that came or comes.
+    pub fn stop(mut self, shutdown: CancellationToken) {
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = self.terminate.recv() => {}
+                _ = self.interrupt.recv() => {}
+            }
+            shutdown.cancel();
+        });
+    }
 }
 
 /// Logs to standard error, which leaves standard output to results.

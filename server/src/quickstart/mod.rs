@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 pub use arguments::Arguments;
 
 use crate::app::{self, Running};
-use crate::cli::stop_on_signal;
+use crate::cli::Signals;
 use crate::config::Config;
 use home::Home;
 use show::Show;
@@ -33,9 +33,9 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let home = Home::open(&arguments)?;
     let mut config = Config::embedded(home.coordinator());
     config.admin_token_file = Some(home.admin_token_file());
-    let running = app::start(config).await?;
     let stop = CancellationToken::new();
-    stop_on_signal(stop.clone())?;
+    Signals::listen()?.stop(stop.clone());
+    let running = app::start(config).await?;
     let done = keep(&arguments, &home, &running, &stop).await;
     stop.cancel();
     running.shutdown.cancel();
