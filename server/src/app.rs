@@ -185,6 +185,7 @@ impl Server {
     async fn drain(&self, serving: &mut Serving) -> anyhow::Result<()> {
         self.health.not_serving().await;
         self.coordinator.draining.cancel();
+        tandem_crash::at("S13");
         self.health.end_watches().await;
         tracing::info!(within_s = self.drain_within.as_secs(), "draining");
         if let Ok(ended) = tokio::time::timeout(self.drain_within, &mut *serving).await {
@@ -209,6 +210,7 @@ impl Server {
         {
             tracing::error!(tasks = tasks.len(), "tasks are still running; leaving them");
         }
+        tandem_crash::at("S13");
         self.coordinator.store.close().await?;
         tracing::info!("stopped");
         Ok(())

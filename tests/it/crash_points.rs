@@ -1,9 +1,10 @@
-//! The points at which a process may stop, by name: each has a test that stops there and shows that, once everything runs
-//! again, the end is the one without a stop (I22). Such a test says in its comment where: `/// Stops at S4 and S5.`
+//! The points at which a process may stop, by name: `crash_sweep.rs` lets real processes die at each, and shows that, once
+//! everything runs again, the end is the one without a crash (I22). Smaller tests stop there too, and say in their comment
+//! where: `/// Stops at S4 and S5.`
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use crate::{rules, source};
+use crate::{crash_sweep, rules, source};
 
 /// Every point, of the coordinator (S) and of an agent (K).
 const POINTS: &[(&str, &str)] = &[
@@ -33,9 +34,10 @@ const POINTS: &[(&str, &str)] = &[
     ("K11", "what was not flushed is lost"),
 ];
 
-/// Points at which no test stops for certain: SIGKILL at random moments (`kills.rs`) may hit them, and nothing here can
-/// cut the power. Whoever writes a test takes its point off.
-const NOT_SHOWN: &[&str] = &["S1", "S11", "K5", "K11"];
+/// Points at which no test stops: a process that dies leaves what it wrote to the kernel, and nothing here stands between
+/// the programs and the disk that could forget what was not flushed. That flushes come in the right order is tested one by
+/// one (`client/src/connectors/directory/tests/durability.rs`). Whoever writes a test takes its point off.
+const NOT_SHOWN: &[&str] = &["K11"];
 
 /// Points in what is not offered yet, each with the words of the README that say so.
 const NOT_OFFERED: &[(&str, &str)] = &[("S10", "retention and compaction of the journal")];
@@ -54,20 +56,34 @@ fn named(test: &str) -> BTreeSet<String> {
     words.filter(is_point).map(str::to_owned).collect()
 }
 
-/// How many tests stop at each point.
-fn stops() -> BTreeMap<String, usize> {
-    let mut found = BTreeMap::new();
+/// The points that comments of tests name.
+fn told() -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
     for folder in ["server", "client", "tests"] {
         for path in source::rust_files(folder) {
-            if path.ends_with("it/crash_points.rs") {
-                continue;
-            }
-            for test in rules::tests_of(&source::read(&path)) {
-                for point in named(&test) {
-                    *found.entry(point).or_default() += 1;
-                }
+            if !path.ends_with("it/crash_points.rs") {
+                let tests = rules::tests_of(&source::read(&path));
+                found.extend(tests.iter().flat_map(|test| named(test)));
             }
         }
+    }
+    found
+}
+
+/// The points that the code has: `tandem_crash::at("S4")`.
+fn in_code() -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for path in ["server/src", "client/src"]
+        .iter()
+        .flat_map(|folder| source::rust_files(folder))
+    {
+        let text = source::read(&path);
+        let calls = text.split("tandem_crash::at(\"").skip(1);
+        found.extend(
+            calls
+                .filter_map(|call| call.split('"').next())
+                .map(str::to_owned),
+        );
     }
     found
 }
@@ -80,24 +96,19 @@ fn not_yet() -> String {
 }
 
 #[test]
-fn every_point_has_a_test_that_stops_there() {
-    let stops = stops();
-    let mut wrong: Vec<String> = stops
-        .keys()
-        .filter(|found| !POINTS.iter().any(|(point, _)| point == found))
-        .map(|found| format!("{found}: there is no such point"))
-        .collect();
+fn every_point_is_one_at_which_real_processes_die() {
+    let died = crash_sweep::points();
     let not_yet = not_yet();
+    let mut wrong = Vec::new();
     for (point, what) in POINTS {
-        if NOT_SHOWN.contains(point) {
-            if stops.contains_key(*point) {
+        let left_out = NOT_OFFERED.iter().find(|(left_out, _)| left_out == point);
+        match (left_out, died.contains(*point)) {
+            (None, true) if NOT_SHOWN.contains(point) => {
                 wrong.push(format!("{point} has a test by now: take it off NOT_SHOWN"));
             }
-            continue;
-        }
-        let left_out = NOT_OFFERED.iter().find(|(left_out, _)| left_out == point);
-        match (left_out, stops.contains_key(*point)) {
-            (None, false) => wrong.push(format!("{point} ({what}): no test stops there")),
+            (None, false) if !NOT_SHOWN.contains(point) => {
+                wrong.push(format!("{point} ({what}): nobody dies there"));
+            }
             (Some(_), true) => wrong.push(format!("{point} ({what}) is offered by now")),
             (Some((_, feature)), false) if !not_yet.contains(feature) => wrong.push(format!(
                 "{point} ({what}): the README does not say that this is not there: {feature}"
@@ -106,6 +117,20 @@ fn every_point_has_a_test_that_stops_there() {
         }
     }
     assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
+    assert_eq!(
+        in_code(),
+        died,
+        "points in the code, and those where somebody dies"
+    );
+}
+
+#[test]
+fn comments_name_points_that_there_are() {
+    let unknown: Vec<String> = told()
+        .into_iter()
+        .filter(|told| !POINTS.iter().any(|(point, _)| point == told))
+        .collect();
+    assert!(unknown.is_empty(), "{unknown:?}");
 }
 
 #[test]

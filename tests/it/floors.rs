@@ -193,13 +193,14 @@ fn the_wire_and_the_schema_history_use_nothing_of_ours() {
         names
     };
     assert_eq!(ours("proto/Cargo.toml"), BTreeSet::new());
+    assert_eq!(dependencies("crash/Cargo.toml"), BTreeSet::new());
     assert_eq!(
         dependencies("migrations/Cargo.toml"),
         BTreeSet::from(["sea_orm_migration".to_owned()])
     );
     assert_eq!(
         ours("client/Cargo.toml"),
-        BTreeSet::from(["tandem_proto".to_owned()])
+        BTreeSet::from(["tandem_crash", "tandem_proto"].map(str::to_owned))
     );
 }
 

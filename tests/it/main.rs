@@ -11,7 +11,10 @@ mod accounts;
 mod bad_input;
 mod checkouts;
 mod collection;
+#[cfg(debug_assertions)]
 mod crash_points;
+#[cfg(debug_assertions)]
+mod crash_sweep;
 mod decoders;
 mod disasters;
 mod documents;

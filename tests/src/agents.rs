@@ -180,4 +180,13 @@ impl DirectoryAgent {
     pub fn start(&self) -> Result<Process> {
         self.launch.start(&self.logs)
     }
+
+    /// Starts it, to die at a crash point: `K5`, or `K5:3` for the third time that it is reached.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn start_to(&self, point: &str) -> Result<Process> {
+        let launch = self.launch.clone();
+        launch.env(tandem_crash::VARIABLE, point).start(&self.logs)
+    }
 }

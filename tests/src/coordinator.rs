@@ -69,27 +69,33 @@ impl Coordinator {
     }
 
     async fn start_on(mebibytes: Option<usize>) -> Result<Self> {
+        let mut coordinator = Self::prepare()?;
+        if let Some(mebibytes) = mebibytes {
+            let logs = coordinator.logs();
+            let disk = SmallDisk::mount(&coordinator.data, mebibytes, &logs).await?;
+            coordinator.disk = Some(disk);
+        }
+        coordinator.go_on().await?;
+        Ok(coordinator)
+    }
+
+    /// A coordinator with an empty directory, not started.
+    ///
+    /// # Errors
+    /// There is no place for it.
+    pub fn prepare() -> Result<Self> {
         let directory = TempDir::with_prefix("tandem-e2e-")?;
-        let (logs, data) = (
-            directory.path().join("logs"),
-            directory.path().join("coordinator"),
-        );
-        fs::create_dir(&logs)?;
+        let data = directory.path().join("coordinator");
+        fs::create_dir(directory.path().join("logs"))?;
         fs::create_dir(&data)?;
-        let disk = match mebibytes {
-            Some(mebibytes) => Some(SmallDisk::mount(&data, mebibytes, &logs).await?),
-            None => None,
-        };
-        let mut coordinator = Self {
+        Ok(Self {
             directory,
             data,
             address: free_address()?,
-            disk,
+            disk: None,
             process: None,
             within: None,
-        };
-        coordinator.go_on().await?;
-        Ok(coordinator)
+        })
     }
 
     /// Starts a coordinator within the test, for what can only be seen or done from inside; clients still come over a
@@ -149,6 +155,46 @@ impl Coordinator {
         if self.process.is_some() {
             bail!("the coordinator runs already");
         }
+        self.process = Some(self.launch()?.start(&self.logs())?);
+        let served = self.serving().await;
+        self.process.take_if(|_| served.is_err());
+        served
+    }
+
+    /// Starts it, to die at a crash point: `S4`, or `S4:2` for the second time that it is reached. Waits for nothing.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn go_on_to(&mut self, point: &str) -> Result<()> {
+        let launch = self.launch()?.env(tandem_crash::VARIABLE, point);
+        self.process = Some(launch.start(&self.logs())?);
+        Ok(())
+    }
+
+    /// True, once, when it has died at its crash point.
+    ///
+    /// # Errors
+    /// It is not running, or ended in another way.
+    pub fn has_crashed(&mut self) -> Result<bool> {
+        let process = self.process.as_mut().context("it is not running")?;
+        let crashed = process.has_crashed()?;
+        if crashed {
+            self.process = None;
+        }
+        Ok(crashed)
+    }
+
+    /// Waits until it serves.
+    ///
+    /// # Errors
+    /// It is not running, or does not serve in time.
+    pub async fn serving(&mut self) -> Result<()> {
+        let address = self.address.to_string();
+        let process = self.process.as_mut().context("it is not running")?;
+        process.serving(&address, "", PATIENCE).await
+    }
+
+    fn launch(&self) -> Result<Launch> {
         let address = self.address.to_string();
         let launch = Launch::of(Program::Tandemd)?
             .args(["serve", "--migrate", "--listen", &address, "--log", "info"])
@@ -156,14 +202,19 @@ impl Coordinator {
             .arg(&self.data)
             .arg("--admin-token-file")
             .arg(self.token_file());
-        let launch = match &self.disk {
+        Ok(match &self.disk {
             Some(disk) => disk.launch(&launch),
             None => launch,
-        };
-        let mut process = launch.start(&self.logs())?;
-        process.serving(&address, "", PATIENCE).await?;
-        self.process = Some(process);
-        Ok(())
+        })
+    }
+
+    /// Asks it to end, and does not wait.
+    ///
+    /// # Errors
+    /// It is not running.
+    pub fn terminate(&self) -> Result<()> {
+        let process = self.process.as_ref();
+        process.context("it is not running")?.terminate()
     }
 
     /// Ends it as an administrator does.

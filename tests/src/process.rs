@@ -4,6 +4,7 @@ use std::{
     env,
     ffi::{OsStr, OsString},
     fs::{self, File},
+    os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
     thread,
@@ -232,6 +233,21 @@ impl Process {
     /// The system cannot tell.
     pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
         Ok(self.child.try_wait()?)
+    }
+
+    /// True when the process has died at its crash point (SIGABRT).
+    ///
+    /// # Errors
+    ///
+    /// It ended in another way.
+    pub fn has_crashed(&mut self) -> Result<bool> {
+        let Some(status) = self.ended()? else {
+            return Ok(false);
+        };
+        if status.signal() != Some(Signal::ABORT.as_raw()) {
+            bail!("{} ended with {status}:\n{}", self.name, self.log());
+        }
+        Ok(true)
     }
 
     /// Waits for the end of the process.

@@ -445,6 +445,7 @@ impl Slot<'_> {
         let batches = batches.into_iter().filter(|items| !items.is_empty());
         let batches: Vec<Encoded> = batches.map(Encoded::new).collect();
         let shared = self.shared;
+        tandem_crash::at("K1");
         let work = move |rows: &Rows| {
             if let Some(scan) = &scan {
                 rows.store_scan(scan)?;

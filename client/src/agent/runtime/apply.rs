@@ -40,6 +40,7 @@ impl<R: Repository> Conversation<R> {
         let mut outcomes = failures;
         if !group.work.is_empty() {
             outcomes.extend(self.core.repository.apply(group.work).await);
+            tandem_crash::at("K8");
         }
         let noted = match self.tell_of_refilled(&deliveries, &outcomes).await {
             Ok(()) => self.note_outcomes(&deliveries, outcomes).await,

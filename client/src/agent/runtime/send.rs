@@ -73,7 +73,9 @@ impl<R: Repository> Sending<R> {
                 items: batch.items.to_vec(),
                 cursor: Bytes::new(),
             };
+            tandem_crash::at("K2");
             self.conversation.sender.batch(frame).await?;
+            tandem_crash::at("K3");
             self.in_flight.push_back(batch);
             self.next += 1;
         }
@@ -114,6 +116,7 @@ impl<R: Repository> Sending<R> {
     async fn note(&self, accepted: Vec<(Pending, Vec<ItemNote>)>) -> Result<(), Error> {
         let core = &self.conversation.core;
         if let Some((last, _)) = accepted.last() {
+            tandem_crash::at("K4");
             core.outbox.accepted(last.number).await?;
         }
         for (batch, notes) in &accepted {

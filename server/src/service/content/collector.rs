@@ -154,6 +154,7 @@ impl Collector {
                 Ok::<_, Error>((taken.contents, objects))
             })
             .await?;
+        tandem_crash::at("S11");
         // Only now: a file must outlive every row that names it.
         self.content.drop_objects(&objects).await;
         Ok(contents)

@@ -425,6 +425,7 @@ impl Content {
         let chunks = &sink.chunks;
         drop(sink.file.sync().await?);
         self.objects.publish(id).await?;
+        tandem_crash::at("S3");
         let place = Place::Object(id);
         let new = &[NewContent {
             digest,

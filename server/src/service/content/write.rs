@@ -54,6 +54,7 @@ impl Content {
         } else {
             let id = BlobId(Uuid::now_v7());
             self.objects.put(id, sent.bytes).await?;
+            tandem_crash::at("S3");
             Place::Object(id)
         };
         Ok(NewContent {

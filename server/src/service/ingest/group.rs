@@ -86,6 +86,7 @@ impl Writer {
         }
         for (repository, accepted) in finish.accepted {
             batches::accept_in(&**tx, repository, accepted).await?;
+            tandem_crash::at("S4");
         }
         Ok(Written {
             done,
@@ -322,7 +323,9 @@ impl Writer {
             Change::EndSet(ending) => {
                 ended::remember_in(&**tx, ending.set).await?;
                 let job = (ending.set, walks::SetJobKind::End);
-                self.begin_job(tx, job, &ending.actor, finish).await
+                let begun = self.begin_job(tx, job, &ending.actor, finish).await;
+                tandem_crash::at("S9");
+                begun
             }
             Change::Scan(repository, root, read_content) => {
                 let (kind, read_content) = (ScanKind::Demand, *read_content);

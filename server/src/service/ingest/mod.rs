@@ -301,6 +301,7 @@ impl Ingest {
     /// # Errors
     /// [`Error::Draining`].
     pub async fn begin(&self, network: NetworkId, batch: Batch) -> Result<Pending, Error> {
+        tandem_crash::at("S2");
         let done = self
             .hand_over(network, Change::Batch(Box::new(batch)))
             .await?;
@@ -443,6 +444,9 @@ impl Writer {
             Ok(written) => {
                 self.parts.wakeup.ring(self.network, &written.wake);
                 for (job, done) in group.into_iter().zip(written.done) {
+                    if job.change.batch().is_some() {
+                        tandem_crash::at("S5");
+                    }
                     let _ = job.reply.send(done);
                 }
                 written.steps

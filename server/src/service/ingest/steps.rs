@@ -137,6 +137,9 @@ impl Writer {
         let inputs: Vec<Input> = members.into_iter().map(request).collect();
         let wake = self.run_step(tx, &inputs, now).await?;
         walks::advance_set_job_in(&**tx, &job, Some(last)).await?;
+        if job.kind == SetJobKind::End {
+            tandem_crash::at("S9");
+        }
         Ok(wake)
     }
 

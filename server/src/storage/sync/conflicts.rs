@@ -33,15 +33,16 @@ pub async fn insert_in<C: ConnectionTrait>(
     network: NetworkId,
     conflicts: &[Conflict],
 ) -> Result<(), Error> {
-    INSERT
-        .rows(
-            tx,
-            conflicts
-                .iter()
-                .map(|conflict| row(network, conflict))
-                .collect(),
-        )
-        .await
+    let rows: Vec<_> = conflicts
+        .iter()
+        .map(|conflict| row(network, conflict))
+        .collect();
+    let any = !rows.is_empty();
+    INSERT.rows(tx, rows).await?;
+    if any {
+        tandem_crash::at("S8");
+    }
+    Ok(())
 }
 
 /// Notes which open conflicts are over, and whose state holds.

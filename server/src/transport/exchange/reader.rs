@@ -85,6 +85,7 @@ impl Reader {
             return false;
         };
         let number = batch.number;
+        tandem_crash::at("S1");
         let decoded = decode::batch(self.scope.repository, batch);
         let (members, nodes) = decoded.as_ref().map(told_of).unwrap_or_default();
         let pending = match decoded {

@@ -141,7 +141,10 @@ impl Writer {
                     (&mut self.wires.pinged, &mut self.wires.asked),
                     (!draining).then_some(&mut self.session),
                 ) => match down {
-                    Down::Sent => Ok(()),
+                    Down::Sent => {
+                        tandem_crash::at("S7");
+                        Ok(())
+                    }
                     // Whoever asked waits no longer.
                     Down::Ping(ping) if ping.is_closed() => Ok(()),
                     Down::Ask(asked) if asked.reply.is_closed() => Ok(()),
@@ -182,6 +185,7 @@ impl Writer {
         }
         let result = encode::batch_result(done.number, done.result);
         let sent = self.outlet.result(Frame::BatchResult(result)).await;
+        tandem_crash::at("S6");
         sent.map_err(|_| End::Closed)
     }
 

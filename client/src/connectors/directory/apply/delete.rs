@@ -88,6 +88,7 @@ impl Group<'_> {
         for below in state.tree.below(&id) {
             state.tree.remove(&below);
         }
+        tandem_crash::at("K9");
         state.tree.remove(&id);
         drop(state);
         self.core
@@ -136,6 +137,7 @@ impl Group<'_> {
             _ => self.remove_file(&state, &node, delivery, version)?,
         };
         if removed {
+            tandem_crash::at("K9");
             if let Some(path) = state.tree.path(&node.parent) {
                 self.flush.path(path);
             }

@@ -104,10 +104,12 @@ impl<'a> Group<'a> {
         self.core.faults.at(Point::Prepared)?;
         self.mark(&staged)?;
         self.core.faults.at(Point::Marked)?;
+        tandem_crash::at("K6");
         let mut answers = Vec::with_capacity(staged.len());
         for staged in staged {
             let temp = staged.temp.as_ref().map(|temp| temp.name.clone());
             answers.push(self.one(staged));
+            tandem_crash::at("K7");
             self.discard(temp.as_deref());
         }
         self.core.faults.at(Point::Done)?;

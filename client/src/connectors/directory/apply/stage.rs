@@ -114,6 +114,7 @@ async fn receive(stream: &mut (dyn AsyncRead + Send + Unpin), file: File) -> io:
         hash.update(&buffer[..length]);
         size += length as u64;
         file.write_all(&buffer[..length]).await?;
+        tandem_crash::at("K5");
     }
     file.flush().await?;
     Ok(Known {

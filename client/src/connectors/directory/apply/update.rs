@@ -135,6 +135,9 @@ impl Group<'_> {
             }
             Err(error) => return Err(from_io(&error)),
         }
+        if before.parent != after.parent {
+            tandem_crash::at("K10");
+        }
         for folder in [&before.parent, &after.parent] {
             if let Some(path) = state.tree.path(folder) {
                 self.flush.path(path);
