@@ -42,6 +42,7 @@ mod rules_locks;
 mod rules_membership;
 mod rules_names_and_moves;
 mod rules_policies;
+mod scans;
 mod shape;
 mod sim;
 mod source;

@@ -207,6 +207,10 @@ impl Core {
             });
         }
         self.save(&mut state).map_err(unavailable)?;
+        // What was being written is told later, and there may be no event any more that wakes whoever tells it.
+        if state.tree.due().next().is_some() {
+            self.pending.wake.notify_one();
+        }
         Ok(pages)
     }
 }

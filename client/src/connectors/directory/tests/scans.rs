@@ -226,3 +226,30 @@ async fn a_root_that_comes_back_while_the_agent_runs_is_looked_at_again() {
     let seen = fixture.told().await;
     assert_eq!(seen.values().map(name).collect::<Vec<_>>(), ["new"]);
 }
+
+#[tokio::test]
+async fn r_agt_5_what_a_scan_finds_being_written_is_told_although_no_watch_tells_of_it() {
+    let fixture = Fixture::with(|root| {
+        fs::write(root.join("a"), "one").expect("a");
+        fs::hard_link(root.join("a"), root.with_file_name("outside")).expect("another name");
+    })
+    .await;
+    fixture.scan(10).await;
+    // Whatever woke it before is over.
+    let resting = tokio::time::timeout(Duration::from_millis(300), fixture.changes());
+    assert!(resting.await.is_err(), "nothing changed");
+    let writing = async {
+        while !fixture.directory().is_at_rest() {
+            tokio::task::yield_now().await;
+        }
+        fs::write(fixture.home.path().join("outside"), "two").expect("it is written");
+        let seen = fixture.scan(10).await;
+        let seen = seen.into_values().next().expect("a");
+        assert_ne!(
+            present(&seen).content.clone().expect("content").inline,
+            Some("two".into())
+        );
+    };
+    let (told, ()) = tokio::join!(fixture.changes(), writing);
+    assert_eq!(text(&told[0]), "two");
+}
