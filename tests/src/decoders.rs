@@ -2,13 +2,15 @@
 //! names the field and the rule. Used by the fuzz targets in `tests/fuzz` and by the replay of their corpus.
 
 use prost::Message as _;
+use tandem_client::agent::runtime::chunks::Chunk;
+use tandem_client::agent::runtime::reuse::{Part, chunk, parts};
 use tandem_proto::v1 as wire;
 use tandem_server::domain::ids::RepositoryId;
 use tandem_server::domain::limits::{BATCH_ITEMS_MAX, CONTENT_BYTES_MAX, CURSOR_BYTES_MAX};
 use tandem_server::domain::names::check_name;
 use tandem_server::domain::report::{Item, Observation, Seen};
 use tandem_server::domain::session::ResumeKey;
-use tandem_server::service::{Error, ingest::Batch};
+use tandem_server::service::{Error, ingest::Batch, portable};
 use tandem_server::transport::exchange::decode;
 use tandem_server::transport::tokens::List;
 use tandem_server::transport::{cursor, names};
@@ -17,11 +19,13 @@ use tandem_server::transport::{cursor, names};
 pub type Decoder = (&'static str, fn(&[u8]));
 
 /// Every decoder.
-pub const DECODERS: [Decoder; 4] = [
+pub const DECODERS: [Decoder; 6] = [
     ("frames", frames),
     ("cursors", cursors),
     ("tokens", tokens),
     ("names", resource_names),
+    ("manifests", manifests),
+    ("imports", imports),
 ];
 
 /// A refusal tells what is wrong and with which field.
@@ -147,4 +151,69 @@ pub fn resource_names(bytes: &[u8]) {
         names::uid_in_uid("name", text, "syncSets", "members").err(),
     ];
     failed.iter().flatten().for_each(assert_clear);
+}
+
+/// The chunks of a content, as a coordinator tells them: whatever they are, each byte is fetched or kept once, in order
+/// (R-CNT-1). The bytes are two answers to `ListChunks`, of the content and of the present copy, behind the size and the
+/// length of the first.
+///
+/// # Panics
+/// A promise is broken.
+pub fn manifests(bytes: &[u8]) {
+    let Some((size, rest)) = bytes.split_first_chunk::<8>() else {
+        return;
+    };
+    let Some(([length], rest)) = rest.split_first_chunk::<1>() else {
+        return;
+    };
+    let Some((wanted, present)) = rest.split_at_checked(usize::from(*length)) else {
+        return;
+    };
+    let (Some(wanted), Some(present)) = (chunks(wanted), chunks(present)) else {
+        return;
+    };
+    let size = i64::from_be_bytes(*size) & i64::MAX;
+    let kept: Vec<Chunk> = present.into_iter().filter(is_possible).collect();
+    assert_covers(&Vec::from(parts(&wanted, &kept, size)), size);
+}
+
+fn chunks(bytes: &[u8]) -> Option<Vec<Chunk>> {
+    let listed = wire::ListChunksResponse::decode(bytes).ok()?;
+    Some(listed.chunks.into_iter().map(chunk).collect())
+}
+
+/// Of the present copy an agent reads the chunks itself.
+fn is_possible(chunk: &Chunk) -> bool {
+    chunk.offset >= 0 && chunk.size > 0 && chunk.offset.checked_add(chunk.size).is_some()
+}
+
+fn assert_covers(parts: &[Part], size: i64) {
+    let (mut at, mut read) = (0, 0);
+    for part in parts {
+        match part {
+            Part::Fetched { until } => {
+                assert!(*until > at, "{parts:?}");
+                at = *until;
+            }
+            Part::Kept { from, chunk } => {
+                assert!(
+                    chunk.offset == at && chunk.size > 0 && *from >= read,
+                    "{parts:?}"
+                );
+                at = chunk.end();
+                read = from + chunk.size;
+            }
+        }
+    }
+    assert_eq!(at, size, "{parts:?}");
+}
+
+/// A line of an exported set (R-ADM-1).
+///
+/// # Panics
+/// A promise is broken.
+pub fn imports(bytes: &[u8]) {
+    if let Err(error) = portable::check_line(bytes) {
+        assert_clear(&error);
+    }
 }

@@ -23,10 +23,13 @@ pub(super) struct Chunks<R> {
 
 /// A chunk: where it lies and what it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Chunk {
-    pub(super) offset: i64,
-    pub(super) size: i64,
-    pub(super) digest: Bytes,
+pub struct Chunk {
+    /// Where it begins.
+    pub offset: i64,
+    /// Its bytes.
+    pub size: i64,
+    /// The SHA-256 of its bytes.
+    pub digest: Bytes,
 }
 
 impl<R: AsyncRead + Unpin> Chunks<R> {
@@ -83,7 +86,8 @@ impl Chunk {
     }
 
     /// Where it ends.
-    pub(super) const fn end(&self) -> i64 {
+    #[must_use]
+    pub const fn end(&self) -> i64 {
         self.offset + self.size
     }
 }

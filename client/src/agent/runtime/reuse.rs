@@ -24,11 +24,19 @@ type Reader = Box<dyn AsyncRead + Send + Unpin>;
 
 /// A part of a content, and where it comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Part {
-    /// From the coordinator: until here.
-    Fetched { until: i64 },
-    /// From the copy that is replaced; `from` is its place there.
-    Kept { from: i64, chunk: Chunk },
+pub enum Part {
+    /// From the coordinator.
+    Fetched {
+        /// Until here.
+        until: i64,
+    },
+    /// From the copy that is replaced.
+    Kept {
+        /// Its place there.
+        from: i64,
+        /// What it is, and its place in the new content.
+        chunk: Chunk,
+    },
 }
 
 /// The copy that is replaced, read once from its start to its end.
@@ -118,7 +126,9 @@ async fn list(client: &Client, source: ContentSource) -> Result<Vec<Chunk>, Erro
     }
 }
 
-fn chunk(chunk: ContentChunk) -> Chunk {
+/// A chunk as it was told; it may lie anywhere, and be of any size.
+#[must_use]
+pub fn chunk(chunk: ContentChunk) -> Chunk {
     Chunk {
         offset: chunk.offset,
         size: chunk.size,
@@ -126,21 +136,27 @@ fn chunk(chunk: ContentChunk) -> Chunk {
     }
 }
 
-/// The present copy is read forward only: what lies behind is fetched.
-fn parts(wanted: &[Chunk], kept: &[Chunk], size: i64) -> VecDeque<Part> {
-    let mut places: HashMap<&Bytes, Vec<i64>> = HashMap::new();
+/// Puts a content of so many bytes together: from chunks of the present copy, and what must be fetched. The present copy
+/// is read forward only: what lies behind is fetched.
+#[must_use]
+pub fn parts(wanted: &[Chunk], kept: &[Chunk], size: i64) -> VecDeque<Part> {
+    let mut places: HashMap<(&Bytes, i64), Vec<i64>> = HashMap::new();
     for chunk in kept {
-        places.entry(&chunk.digest).or_default().push(chunk.offset);
+        let places = places.entry((&chunk.digest, chunk.size)).or_default();
+        places.push(chunk.offset);
     }
     let mut parts = VecDeque::new();
     let (mut at, mut read, mut fetched) = (0, 0, 0);
     for chunk in wanted {
-        if chunk.offset < at || chunk.size <= 0 || chunk.end() > size {
+        // Where it ends may be beyond all numbers.
+        let fits =
+            chunk.offset >= at && chunk.size > 0 && chunk.offset <= size.saturating_sub(chunk.size);
+        if !fits {
             // Chunks that lie over each other cannot be trusted to be where they are said to be.
             continue;
         }
         at = chunk.end();
-        let places = places.get(&chunk.digest);
+        let places = places.get(&(&chunk.digest, chunk.size));
         let ahead = places.and_then(|places| places.iter().find(|place| **place >= read));
         let Some(from) = ahead.copied() else { continue };
         if chunk.offset > fetched {

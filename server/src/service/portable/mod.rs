@@ -14,3 +14,4 @@ mod write;
 
 pub use export::Lines;
 pub use import::{Import, ImportResult};
+pub use read::check_line;

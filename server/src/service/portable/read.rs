@@ -5,7 +5,9 @@ use std::sync::Arc;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-use super::format::{BaseLine, CopyLine, LeftLine, Look, MemberLine, OptionsLine, SetLine, Value};
+use super::format::{
+    BaseLine, CopyLine, LeftLine, Line, Look, MemberLine, OptionsLine, SetLine, Value,
+};
 use super::words::{self, Words, meaning};
 use crate::domain::allow_list::is_allowed;
 use crate::domain::copy::{Copy, CopyState};
@@ -32,6 +34,38 @@ pub(super) struct Place {
     pub(super) rules: Sides<NameRule>,
     /// Above every version that a member of this id ever had: agents remember what they applied by it.
     pub(super) version: i64,
+}
+
+/// Checks a line on its own, as far as that needs no other line and no database.
+///
+/// # Errors
+/// [`Error::InvalidField`], with the field and the rule.
+pub fn check_line(line: &[u8]) -> Result<(), Error> {
+    let read: Result<Line, _> = serde_json::from_slice(line);
+    let line = read.map_err(|error| Error::invalid("lines", error.to_string()))?;
+    let place = |kind| Place {
+        network: NetworkId(1),
+        set: SyncSetId::default(),
+        kind,
+        repositories: Sides {
+            on_premise: RepositoryId(1),
+            cloud: RepositoryId(2),
+        },
+        rules: Sides {
+            on_premise: NameRule::default(),
+            cloud: NameRule::default(),
+        },
+        version: 1,
+    };
+    match line {
+        Line::Set(set) => {
+            let kind = of_words("kind", words::SET_KINDS, &set.kind)?;
+            options(&set, kind).map(drop)
+        }
+        Line::Member(line) => member(&place(SetKind::Folder), &line).map(drop),
+        Line::Left(line) => left(&place(SetKind::Folder), &line).map(drop),
+        Line::Export(_) | Line::EndSet(_) | Line::End(_) => Ok(()),
+    }
 }
 
 /// The id that something gets in a network: always the same, so that an import can be repeated, and no other one's, so
