@@ -1,10 +1,13 @@
 //! Check-out and check-in: nothing waits for them, and what is checked in is an ordinary change (R-LCK-2).
 
+use std::fs;
+
 use anyhow::{Context, Result};
 use tandem_client::agent::memory::{MemoryRepository, Rules};
 use tandem_client::error::Error;
 use tandem_proto::v1::{ErrorReason, JournalKind, UnsyncSyncSetRequest};
 use tandem_tests::memory_pair::{FOLDER, MemoryPair, NETWORK};
+use tandem_tests::pair::{Pair, write};
 
 const DOCUMENT: &str = "contracts/a.txt";
 
@@ -122,4 +125,38 @@ async fn r_uns_1_what_is_checked_out_on_the_cloud_is_not_removed() -> Result<()>
     .await?;
     assert!(holds(pair.left(), "theirs"));
     Ok(())
+}
+
+#[tokio::test]
+async fn r_lck_2_lock_files_of_office_programs_are_check_outs_and_never_synced() -> Result<()> {
+    let mut pair = Pair::new()?;
+    let (left, right) = (pair.contracts(), pair.mirror());
+    write(&left.join("a.odt"), "first")?;
+    pair.start_in_sync(&[]).await?;
+    let lock = right.join(".~lock.a.odt#");
+    write(&lock, ",somebody,somewhere,26.11.2026 10:00,;")?;
+    write(&right.join("a.odt"), "saved while it is open")?;
+    let saved = || fs::read(left.join("a.odt")).is_ok_and(|text| text.starts_with(b"saved"));
+    pair.until("what is saved is pulled", saved).await?;
+    write(&right.join("marker.txt"), "after the lock file")?;
+    pair.until("the marker is pulled", || left.join("marker.txt").exists())
+        .await?;
+    assert!(!left.join(".~lock.a.odt#").exists());
+    let working_copy = "a working copy is never synced";
+    let expected = "contracts/.~lock.a.odt#".to_owned();
+    assert_eq!(pair.skipped().await?, [(expected, working_copy.to_owned())]);
+    let set = pair.set().await?;
+    let set = set["uid"]
+        .as_str()
+        .context("a set without a uid")?
+        .to_owned();
+    let unsync = ["set", "unsync", &set, "--remove-cloud-copy"];
+    let refused = pair.tandem(&unsync).await.expect_err("it is checked out");
+    assert!(refused.to_string().contains("CHECKED_OUT"), "{refused}");
+    fs::remove_file(&lock)?;
+    pair.tandem(&unsync).await?;
+    pair.until("the cloud copy is gone", || !right.exists())
+        .await?;
+    assert!(saved());
+    pair.stop().await
 }

@@ -255,6 +255,23 @@ impl Pair {
         Ok(sets[0].clone())
     }
 
+    /// What is skipped of the only set: where, and why, by path.
+    ///
+    /// # Errors
+    /// It cannot be asked for.
+    pub async fn skipped(&mut self) -> Result<Vec<(String, String)>> {
+        let set = self.set().await?;
+        let set = set["name"].as_str().context("a set without a name")?;
+        let listed = self.tandem(&["member", "skipped", set]).await?;
+        let nodes = listed.as_array().context("no list")?.iter();
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let mut skipped: Vec<_> = nodes
+            .map(|node| (text(&node["path"]), text(&node["reason"])))
+            .collect();
+        skipped.sort();
+        Ok(skipped)
+    }
+
     /// Decides about held deletions: `confirm` or `refuse`.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use std::io;
 
 use rustix::fs::Access;
 use tandem_proto::v1::{
-    AccessInfo, NodeInfo, NodeKind, NodeTrait, Property, PropertyValue, property_value::Kind,
+    AccessInfo, NodeInfo, NodeKind, Property, PropertyValue, property_value::Kind,
 };
 use uuid::Uuid;
 
@@ -90,11 +90,9 @@ impl Core {
     }
 
     fn info(&self, tree: &Tree, node: &Node) -> NodeInfo {
-        let (kind, node_trait) = match node.kind {
-            FileKind::File => (NodeKind::Document, NodeTrait::Unspecified),
-            FileKind::Folder => (NodeKind::Folder, NodeTrait::Unspecified),
-            FileKind::Link => (NodeKind::Document, NodeTrait::Link),
-            FileKind::Special => (NodeKind::Document, NodeTrait::Special),
+        let kind = match node.kind {
+            FileKind::Folder => NodeKind::Folder,
+            FileKind::File | FileKind::Link | FileKind::Special => NodeKind::Document,
         };
         NodeInfo {
             node_id: node.id.to_string(),
@@ -102,7 +100,7 @@ impl Core {
             kind: kind.into(),
             name: node.name.to_string(),
             path: tree.path(&node.id).unwrap_or_default(),
-            node_trait: node_trait.into(),
+            node_trait: node.node_trait().into(),
             library_root: false,
             in_library: true,
             writable: self.may(tree, node, Access::WRITE_OK),
@@ -110,9 +108,9 @@ impl Core {
                 FileKind::File => i64::try_from(node.print.size).unwrap_or(i64::MAX),
                 FileKind::Folder | FileKind::Link | FileKind::Special => 0,
             },
-            // A directory does not know who has a file open (capability `editing_locks`).
+            // Who has a file open is not known for certain (capability `editing_locks`).
             locked_for_editing: false,
-            checked_out: false,
+            checked_out: tree.is_checked_out(&node.id),
         }
     }
 

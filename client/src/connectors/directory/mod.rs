@@ -7,7 +7,7 @@
 //! | `node`, `tree`, `index` | what is known: one node, all of them in memory, all of them in SQLite |
 //! | `watch`, `pending`, `look` | what happened, where to look, and which node each file found is |
 //! | `reading`, `properties` | content and properties |
-//! | `report`, `scan`, `ask` | the agent's questions |
+//! | `report`, `scan`, `ask`, `checkouts` | the agent's questions |
 //! | `apply`, `durability`, `versions` | the coordinator's deliveries |
 //!
 //! The tree in memory is behind one lock, which is held for looking and for making things visible, never for writing or
@@ -17,6 +17,7 @@
 mod agent;
 mod apply;
 mod ask;
+mod checkouts;
 mod core;
 mod disk;
 mod durability;

@@ -157,7 +157,7 @@ impl Node {
         Projection {
             kind: kind.into(),
             name: self.name.to_string(),
-            content: self.known.map(|known| ContentRef {
+            content: self.synced().map(|known| ContentRef {
                 digest: Bytes::copy_from_slice(&known.digest),
                 size: i64::try_from(known.size).unwrap_or(i64::MAX),
                 inline: None,
@@ -167,8 +167,15 @@ impl Node {
         }
     }
 
-    fn node_trait(&self) -> NodeTrait {
+    /// The content that is told of; that of a lock file is nobody's business.
+    fn synced(&self) -> Option<Known> {
+        self.known.filter(|_| !self.is_lock_file())
+    }
+
+    /// What the file is beside a document or folder.
+    pub(super) fn node_trait(&self) -> NodeTrait {
         match self.kind {
+            FileKind::File if self.is_lock_file() => NodeTrait::WorkingCopy,
             FileKind::File | FileKind::Folder => NodeTrait::Unspecified,
             FileKind::Link => NodeTrait::Link,
             FileKind::Special => NodeTrait::Special,

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::{
     super::{
-        names,
+        checkouts, names,
         node::{self, Known, Node},
         os::{self, Stat},
         properties,
@@ -172,8 +172,7 @@ impl Group<'_> {
         if let Some(Action::Create(CreateNode { projection, .. })) = &item.delivery.action {
             let projection = projection.clone().unwrap_or_default();
             let Some(id) = id else { return Ok(None) };
-            names::check(&projection.name)
-                .map_err(|complaint| fail(FailureReason::UnsupportedNode, &complaint))?;
+            check(&projection)?;
             if projection.kind() == NodeKind::Folder {
                 return self
                     .folder(id, &projection)
@@ -192,8 +191,7 @@ impl Group<'_> {
             return Ok(None);
         };
         let projection = update.projection.clone().unwrap_or_default();
-        names::check(&projection.name)
-            .map_err(|complaint| fail(FailureReason::UnsupportedNode, &complaint))?;
+        check(&projection)?;
         self.file(item, &projection, Uuid::new_v4(), false)
     }
 
@@ -368,4 +366,13 @@ pub(super) fn comment(delivery: &Delivery, otherwise: &str) -> String {
 pub(super) fn member(delivery: &Delivery) -> Option<[u8; 16]> {
     let id = delivery.id.as_ref()?;
     <[u8; 16]>::try_from(&id.member_id[..]).ok()
+}
+
+/// Refuses names that a directory cannot have, or would not sync.
+fn check(projection: &Projection) -> Result<(), Answer> {
+    let mut checked = names::check(&projection.name);
+    if projection.kind() == NodeKind::Document {
+        checked = checked.and_then(|()| checkouts::check(&projection.name));
+    }
+    checked.map_err(|complaint| fail(FailureReason::UnsupportedNode, &complaint))
 }

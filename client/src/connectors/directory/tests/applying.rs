@@ -388,3 +388,22 @@ async fn r_uns_1_a_folder_goes_with_its_content_but_not_with_what_other_sets_wat
     let (versions, _) = directory.versions("", "", 10).await.expect("listed");
     assert_eq!(versions.len(), 2, "all of it is kept");
 }
+
+#[tokio::test]
+async fn r_lck_2_no_document_is_made_or_renamed_to_look_like_a_lock_file() {
+    let fixture = Fixture::with(|root| fs::write(root.join("a"), "a").unwrap()).await;
+    for taken in [".~lock.a.odt#", "~$a.docx"] {
+        let made = create(1, in_node(&fixture.root), document(taken, "text"));
+        let refused = failed(fixture.apply(made, Some("text")).await);
+        assert_eq!(refused.reason(), FailureReason::UnsupportedNode, "{taken}");
+        assert!(refused.message.contains("lock files"), "{refused:?}");
+        let seen = fixture.observe(&fixture.id("a").await).await;
+        let renamed = update(2, &seen, document(taken, "a"));
+        let refused = failed(fixture.apply(renamed, None).await);
+        assert_eq!(refused.reason(), FailureReason::UnsupportedNode, "{taken}");
+        assert!(!fixture.path(taken).exists());
+    }
+    let made = create(3, in_node(&fixture.root), folder("~$a"));
+    let made = applied(fixture.apply(made, None).await);
+    assert_eq!(name(&made), "~$a", "a folder is none");
+}
