@@ -28,6 +28,7 @@ mod large_edits;
 mod libraries;
 mod mass_deletion;
 mod moves_and_copies;
+mod os_users;
 mod pair;
 mod pauses;
 mod policies;

@@ -1,6 +1,7 @@
 //! Agents beside a real coordinator: in memory within the test, or beside a directory in a process of their own.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -171,6 +172,13 @@ impl DirectoryAgent {
         fs::create_dir_all(&outside)?;
         self.root = outside;
         Ok(self)
+    }
+
+    /// The same agent with more arguments.
+    #[must_use]
+    pub fn with(mut self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
+        self.launch = self.launch.args(arguments);
+        self
     }
 
     /// Starts it in a process of its own.

@@ -338,9 +338,17 @@ impl Coordinator {
     /// # Errors
     /// The coordinator refuses.
     pub async fn admin(&self, network: &str) -> Result<Client> {
+        self.user(network, "maria", wire::Role::Admin).await
+    }
+
+    /// A client for somebody of a network.
+    ///
+    /// # Errors
+    /// The coordinator refuses.
+    pub async fn user(&self, network: &str, user: &str, role: wire::Role) -> Result<Client> {
         let user = wire::UserSubject {
-            user: "maria".to_owned(),
-            role: wire::Role::Admin.into(),
+            user: user.to_owned(),
+            role: role.into(),
         };
         let request = wire::CreateTokenRequest {
             parent: format!("networks/{network}"),
@@ -392,6 +400,21 @@ impl Coordinator {
         source: &str,
         options: wire::SyncSetOptions,
     ) -> Result<wire::SyncSet> {
+        let who = self.operator().await?;
+        self.create_set_as(&who, network, source, options).await
+    }
+
+    /// As [`Self::create_set`], for whoever the client speaks for.
+    ///
+    /// # Errors
+    /// The coordinator refuses.
+    pub async fn create_set_as(
+        &self,
+        who: &Client,
+        network: &str,
+        source: &str,
+        options: wire::SyncSetOptions,
+    ) -> Result<wire::SyncSet> {
         let definition = wire::SyncSetDefinition {
             kind: wire::SyncSetKind::Folder.into(),
             on_premise_repository: repository_name(network, ON_PREMISE),
@@ -405,7 +428,7 @@ impl Coordinator {
             definition: Some(definition),
             ..Default::default()
         };
-        let mut sets = self.operator().await?.sync_sets();
+        let mut sets = who.sync_sets();
         let made = sets.create_sync_set(request).await?.into_inner();
         made.sync_set.context("a set without a set")
     }

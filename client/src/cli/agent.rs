@@ -16,6 +16,7 @@ use super::names::Names;
 use super::values::SideValue;
 use crate::agent::runtime::Options;
 use crate::connectors::directory;
+use tandem_proto::v1::Side;
 
 /// What can be done with agents.
 #[derive(Debug, Subcommand)]
@@ -46,6 +47,11 @@ pub(crate) struct Run {
     /// Days for which replaced and deleted content is kept; 0 = for ever
     #[arg(long, value_name = "DAYS", default_value_t = 30)]
     versions_keep_days: u64,
+    /// File with a line `person = user of this system` for everybody: what they may do is then what owner, group and mode
+    /// let that user do, also for what is pulled; on-premise only. Without it everybody may what the agent may, since who
+    /// is who on this system cannot be guessed
+    #[arg(long, value_name = "FILE")]
+    users: Option<PathBuf>,
     /// Events to log, such as `info` or `tandem_client=debug`
     #[arg(long, value_name = "FILTER", default_value = "info")]
     log: String,
@@ -60,6 +66,7 @@ pub(crate) async fn run(global: &GlobalOptions, verb: Verb) -> Result<(), Error>
     let mut options = directory::Options::new(&run.root, &run.state);
     options.settle = Duration::from_millis(run.settle_ms);
     options.versions_keep = Duration::from_secs(run.versions_keep_days * 24 * 60 * 60);
+    options.users = users(&run)?;
     let who = Options::new(name, run.side.into());
     let agent = directory::beside(options, client, who)
         .await
@@ -71,6 +78,26 @@ pub(crate) async fn run(global: &GlobalOptions, verb: Verb) -> Result<(), Error>
     stop_on_signal(stop.clone())?;
     tracing::info!(root = %run.root.display(), "the agent runs");
     Ok(agent.run(stop).await?)
+}
+
+/// The cloud's people prove who they are by credentials, which a directory cannot check (R-IDN-1).
+fn users(run: &Run) -> Result<Option<directory::Users>, Error> {
+    let Some(file) = &run.users else {
+        return Ok(None);
+    };
+    if Side::from(run.side) != Side::OnPremise {
+        return Err(Error::usage(
+            "--users is for on-premise directories: cloud accounts have credentials, which a directory cannot check",
+            "Leave out --users.",
+        ));
+    }
+    let users = directory::Users::read(file);
+    users.map(Some).map_err(|cause| {
+        Error::usage(
+            cause,
+            "A line reads `alice = al`: a user of Tandem, and one of this system.",
+        )
+    })
 }
 
 fn log(filter: &str) -> Result<(), Error> {

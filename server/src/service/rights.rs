@@ -168,6 +168,10 @@ impl UserScope {
                 })))
             }
             Err(Error::AgentOffline { .. } | Error::AgentTimeout { .. }) => Ok(Verdict::Unknown),
+            // The agent does not know the caller: it says so to them, unless they pass anyway.
+            Err(Error::InvalidField { .. }) if self.require(Role::Admin).is_ok() => {
+                Ok(Verdict::Told(false))
+            }
             Err(error) => Err(error),
         }
     }

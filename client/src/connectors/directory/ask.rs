@@ -16,6 +16,7 @@ use super::{
     pending::Place,
     properties, reading,
     tree::Tree,
+    users::Rights,
     versions::parse_node,
 };
 use crate::agent::repository::{Content, Error, INLINE_BYTES_MAX};
@@ -151,8 +152,16 @@ impl Core {
         Ok((infos, more))
     }
 
-    /// What this process may do; the users of a directory are those of the system, which it does not know.
-    pub(super) fn check_access(&self, node_ids: &[String]) -> Result<Vec<AccessInfo>, Error> {
+    /// What somebody may do, as far as this process may do it, too. A directory without users tells the latter alone.
+    pub(super) fn check_access(
+        &self,
+        user: &str,
+        node_ids: &[String],
+    ) -> Result<Vec<AccessInfo>, Error> {
+        let who = match &self.options.users {
+            Some(users) => Some(users.identity(user).map_err(Error::Refused)?),
+            None => None,
+        };
         self.ensure_root()?;
         self.catch_up(true)?;
         let state = self.state();
@@ -163,11 +172,15 @@ impl Core {
             let parent = node.and_then(|node| state.tree.live(&node.parent));
             let delete =
                 parent.is_some_and(|parent| self.may(&state.tree, parent, Access::WRITE_OK));
+            let theirs = match (&who, node) {
+                (Some(who), Some(node)) => self.rights_of(&state.tree, node, who, false),
+                _ => Rights::ALL,
+            };
             AccessInfo {
                 node_id: text.clone(),
-                read: may(Access::READ_OK),
-                write: may(Access::WRITE_OK),
-                delete,
+                read: may(Access::READ_OK) && theirs.read,
+                write: may(Access::WRITE_OK) && theirs.write,
+                delete: delete && theirs.delete,
             }
         });
         Ok(infos.collect())

@@ -7,7 +7,7 @@
 //! | `node`, `tree`, `index` | what is known: one node, all of them in memory, all of them in SQLite |
 //! | `watch`, `pending`, `look` | what happened, where to look, and which node each file found is |
 //! | `reading`, `properties` | content and properties |
-//! | `report`, `scan`, `ask`, `checkouts` | the agent's questions |
+//! | `report`, `scan`, `ask`, `checkouts`, `users` | the agent's questions |
 //! | `apply`, `durability`, `versions` | the coordinator's deliveries |
 //!
 //! The tree in memory is behind one lock, which is held for looking and for making things visible, never for writing or
@@ -37,6 +37,7 @@ mod scan;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod users;
 mod versions;
 mod watch;
 
@@ -48,12 +49,12 @@ use tandem_proto::v1::{
     delivery::Action,
 };
 
-pub use self::options::Options;
 use self::{
     apply::{Item, Source, stage_stream},
     core::{Core, unavailable},
     report::Next,
 };
+pub use self::{options::Options, users::Users};
 use crate::agent::repository::{Content, Description, Error, Repository, ScanStep, Seen, Work};
 pub use agent::{Error as AgentError, beside};
 
@@ -131,7 +132,7 @@ impl Repository for Directory {
                 properties: vec!["*".to_owned()],
                 node_types: Vec::new(),
                 locks: true,
-                users: false,
+                users: self.core.options.users.is_some(),
                 versions: true,
                 move_out: true,
                 editing_locks: false,
@@ -250,11 +251,11 @@ impl Repository for Directory {
 
     async fn check_access(
         &self,
-        _user: &str,
+        user: &str,
         node_ids: &[String],
     ) -> Result<Vec<AccessInfo>, Error> {
-        let node_ids = node_ids.to_vec();
-        self.blocking(move |core| core.check_access(&node_ids))
+        let (user, node_ids) = (user.to_owned(), node_ids.to_vec());
+        self.blocking(move |core| core.check_access(&user, &node_ids))
             .await
     }
 

@@ -2,6 +2,8 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use super::users::Users;
+
 /// The longest settling time: a change must be visible on the other side within 100 ms.
 pub(super) const SETTLE_MAX: Duration = Duration::from_millis(50);
 /// The shortest: timestamps of files are no finer than the kernel's tick.
@@ -20,6 +22,8 @@ pub struct Options {
     pub versions_keep: Duration,
     /// How long a replaced file is watched for writes through handles opened before; 10 minutes by default.
     pub late_writes: Duration,
+    /// Who may do what; nobody is asked by default, and everybody may what the agent may.
+    pub users: Option<Users>,
 }
 
 impl Options {
@@ -31,6 +35,7 @@ impl Options {
             settle: Duration::from_millis(20),
             versions_keep: Duration::from_secs(30 * 24 * 60 * 60),
             late_writes: Duration::from_secs(10 * 60),
+            users: None,
         }
     }
 

@@ -231,6 +231,12 @@ pub(super) fn set_mode(file: impl AsFd, mode: u32) -> io::Result<()> {
     Ok(fs::fchmod(file, Mode::from_raw_mode(mode))?)
 }
 
+/// Gives a file to somebody.
+pub(super) fn set_owner(file: impl AsFd, user: u32, group: Option<u32>) -> io::Result<()> {
+    let group = group.map(fs::Gid::from_raw);
+    Ok(fs::fchown(file, Some(fs::Uid::from_raw(user)), group)?)
+}
+
 /// Gives a file the owner of another; where that is not allowed, the group at least, else nothing.
 pub(super) fn copy_owner(file: impl AsFd, like: &Stat) {
     let owner = Some(fs::Uid::from_raw(like.owner));

@@ -250,3 +250,21 @@ async fn r_idn_2_while_the_agent_is_away_only_the_owner_and_admins_pass() {
     alice.unsync_set(set.set.id, false).await.unwrap();
     assert_eq!(people.questions(), asked);
 }
+
+#[tokio::test]
+async fn r_idn_2_whom_the_agent_does_not_know_is_told_so_and_admins_pass() {
+    let fixture = Fixture::new().await;
+    let (set, _) = shared(&fixture).await;
+    fixture.agent(Side::OnPremise, |command| match command {
+        Command::CheckAccess { user, .. } => Some(Reply::Refused(format!("{user} is nobody"))),
+        _ => None,
+    });
+    let alice = fixture.alice().await;
+    let refused = requests(&alice, &set, &[]).await;
+    let told = matches!(&refused, Err(Error::InvalidField { rule, .. })
+        if rule.ends_with("alice is nobody"));
+    assert!(told, "{refused:?}");
+    let admin = fixture.user("root", Role::Admin).await;
+    requests(&admin, &set, &[]).await.unwrap();
+    admin.unsync_set(set.set.id, false).await.unwrap();
+}

@@ -17,7 +17,7 @@ use super::{
 };
 
 /// The permission bits that let somebody write.
-pub(super) const WRITE_BITS: u32 = 0o222;
+pub(in super::super) const WRITE_BITS: u32 = 0o222;
 
 impl Group<'_> {
     /// Shows a prepared node under its name.

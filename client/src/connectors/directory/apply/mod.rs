@@ -8,6 +8,7 @@
 //! A crash between any two steps leaves what [`intent::recover`] and the walk at the next start complete or clean up
 //! (R-AGT-6).
 
+mod acting;
 mod answer;
 mod create;
 mod delete;
@@ -23,11 +24,15 @@ use tandem_proto::v1::{
 };
 use uuid::Uuid;
 
-pub(super) use self::stage::{Item, Source, stage_stream};
 use self::{
+    acting::Acting,
     answer::{Answer, fail, from_io},
     intent::Intent,
     stage::Staged,
+};
+pub(super) use self::{
+    create::WRITE_BITS,
+    stage::{Item, Source, stage_stream},
 };
 use super::{
     core::{Core, Fresh, State},
@@ -56,6 +61,8 @@ struct Group<'a> {
     locks: bool,
     /// Nodes that this group makes, by member; they may be named as parents.
     made: HashMap<[u8; 16], Uuid>,
+    /// Who everybody is, where the directory has users.
+    acting: Acting,
 }
 
 impl Core {
@@ -94,12 +101,14 @@ impl<'a> Group<'a> {
             intents: Vec::new(),
             locks: false,
             made: HashMap::new(),
+            acting: Acting::new(),
         })
     }
 }
 
 impl<'a> Group<'a> {
     fn run(&mut self, items: Vec<Item>) -> io::Result<Vec<Answer>> {
+        self.ask_who_acts(&items);
         let staged = self.stage(items);
         self.core.faults.at(Point::Prepared)?;
         self.mark(&staged)?;
@@ -153,6 +162,13 @@ impl<'a> Group<'a> {
             return failed;
         }
         let delivery = staged.delivery;
+        let repeats = matches!(delivery.action, Some(Action::Create(_))) && staged.node.is_none();
+        if !repeats && let Err(refused) = self.check_person(&delivery) {
+            if let Some(node) = staged.node {
+                self.core.state().tree.remove(&node.id);
+            }
+            return refused;
+        }
         let answer = match delivery.action.clone() {
             Some(Action::Create(create)) => match staged.node {
                 Some(node) => self.create(&create, node, staged.temp),

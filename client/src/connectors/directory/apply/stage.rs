@@ -174,10 +174,9 @@ impl Group<'_> {
             let Some(id) = id else { return Ok(None) };
             check(&projection)?;
             if projection.kind() == NodeKind::Folder {
-                return self
-                    .folder(id, &projection)
-                    .map(Some)
-                    .map_err(|error| from_io(&error));
+                let made = self.folder(id, &projection);
+                let made = made.map_err(|error| from_io(&error))?;
+                return Ok(Some(self.give(&item.delivery, made)));
             }
             if matches!(item.bytes, Source::None) {
                 return Err(fail(
@@ -185,7 +184,8 @@ impl Group<'_> {
                     &"the delivery of a document came without its bytes",
                 ));
             }
-            return self.file(item, &projection, id, true);
+            let made = self.file(item, &projection, id, true)?;
+            return Ok(made.map(|made| self.give(&item.delivery, made)));
         }
         let Some(Action::Update(update)) = &item.delivery.action else {
             return Ok(None);
