@@ -382,6 +382,31 @@ fn r_prj_5_a_users_edit_of_what_a_rule_made_is_a_side_of_a_conflict_again() {
 }
 
 #[test]
+fn r_prj_5_copies_that_answer_each_delivery_at_once_are_a_loop_and_people_who_take_turns_none() {
+    for (pause, looping) in [(0, true), (6_000_000, false)] {
+        let mut lab = Lab::holding(Options::default(), &["x.txt"]);
+        let mut turns = 0;
+        for side in [OnPremise, Cloud].into_iter().cycle().take(30) {
+            lab.world.coordinator.now += pause;
+            lab.write(side, "x.txt");
+            lab.settle();
+            turns += 1;
+            if lab.failure(OnPremise, "x.txt").is_some() {
+                break;
+            }
+        }
+        let failure = lab.failure(OnPremise, "x.txt");
+        assert_eq!(failure, looping.then_some(Reason::LoopDetected));
+        assert!(!looping || turns > 10, "{turns}");
+        lab.world.coordinator.now += 6_000_000;
+        lab.write(OnPremise, "x.txt");
+        lab.converge();
+        assert_eq!(lab.failure(OnPremise, "x.txt"), None);
+        assert_eq!(lab.content(Cloud, "x.txt"), lab.content(OnPremise, "x.txt"));
+    }
+}
+
+#[test]
 fn r_prj_5_a_copy_that_is_stale_again_and_again_fails_as_a_loop_until_request_sync() {
     let mut lab = Lab::holding(Options::default(), &["x.txt"]);
     lab.away(Cloud);

@@ -98,10 +98,12 @@ pub enum Obstacle {
 pub struct Restlessness {
     /// *Stale* answers in a row.
     pub stale: i32,
-    /// Times a receiver made something else of a delivery, within the window.
+    /// Times a receiver made something else of a delivery, at once or afterwards, within the window.
     pub flips: i32,
     /// When the window of flips began.
     pub flips_since: i64,
+    /// The side that a delivery changed last, and when; nobody changed it since.
+    pub delivered: Option<(Side, i64)>,
 }
 
 /// The end of one membership in a set that goes on (R-UNS-1).

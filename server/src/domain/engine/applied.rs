@@ -17,6 +17,8 @@ use super::Engine;
 use super::aside::{in_truth, note_given};
 use super::situation::merges;
 
+/// A change that comes so soon after a delivery is taken for the answer of a rule (R-PRJ-5), in microseconds.
+const ANSWER_WINDOW: i64 = 5_000_000;
 /// How long flips are counted together (R-PRJ-5), in microseconds.
 const FLIP_WINDOW: i64 = 60_000_000;
 
@@ -132,6 +134,7 @@ impl Engine<'_> {
             self.begin_watching(&member, &row);
         }
         member.restlessness.stale = 0;
+        member.restlessness.delivered = Some((side, self.context.now));
         member.transient = None;
         member.sibling = None;
         self.note_received(set, side, &member, before.as_ref(), &row);
@@ -298,6 +301,19 @@ impl Engine<'_> {
             rest.flips_since = self.context.now;
         }
         rest.flips += 1;
+    }
+
+    /// R-PRJ-5: somebody changed a copy. Soon after a delivery to it that may be the answer of a rule in the background;
+    /// where the other side answers in the same way, they would never come to rest. Anything else is another cause.
+    pub(super) fn note_answer(&self, member: &mut Member, side: Side) {
+        let delivered = member.restlessness.delivered.take();
+        let answers = delivered
+            .is_some_and(|(on, at)| on == side && self.context.now - at <= ANSWER_WINDOW)
+            && !planted("answers-are-no-loop");
+        if !answers {
+            member.restlessness.flips = 0;
+        }
+        self.note_flip(member, !answers);
     }
 
     fn journal_applied(

@@ -232,6 +232,7 @@ impl Engine<'_> {
         let id = member.id;
         let mut member = member;
         self.forgive_former_state(&mut member, &copy, &now)?;
+        self.note_answer(&mut member, side);
         self.forget_choice(member, set, (side, now.parent));
         self.touch(id);
         Ok(true)

@@ -185,6 +185,17 @@ struct MemberBody {
     name_only: Vec<i64>,
     #[prost(string, optional, tag = "122")]
     given_name: Option<String>,
+    #[prost(message, optional, tag = "110")]
+    delivered: Option<DeliveredBody>,
+}
+
+/// The last delivery to a copy that nobody changed since.
+#[derive(Clone, PartialEq, Message)]
+struct DeliveredBody {
+    #[prost(bool, tag = "1")]
+    cloud: bool,
+    #[prost(int64, tag = "2")]
+    at: i64,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -440,6 +451,10 @@ pub fn encode_member(member: &Member) -> Vec<u8> {
         stale: member.restlessness.stale,
         flips: member.restlessness.flips,
         flips_since: member.restlessness.flips_since,
+        delivered: (member.restlessness.delivered).map(|(side, at)| DeliveredBody {
+            cloud: side == Side::Cloud,
+            at,
+        }),
         former_on_premise: former(&member.former.on_premise),
         former_on_cloud: former(&member.former.cloud),
         answered_on_premise: member.answered.on_premise,
@@ -526,6 +541,7 @@ pub fn decode_member(member: &mut Member, state_number: i32, bytes: &[u8]) -> Re
         stale: body.stale,
         flips: body.flips,
         flips_since: body.flips_since,
+        delivered: body.delivered.map(|last| (side(last.cloud), last.at)),
     };
     member.made = body.made_on_cloud.map(side);
     member.clearing = body.clearing;

@@ -54,6 +54,7 @@ pub(crate) const BUGS: &[(&str, Finder)] = &[
     ("deletion-beats-kept-change", MODELS),
     ("merge-is-a-conflict", SIMULATION),
     ("merge-keeps-one-side", tests("domain::fields")),
+    ("answers-are-no-loop", RULES),
     ("loser-wins", SIMULATION),
     ("loser-not-kept", SIMULATION),
     ("loser-becomes-no-sibling", SIMULATION),

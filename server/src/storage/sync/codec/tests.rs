@@ -72,6 +72,7 @@ fn full_member() -> Member {
         stale: 1,
         flips: 2,
         flips_since: 3,
+        delivered: Some((Side::Cloud, 4)),
     };
     member
 }
