@@ -11,6 +11,7 @@ mod accounts;
 mod bad_input;
 mod checkouts;
 mod collection;
+mod content_rules;
 #[cfg(debug_assertions)]
 mod crash_points;
 #[cfg(debug_assertions)]

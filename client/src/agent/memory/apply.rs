@@ -118,6 +118,9 @@ impl MemoryTree {
         let content = self.new_content(&update.node_id, wanted, content)?;
         self.check_place(&parent, &wanted.name, Some(&update.node_id))
             .map_err(refused)?;
+        if wanted.kind() == NodeKind::Document {
+            self.check_rules(&parent, &wanted.name).map_err(refused)?;
+        }
         if content.is_some() || delivery.conflict.is_some() {
             self.archive(&update.node_id, delivery);
         }
@@ -323,6 +326,7 @@ fn refused(refusal: Refused) -> Failed {
         }
         Refused::Locked(_) => FailureReason::TargetNodeAccessDenied,
         Refused::CheckedOut(_) => FailureReason::LockedForEditing,
+        Refused::Rule(_) => FailureReason::RuleFailed,
         Refused::TooLarge(_) => FailureReason::ContentLimitViolation,
         Refused::NoRoom(_) => FailureReason::QuotaLimitViolation,
     };

@@ -9,11 +9,13 @@
 //! - a size limit and a quota ([`Limits`]): CONTENT_LIMIT_VIOLATION, QUOTA_LIMIT_VIOLATION;
 //! - locks of sync ([`Refused::Locked`]), check-out and working copies ([`MemoryTree::check_out`]), documents that somebody
 //!   edits ([`MemoryTree::set_edited`]);
-//! - a foreground rule that changes what is delivered ([`Rules::titles`]); one that refuses is a fault, RULE_FAILED;
+//! - rules of folders ([`FolderRules`]): one in the foreground refuses, RULE_FAILED, one in the background changes what was
+//!   written; and a rule in the foreground that changes what is delivered ([`Rules::titles`]);
 //! - records, links and the like ([`MemoryTree::set_trait`]), the trash, and kept versions.
 
 pub use self::{
     faults::Faults,
+    folder_rules::{Effect, FolderRule, FolderRules},
     limits::Limits,
     people::{People, Rights},
     repository::MemoryRepository,
@@ -23,6 +25,7 @@ pub use self::{
 mod apply;
 mod checkouts;
 mod faults;
+mod folder_rules;
 mod limits;
 mod offers;
 mod people;

@@ -126,10 +126,11 @@ impl Repository for MemoryRepository {
         loop {
             self.ready().await?;
             let offered = {
-                let tree = self.lock();
+                let mut tree = self.lock();
                 if tree.faults.root_gone {
                     return Err(Error::RootGone(ROOT.to_owned()));
                 }
+                tree.run_background_rules();
                 tree.take_changes(max)
             };
             if !offered.is_empty() {

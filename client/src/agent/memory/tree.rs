@@ -10,7 +10,9 @@ use tandem_proto::v1::{
 };
 use unicode_normalization::UnicodeNormalization;
 
-use super::{faults::Faults, limits::Limits, people::People, versions::Kept};
+use super::{
+    faults::Faults, folder_rules::FolderRules, limits::Limits, people::People, versions::Kept,
+};
 use crate::agent::repository::INLINE_BYTES_MAX;
 
 /// The id of the folder that stands for the site library.
@@ -62,6 +64,9 @@ pub enum Refused {
     /// So many bytes are more than the quota leaves.
     #[error("{0} bytes are more than the quota leaves")]
     NoRoom(u64),
+    /// A rule of a folder refuses it.
+    #[error("a rule refuses it: {0}")]
+    Rule(String),
     /// The copy is locked (R-LCK-1).
     #[error("the node {0} is locked by a sync set")]
     Locked(String),
@@ -91,6 +96,8 @@ pub struct MemoryTree {
     pub people: Option<People>,
     /// What fits into it.
     pub limits: Limits,
+    /// What people want done or refused in their folders.
+    pub folder_rules: FolderRules,
     pub(super) rules: Rules,
     pub(super) prefix: String,
     pub(super) nodes: BTreeMap<String, Node>,
@@ -176,6 +183,7 @@ impl MemoryTree {
             faults: Faults::default(),
             people: None,
             limits: Limits::default(),
+            folder_rules: FolderRules::default(),
             rules,
             prefix: prefix.to_owned(),
             nodes: BTreeMap::from([
@@ -222,6 +230,7 @@ impl MemoryTree {
             return Err(Refused::WrongKind(node_id.to_owned()));
         }
         let content = content.into();
+        self.check_rules_of(node_id)?;
         self.check_size(Some(node_id), &content)?;
         self.unlocked(node_id)?.content = Some(content);
         self.touch(node_id);
@@ -254,6 +263,7 @@ impl MemoryTree {
         name: &str,
         text: Option<&str>,
     ) -> Result<(), Refused> {
+        self.check_rules_of(node_id)?;
         let node = self.unlocked(node_id)?;
         match text {
             Some(text) => node.properties.insert(name.to_owned(), text_value(text)),
@@ -377,6 +387,9 @@ impl MemoryTree {
 
     pub(super) fn insert(&mut self, mut node: Node) -> Result<String, Refused> {
         self.check_place(&node.parent, &node.name, None)?;
+        if !node.is_folder() {
+            self.check_rules(&node.parent, &node.name)?;
+        }
         if self.rules.titles && !node.is_folder() {
             let title = text_value(&node.name);
             node.properties
@@ -392,6 +405,13 @@ impl MemoryTree {
 
     pub(super) fn place(&mut self, node_id: &str, parent: &str, name: &str) -> Result<(), Refused> {
         self.check_place(parent, name, Some(node_id))?;
+        if self
+            .nodes
+            .get(node_id)
+            .is_some_and(|node| !node.is_folder())
+        {
+            self.check_rules(parent, name)?;
+        }
         if self.is_below(parent, node_id) {
             return Err(Refused::Cycle(node_id.to_owned()));
         }
@@ -446,6 +466,7 @@ impl MemoryTree {
         if let Some(node) = self.nodes.get_mut(node_id) {
             node.revision = revision;
         }
+        self.note_written(node_id);
         if self.is_watched(node_id) {
             self.changed.insert(node_id.to_owned());
         }
@@ -534,7 +555,7 @@ pub(super) fn absence(node_id: &str, kind: AbsenceKind) -> Observation {
     }
 }
 
-fn text_value(text: &str) -> PropertyValue {
+pub(super) fn text_value(text: &str) -> PropertyValue {
     PropertyValue {
         kind: Some(property_value::Kind::Text(text.to_owned())),
     }
