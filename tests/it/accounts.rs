@@ -205,3 +205,40 @@ async fn r_idn_1_pushes_act_as_the_linked_account_whose_credential_is_kept_by_th
     site.assert_secrets_are_nowhere()?;
     site.stop().await
 }
+
+#[tokio::test]
+async fn r_idn_1_a_new_target_folder_is_made_as_the_linked_account() -> Result<()> {
+    let site = Site::start().await?;
+    site.link(CREDENTIAL).await?;
+    let create = [
+        "set",
+        "create",
+        "--source",
+        "hq:docs",
+        "--target",
+        CLOUD,
+        "--new-folder",
+        "inbox",
+    ];
+    let right = &site.cloud.repository;
+    // The account gets another credential, which its agent does not have yet.
+    let credential = |credential: &str| {
+        right.with(|tree| {
+            let people = tree.people.get_or_insert_default();
+            people.add_account(ACCOUNT, credential);
+        });
+    };
+    credential(OTHER_CREDENTIAL);
+    let refused = site.coordinator.tandem(NETWORK, &create).await;
+    let refused = format!("{:#}", refused.expect_err("the account does not work"));
+    assert!(refused.contains(ACCOUNT), "{refused}");
+    let folder = || right.with(|tree| tree.find("inbox"));
+    assert_eq!(folder(), None);
+    credential(CREDENTIAL);
+    site.coordinator.tandem(NETWORK, &create).await?;
+    let actor = folder().map(|folder| right.with(|tree| tree.observation(&folder).actor));
+    assert_eq!(actor.as_deref(), Some(ACCOUNT));
+    let pushed = || right.with(|tree| tree.find("inbox/docs/a.txt")).is_some();
+    eventually(PATIENCE, "the set is pushed", pushed).await?;
+    site.stop().await
+}

@@ -289,9 +289,10 @@ impl<R: Repository> Repository for Interposed<R> {
         parent_node_id: &str,
         name: &str,
         request_id: &[u8],
+        act_as: &str,
     ) -> Result<NodeInfo, Error> {
         self.inner
-            .create_folder(parent_node_id, name, request_id)
+            .create_folder(parent_node_id, name, request_id, act_as)
             .await
     }
 

@@ -173,12 +173,13 @@ pub trait Repository: Send + Sync + 'static {
         max: usize,
     ) -> Result<(Vec<NodeInfo>, bool), Error>;
 
-    /// Makes a folder; the same `request_id` makes one folder only.
+    /// Makes a folder as an account (R-IDN-1), an empty one = the agent's own; the same `request_id` makes one folder only.
     async fn create_folder(
         &self,
         parent_node_id: &str,
         name: &str,
         request_id: &[u8],
+        act_as: &str,
     ) -> Result<NodeInfo, Error>;
 
     /// Tells what a user may do.

@@ -42,6 +42,8 @@ pub enum Command {
         folder: NewFolder,
         /// Names the request.
         request: Uuid,
+        /// The account as which to act (R-IDN-1).
+        act_as: String,
     },
     /// What a user may do with nodes (R-IDN-2).
     CheckAccess {

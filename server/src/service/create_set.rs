@@ -62,7 +62,7 @@ impl UserScope {
             let made = self.make_folder(
                 &chosen.repositories.cloud,
                 &chosen.target.node,
-                (folder, id),
+                (folder, id, &chosen.account),
                 NEW_FOLDER,
             );
             chosen.target = made.await?;

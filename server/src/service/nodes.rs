@@ -154,7 +154,7 @@ impl UserScope {
         Ok((nodes, more))
     }
 
-    /// Makes a folder; what its name, title and description may be is checked already.
+    /// Makes a folder as an account; what its name, title and description may be is checked already.
     ///
     /// # Errors
     /// As [`UserScope::resolve`].
@@ -162,13 +162,14 @@ impl UserScope {
         &self,
         repository: &Repository,
         parent: &NodeId,
-        (folder, request): (&NewFolder, Uuid),
+        (folder, request, account): (&NewFolder, Uuid, &str),
         field: &str,
     ) -> Result<NodeInfo, Error> {
         let make = Command::CreateFolder {
             parent: parent.clone(),
             folder: folder.clone(),
             request,
+            act_as: account.to_owned(),
         };
         let (mut nodes, _) = self.ask(repository, make, field).await?;
         let made = nodes.pop().filter(|made| {

@@ -82,8 +82,9 @@ impl UserScope {
             return Err(Error::TargetNotUsable { node, fault });
         }
         let request = request.unwrap_or_else(Uuid::new_v4);
-        let made = self.make_folder(&repository, &found.node, (folder, request), "folder_name");
-        made.await
+        let new = (folder, request, account.as_str());
+        self.make_folder(&repository, &found.node, new, "folder_name")
+            .await
     }
 
     async fn cloud_repository(&self, repository: &str) -> Result<Repository, Error> {

@@ -102,6 +102,17 @@ impl People {
         }
     }
 
+    /// Why somebody may not do what they are allowed, or not.
+    fn check(&self, user: &str, allowed: bool) -> Result<(), Failed> {
+        if let Some(reason) = self.stranger(user) {
+            return Err(failed(reason, &format!("nothing can be done as {user}")));
+        }
+        match allowed {
+            true => Ok(()),
+            false => Err(failed(self.denied(), &format!("{user} may not do this"))),
+        }
+    }
+
     fn has_accounts(&self) -> bool {
         self.known.values().any(Option::is_some)
     }
@@ -165,12 +176,14 @@ impl MemoryTree {
             Some(Action::Delete(delete)) => self.rights(user, &delete.node_id).delete,
             Some(Action::Release(_)) | None => return Ok(()),
         };
-        if let Some(reason) = people.stranger(user) {
-            return Err(failed(reason, &format!("nothing can be done as {user}")));
-        }
-        match allowed {
-            true => Ok(()),
-            false => Err(failed(people.denied(), &format!("{user} may not do this"))),
+        people.check(user, allowed)
+    }
+
+    /// Why a folder may not be made as an account; the agent's own may everything.
+    pub(super) fn check_creator(&self, user: &str, parent: &str) -> Result<(), Failed> {
+        match &self.people {
+            Some(people) if !user.is_empty() => people.check(user, self.rights(user, parent).write),
+            _ => Ok(()),
         }
     }
 
@@ -248,6 +261,26 @@ mod tests {
         people(&mut tree).verify("alice", "second").unwrap();
         let denied = Some(FailureReason::TargetNodeAccessDenied);
         assert_eq!(made_by(&mut tree, &folder, "alice"), denied);
+    }
+
+    #[test]
+    fn r_idn_1_a_folder_is_made_as_the_account_that_is_named() {
+        let (mut tree, folder) = tree();
+        people(&mut tree).add_account("alice", "first");
+        let reason = |tree: &MemoryTree, user: &str| {
+            let checked = tree.check_creator(user, &folder);
+            checked.err().map(|failed| failed.reason())
+        };
+        let unknown = Some(FailureReason::AuthenticationError);
+        assert_eq!(reason(&tree, "alice"), unknown);
+        people(&mut tree).verify("alice", "first").unwrap();
+        assert_eq!(reason(&tree, "alice"), None);
+        assert_eq!(reason(&tree, ""), None, "the agent's own");
+        people(&mut tree).allow("alice", &folder, Rights::READ);
+        let denied = Some(FailureReason::TargetNodeAccessDenied);
+        assert_eq!(reason(&tree, "alice"), denied);
+        let made = tree.create_folder_as("alice", &folder, "hers").unwrap();
+        assert_eq!(tree.observation(&made).actor, "alice");
     }
 
     #[test]

@@ -246,13 +246,16 @@ impl Repository for MemoryRepository {
         parent_node_id: &str,
         name: &str,
         request_id: &[u8],
+        act_as: &str,
     ) -> Result<NodeInfo, Error> {
         self.ready().await?;
         self.with(|tree| {
             if let Some(made) = tree.requests.get(request_id) {
                 return Ok(tree.info(made));
             }
-            let made = tree.create_folder(parent_node_id, name)?;
+            tree.check_creator(act_as, parent_node_id)
+                .map_err(|failed| Error::Refused(failed.message))?;
+            let made = tree.create_folder_as(act_as, parent_node_id, name)?;
             tree.requests.insert(request_id.to_vec(), made.clone());
             Ok(tree.info(&made))
         })

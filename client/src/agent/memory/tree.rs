@@ -205,7 +205,20 @@ impl MemoryTree {
 
     /// A user makes a folder; answers its id.
     pub fn create_folder(&mut self, parent: &str, name: &str) -> Result<String, Refused> {
-        self.insert(Node::folder(parent, name))
+        self.create_folder_as("", parent, name)
+    }
+
+    /// An account makes a folder.
+    pub(super) fn create_folder_as(
+        &mut self,
+        actor: &str,
+        parent: &str,
+        name: &str,
+    ) -> Result<String, Refused> {
+        self.insert(Node {
+            actor: actor.to_owned(),
+            ..Node::folder(parent, name)
+        })
     }
 
     /// A user makes a document; answers its id.

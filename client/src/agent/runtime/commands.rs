@@ -132,7 +132,8 @@ impl<R: Repository> Conversation<R> {
 
     async fn make_folder(&self, asked: CreateFolder) -> Result<NodeInfo, repository::Error> {
         let repository = &self.core.repository;
-        let made = repository.create_folder(&asked.parent_node_id, &asked.name, &asked.request_id);
+        let (parent, request) = (&asked.parent_node_id, &asked.request_id);
+        let made = repository.create_folder(parent, &asked.name, request, &asked.act_as);
         let made = made.await?;
         if !asked.title.is_empty() || !asked.description.is_empty() {
             repository

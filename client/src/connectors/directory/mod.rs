@@ -242,6 +242,8 @@ impl Repository for Directory {
         parent_node_id: &str,
         name: &str,
         request_id: &[u8],
+        // Folders are asked for on the cloud, where a directory has no users.
+        _act_as: &str,
     ) -> Result<NodeInfo, Error> {
         let (parent, name) = (parent_node_id.to_owned(), name.to_owned());
         let request = request_id.to_vec();

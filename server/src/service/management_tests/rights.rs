@@ -12,7 +12,7 @@ use crate::service::clock::SECOND;
 use crate::service::command::{Access, Command, Credential, NewFolder, NodeInfo, Reply};
 use crate::service::nodes::NodeChoice;
 use crate::service::sync_sets::SetView;
-use crate::service::testing::{Fixture, folder, new_set, repository_of};
+use crate::service::testing::{Fixture, folder, new_set, one, repository_of};
 use crate::service::{Error, UserScope};
 
 const READ: Access = Access {
@@ -173,6 +173,49 @@ async fn r_idn_2_the_linked_account_must_be_able_to_write_the_target() {
     fixture.coordinator.clock.advance(60 * SECOND);
     people.allow("alice@cloud", "inbox", WRITE);
     alice.create_set(&new_set()).await.unwrap();
+}
+
+#[tokio::test]
+async fn r_idn_1_a_target_folder_is_made_as_the_linked_account() {
+    let fixture = Fixture::new().await;
+    fixture.agent(Side::OnPremise, repository_of(&[folder("docs")]));
+    fixture.declare_users(Side::Cloud).await;
+    let (people, makers) = (People::default(), Arc::new(Mutex::new(Vec::new())));
+    let (telling, making) = (people.clone(), makers.clone());
+    let repository = repository_of(&[folder("inbox"), folder("March")]);
+    fixture.agent(Side::Cloud, move |command| match command {
+        Command::CheckAccess { user, nodes } => Some(telling.answer(&user, nodes)),
+        Command::CreateFolder {
+            folder: new,
+            act_as,
+            ..
+        } => {
+            making.lock().unwrap().push(act_as);
+            one(folder(&new.name))
+        }
+        other => repository(other),
+    });
+    let alice = fixture.alice().await;
+    let link = NewLink {
+        repository: "cloud".to_owned(),
+        user: String::new(),
+        account: "alice@cloud".to_owned(),
+        credential: Credential(String::new()),
+    };
+    alice.link_account(link).await.unwrap();
+    people.allow("alice@cloud", "inbox", WRITE);
+    people.allow("alice@cloud", "March", WRITE);
+    let inbox = NodeChoice::Path("inbox".to_owned());
+    let march = NewFolder {
+        name: "March".to_owned(),
+        ..NewFolder::default()
+    };
+    let made = alice.create_folder("cloud", &inbox, &march, None).await;
+    made.unwrap();
+    let mut new = new_set();
+    new.definition.new_folder = Some(march);
+    alice.create_set(&new).await.unwrap();
+    assert_eq!(*makers.lock().unwrap(), ["alice@cloud"; 2]);
 }
 
 #[tokio::test]

@@ -25,6 +25,7 @@ fn cloud(fixture: &Fixture) -> Made {
             parent,
             folder: new,
             request,
+            ..
         } => {
             assert_eq!(parent.0, "inbox");
             making.lock().unwrap().insert(request, new.clone());

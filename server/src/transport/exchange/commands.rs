@@ -97,12 +97,14 @@ fn request(command: Command) -> wire::command::Request {
             parent,
             folder,
             request,
+            act_as,
         } => Request::CreateFolder(wire::CreateFolder {
             parent_node_id: parent.0,
             name: folder.name,
             title: folder.title,
             description: folder.description,
             request_id: request.as_bytes().to_vec().into(),
+            act_as,
         }),
         Command::CheckAccess { user, nodes } => Request::CheckAccess(wire::CheckAccess {
             user,

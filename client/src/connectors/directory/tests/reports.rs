@@ -262,7 +262,7 @@ async fn r_agt_5_a_chosen_document_is_told_by_itself_when_it_goes_with_a_watched
 async fn r_set_3_a_folder_is_described_and_told_so_where_it_is_watched() {
     let fixture = Fixture::new().await;
     let directory = fixture.directory();
-    let made = directory.create_folder(&fixture.root, "new", b"request");
+    let made = directory.create_folder(&fixture.root, "new", b"request", "");
     let made = made.await.expect("it is made").node_id;
     directory
         .describe_folder(&made, "Title", "")

@@ -89,27 +89,27 @@ async fn a_folder_is_made_once_for_a_request() {
     let root = fixture.root.clone();
     let first = fixture
         .directory()
-        .create_folder(&root, "x", b"request")
+        .create_folder(&root, "x", b"request", "")
         .await
         .expect("made");
     fixture.reopen().await;
     let again = fixture
         .directory()
-        .create_folder(&root, "x", b"request")
+        .create_folder(&root, "x", b"request", "")
         .await
         .expect("found");
     assert_eq!(first, again);
     assert!(
         fixture
             .directory()
-            .create_folder(&root, "x", b"other")
+            .create_folder(&root, "x", b"other", "")
             .await
             .is_err()
     );
     assert!(
         fixture
             .directory()
-            .create_folder(&root, "..", b"evil")
+            .create_folder(&root, "..", b"evil", "")
             .await
             .is_err()
     );
