@@ -1,6 +1,8 @@
 //! What is synced of a node, and what is not (R-PRJ-1, R-PRJ-2, R-PRJ-3).
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -187,4 +189,34 @@ async fn r_prj_3_a_type_arrives_where_it_is_known_as_its_base_elsewhere_and_neve
         pair.cloud.stop().await?;
     }
     Ok(())
+}
+
+#[tokio::test]
+async fn r_mem_1_names_that_are_not_utf_8_are_listed_as_skipped_until_they_are_renamed()
+-> Result<()> {
+    let mut pair = Pair::new()?;
+    let (left, right) = (pair.contracts(), pair.mirror());
+    write(&left.join("a.txt"), "a")?;
+    let document = left.join(OsStr::from_bytes(b"caf\xe9.txt"));
+    fs::write(&document, "latin")?;
+    pair.start_in_sync(&[]).await?;
+    let folder = left.join(OsStr::from_bytes(b"\xff"));
+    write(&folder.join("inner.txt"), "inner")?;
+    write(&left.join("marker.txt"), "after it")?;
+    pair.until("the marker is pushed", || right.join("marker.txt").exists())
+        .await?;
+    let reason = "its name is not UTF-8 or longer than 255 bytes; rename it to sync it";
+    let listed = |name: &str| (format!("contracts/{name}"), reason.to_owned());
+    let expected = [listed("\\xFF"), listed("caf\\xE9.txt")];
+    let all = poll(PATIENCE, "both are listed", async || {
+        let found = pair.skipped().await.ok()?;
+        (found == expected).then_some(())
+    });
+    all.await?;
+    fs::rename(&document, left.join("caf\u{e9}.txt"))?;
+    fs::rename(&folder, left.join("folder"))?;
+    pair.same().await?;
+    assert_eq!(fs::read_to_string(right.join("folder/inner.txt"))?, "inner");
+    assert_eq!(pair.skipped().await?, []);
+    pair.stop().await
 }

@@ -17,6 +17,9 @@ use tokio::io::AsyncRead;
 /// Content of at most this many bytes rides inline in observations and deliveries (R-CNT-1).
 pub const INLINE_BYTES_MAX: u64 = 16 * 1024;
 
+/// Bytes of a name that can be told; a node with a longer one is skipped.
+pub const NAME_BYTES_MAX: usize = 255;
+
 /// Who the repository is; does not change while the agent runs.
 #[derive(Debug, Clone)]
 pub struct Description {

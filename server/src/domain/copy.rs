@@ -26,6 +26,8 @@ pub enum SkipReason {
     Link = 3,
     /// A socket, a device or the like.
     Special = 5,
+    /// Its name is not UTF-8, or longer than a name may be.
+    IllegalName = 7,
     /// A subfolder of a set with `include_subfolders=false`.
     Subfolder = 6,
 }
@@ -39,6 +41,7 @@ impl SkipReason {
             Self::SmartFolder,
             Self::Link,
             Self::Special,
+            Self::IllegalName,
             Self::Subfolder,
         ]
         .into_iter()
@@ -53,6 +56,9 @@ impl SkipReason {
             Self::SmartFolder => "a smart folder is never synced",
             Self::Link => "a link is never followed",
             Self::Special => "a socket, device or pipe has no content to sync",
+            Self::IllegalName => {
+                "its name is not UTF-8 or longer than 255 bytes; rename it to sync it"
+            }
             Self::Subfolder => "the set does not include subfolders",
         }
     }

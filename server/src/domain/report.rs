@@ -24,6 +24,8 @@ pub enum NodeTrait {
     Record,
     /// A socket, a device or the like.
     Special,
+    /// Its name cannot be told.
+    IllegalName,
     /// It lies outside every site library (R-MOV-1).
     OutsideLibrary,
     /// It is larger than the limits; content and properties are not told (R-AGT-3).

@@ -333,6 +333,7 @@ pub fn trait_name(node_trait: NodeTrait) -> &'static str {
         NodeTrait::Link => "LINK",
         NodeTrait::Record => "RECORD",
         NodeTrait::Special => "SPECIAL",
+        NodeTrait::IllegalName => "ILLEGAL_NAME",
         NodeTrait::OutsideLibrary => "OUTSIDE_LIBRARY",
         NodeTrait::TooLarge => "TOO_LARGE",
     }

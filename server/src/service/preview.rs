@@ -254,6 +254,7 @@ fn why_left_out(node: &NodeInfo, synced: bool, subfolders: bool) -> Option<&'sta
         NodeTrait::SmartFolder => SkipReason::SmartFolder,
         NodeTrait::Link => SkipReason::Link,
         NodeTrait::Special => SkipReason::Special,
+        NodeTrait::IllegalName => SkipReason::IllegalName,
         NodeTrait::Ordinary | NodeTrait::OutsideLibrary
             if node.kind == NodeKind::Folder && !subfolders =>
         {

@@ -161,7 +161,7 @@ pub(super) fn wire_info(info: NodeInfo) -> wire::NodeInfo {
         NodeTrait::SmartFolder => wire::NodeTrait::SmartFolder,
         NodeTrait::Link => wire::NodeTrait::Link,
         NodeTrait::Record => wire::NodeTrait::Record,
-        NodeTrait::Special => wire::NodeTrait::Special,
+        NodeTrait::Special | NodeTrait::IllegalName => wire::NodeTrait::Special,
         NodeTrait::OutsideLibrary => wire::NodeTrait::OutsideLibrary,
         NodeTrait::TooLarge => wire::NodeTrait::TooLarge,
     };
@@ -179,5 +179,6 @@ pub(super) fn wire_info(info: NodeInfo) -> wire::NodeInfo {
         size: info.size,
         locked_for_editing: info.locked_for_editing,
         checked_out: info.checked_out,
+        illegal_name: info.node_trait == NodeTrait::IllegalName,
     }
 }

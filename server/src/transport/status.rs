@@ -132,6 +132,7 @@ fn ineligible(node_trait: NodeTrait) -> Reason {
         NodeTrait::Link => Reason::NodeIsLink,
         NodeTrait::Ordinary
         | NodeTrait::Special
+        | NodeTrait::IllegalName
         | NodeTrait::OutsideLibrary
         | NodeTrait::TooLarge => Reason::NodeNotEligible,
     }

@@ -13,7 +13,7 @@ use unicode_normalization::UnicodeNormalization;
 use super::{
     faults::Faults, folder_rules::FolderRules, limits::Limits, people::People, versions::Kept,
 };
-use crate::agent::repository::INLINE_BYTES_MAX;
+use crate::agent::repository::{INLINE_BYTES_MAX, NAME_BYTES_MAX};
 
 /// The id of the folder that stands for the site library.
 pub const ROOT: &str = "root";
@@ -21,8 +21,6 @@ pub const ROOT: &str = "root";
 const LIBRARY: &str = "library";
 /// The id of a folder beside it, such as a user's own: nothing in it can be synced (SPEC §1).
 pub const PRIVATE: &str = "private";
-/// Bytes of a name.
-const NAME_BYTES_MAX: usize = 255;
 
 /// How the repository behaves.
 #[derive(Debug, Clone, Copy, Default)]

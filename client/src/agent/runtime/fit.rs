@@ -4,12 +4,14 @@ use prost::Message;
 use tandem_proto::v1::{NodeTrait, Observation, observation::State};
 
 use super::batches::Limits;
+use crate::agent::repository::NAME_BYTES_MAX;
 
 /// A node takes at most this part of a batch: an outcome tells of it twice, a page has bytes of its own.
 const PART_OF_BATCH: usize = 3;
 
 /// Leaves out content and properties of a node that exceeds the limits, and says so.
 pub(super) fn fit(observation: &mut Observation, limits: &Limits) {
+    shorten(observation);
     if !exceeds(observation, limits) {
         return;
     }
@@ -21,6 +23,22 @@ pub(super) fn fit(observation: &mut Observation, limits: &Limits) {
         present.properties.clear();
         present.content = None;
     }
+}
+
+/// A name that is too long is told as far as it may be: the node is listed as skipped (R-MEM-1).
+fn shorten(observation: &mut Observation) {
+    let Some(State::Present(present)) = &mut observation.state else {
+        return;
+    };
+    if present.name.len() <= NAME_BYTES_MAX {
+        return;
+    }
+    let end = present.name.floor_char_boundary(NAME_BYTES_MAX);
+    present.name.truncate(end);
+    present.properties.clear();
+    present.content = None;
+    observation.illegal_name = true;
+    observation.set_node_trait(NodeTrait::Special);
 }
 
 fn exceeds(observation: &Observation, limits: &Limits) -> bool {
@@ -63,6 +81,28 @@ mod tests {
             state: Some(State::Present(present)),
             ..Observation::default()
         }
+    }
+
+    #[test]
+    fn r_mem_1_a_name_that_is_too_long_is_told_in_part() {
+        let limits = Limits::from(ExchangeLimits::default());
+        let mut seen = node(1, 1);
+        let mut named = |name: String| {
+            if let Some(State::Present(present)) = &mut seen.state {
+                present.name = name;
+            }
+            fit(&mut seen, &limits);
+            let Some(State::Present(present)) = &seen.state else {
+                panic!("it is still there");
+            };
+            let name = present.name.clone();
+            (name, seen.illegal_name, seen.node_trait())
+        };
+        let longest = "x".repeat(255);
+        let told = named(longest.clone());
+        assert_eq!(told, (longest, false, NodeTrait::Unspecified));
+        let told = named("\u{e9}".repeat(128));
+        assert_eq!(told, ("\u{e9}".repeat(127), true, NodeTrait::Special));
     }
 
     #[test]

@@ -99,8 +99,9 @@ impl Core {
             node_id: node.id.to_string(),
             missing: false,
             kind: kind.into(),
-            name: node.name.to_string(),
-            path: tree.path(&node.id).unwrap_or_default(),
+            name: names::told(&node.name),
+            path: told_path(&tree.path(&node.id).unwrap_or_default()),
+            illegal_name: !names::is_legal(&node.name),
             node_trait: node.node_trait().into(),
             library_root: false,
             in_library: true,
@@ -343,6 +344,11 @@ impl Core {
         let bytes = bytes.filter(|_| read == known);
         bytes.map(Opened::Bytes).ok_or_else(changed)
     }
+}
+
+fn told_path(path: &str) -> String {
+    let names: Vec<String> = path.split('/').map(names::told).collect();
+    names.join("/")
 }
 
 fn missing(node_id: String) -> NodeInfo {

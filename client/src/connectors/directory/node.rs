@@ -11,7 +11,10 @@ use tandem_proto::v1::{
 };
 use uuid::Uuid;
 
-use super::os::{FileKind, Inode, Stat};
+use super::{
+    names,
+    os::{FileKind, Inode, Stat},
+};
 
 /// The id of a node that was never seen. Ids grow with time, so that nodes found together lie together in every table
 /// that is ordered by them, here and in the coordinator.
@@ -156,7 +159,7 @@ impl Node {
         };
         Projection {
             kind: kind.into(),
-            name: self.name.to_string(),
+            name: names::told(&self.name),
             content: self.synced().map(|known| ContentRef {
                 digest: Bytes::copy_from_slice(&known.digest),
                 size: i64::try_from(known.size).unwrap_or(i64::MAX),
@@ -212,6 +215,7 @@ impl Node {
             node_trait: self.node_trait().into(),
             locked: self.locked.is_some(),
             actor: String::new(),
+            illegal_name: !names::is_legal(&self.name),
             state: Some(observation::State::Present(projection)),
         }
     }

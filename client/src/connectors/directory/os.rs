@@ -16,6 +16,8 @@ use rustix::fs::{
     StatxTimestamp, XattrFlags,
 };
 
+use super::names;
+
 /// What the file system says a file is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum FileKind {
@@ -93,7 +95,8 @@ const STAT: StatxFlags = StatxFlags::BASIC_STATS.union(StatxFlags::BTIME);
 
 /// Looks at a name in a folder.
 pub(super) fn stat_at(folder: impl AsFd, name: &str) -> io::Result<Stat> {
-    let statx = fs::statx(folder, name, AtFlags::SYMLINK_NOFOLLOW, STAT)?;
+    let name = names::on_disk(name);
+    let statx = fs::statx(folder, &*name, AtFlags::SYMLINK_NOFOLLOW, STAT)?;
     Ok(convert(&statx))
 }
 
@@ -169,19 +172,14 @@ pub(super) fn open_folder_at(parent: impl AsFd, name: &str) -> io::Result<OwnedF
     Ok(fs::openat(parent, name, flags, Mode::empty())?)
 }
 
-/// The names in a folder; names that are not UTF-8 cannot be synced and are told in the log.
+/// The names in a folder, as the tree keeps them.
 pub(super) fn list(folder: impl AsFd) -> io::Result<Vec<String>> {
     let mut names = Vec::new();
     for entry in fs::Dir::read_from(folder)? {
         let entry = entry?;
-        let name = entry.file_name();
-        match name.to_str() {
-            Ok("." | "..") => {}
-            Ok(name) => names.push(name.to_owned()),
-            Err(_) => tracing::warn!(
-                ?name,
-                "skipped: the name is not UTF-8; rename it to sync it"
-            ),
+        match entry.file_name().to_bytes() {
+            b"." | b".." => {}
+            name => names.push(names::kept(name)),
         }
     }
     Ok(names)

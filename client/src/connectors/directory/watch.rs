@@ -10,7 +10,7 @@ use std::{
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
 use tokio::{io::unix::AsyncFd, task::JoinHandle};
 
-use super::{os, pending::Pending};
+use super::{names, os, pending::Pending};
 
 const EVENTS: WatchFlags = WatchFlags::ATTRIB
     .union(WatchFlags::CLOSE_WRITE)
@@ -133,8 +133,8 @@ fn drain(queue: &OwnedFd, pending: &Pending) -> io::Result<()> {
             pending.walk();
         } else if kinds.contains(ReadFlags::IGNORED) {
             pending.unregister(event.wd());
-        } else if let Some(name) = event.file_name().and_then(|name| name.to_str().ok()) {
-            pending.happened(event.wd(), name);
+        } else if let Some(name) = event.file_name() {
+            pending.happened(event.wd(), &names::kept(name.to_bytes()));
         }
     }
 }

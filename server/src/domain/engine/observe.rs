@@ -105,6 +105,7 @@ impl Engine<'_> {
             NodeTrait::SmartFolder => Some(SkipReason::SmartFolder),
             NodeTrait::Link => Some(SkipReason::Link),
             NodeTrait::Special => Some(SkipReason::Special),
+            NodeTrait::IllegalName => Some(SkipReason::IllegalName),
             NodeTrait::Ordinary
             | NodeTrait::Record
             | NodeTrait::OutsideLibrary

@@ -16,9 +16,11 @@ pub(super) fn unfit(node_trait: NodeTrait) -> Option<Unfit> {
         NodeTrait::Record => Some(Unfit::Record),
         NodeTrait::OutsideLibrary => Some(Unfit::OutsideLibrary),
         NodeTrait::TooLarge => Some(Unfit::TooLarge),
-        NodeTrait::WorkingCopy | NodeTrait::SmartFolder | NodeTrait::Link | NodeTrait::Special => {
-            Some(Unfit::NotOrdinary)
-        }
+        NodeTrait::WorkingCopy
+        | NodeTrait::SmartFolder
+        | NodeTrait::Link
+        | NodeTrait::Special
+        | NodeTrait::IllegalName => Some(Unfit::NotOrdinary),
         NodeTrait::Ordinary => None,
     }
 }

@@ -153,6 +153,7 @@ fn node_info(info: wire::NodeInfo) -> NodeInfo {
         },
         name: info.name,
         node_trait: match wire::NodeTrait::try_from(info.node_trait) {
+            Ok(wire::NodeTrait::Special) if info.illegal_name => NodeTrait::IllegalName,
             Ok(wire::NodeTrait::WorkingCopy) => NodeTrait::WorkingCopy,
             Ok(wire::NodeTrait::SmartFolder) => NodeTrait::SmartFolder,
             Ok(wire::NodeTrait::Link) => NodeTrait::Link,

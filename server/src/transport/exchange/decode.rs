@@ -130,6 +130,7 @@ impl Decoder {
                 let projection = self.projection(projection, &at(path, "present"), special)?;
                 let node_trait = match node_trait(observation.node_trait) {
                     NodeTrait::Ordinary if self.too_large => NodeTrait::TooLarge,
+                    NodeTrait::Special if observation.illegal_name => NodeTrait::IllegalName,
                     node_trait => node_trait,
                 };
                 Seen::Present(Presence {

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::{
     super::{
         faults::Point,
+        names,
         node::{Node, Print, Revision},
         os::{self, FileKind},
         reading,
@@ -31,8 +32,12 @@ fn doomed(tree: &Tree, folder: &Uuid) -> Vec<Uuid> {
         staying.extend(tree.below(root));
         staying.insert(*root);
     }
+    // What has a name that cannot be told can neither be archived nor asked for again.
+    let legal = |id: &Uuid| tree.get(id).is_some_and(|node| names::is_legal(&node.name));
     let below = tree.below(folder).into_iter().rev();
-    below.filter(|id| !staying.contains(id)).collect()
+    below
+        .filter(|id| !staying.contains(id) && legal(id))
+        .collect()
 }
 
 impl Group<'_> {

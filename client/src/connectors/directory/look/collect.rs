@@ -79,7 +79,7 @@ impl Collected {
         };
         let parent = Parent::Node(folder);
         let queue = VecDeque::from([Folder { parent, path }]);
-        collected.descend(eyes, queue, |stat| tree.by_inode(stat.inode).is_empty());
+        collected.descend(eyes, queue, |stat| is_new(tree, stat));
         collected
     }
 
@@ -113,7 +113,7 @@ impl Collected {
                 continue;
             }
             if let Some(stat) = stat.filter(|stat| stat.kind == FileKind::Folder)
-                && tree.by_inode(stat.inode).is_empty()
+                && is_new(tree, &stat)
                 && let Some(folder) = tree.path(&place.folder)
             {
                 let parent = Parent::Found(collected.entries.len());
@@ -123,8 +123,7 @@ impl Collected {
             collected.push(Parent::Node(place.folder), place.name.clone(), stat);
         }
         collected.postponed = looker.postponed;
-        let is_new = |stat: &Stat| tree.by_inode(stat.inode).is_empty();
-        collected.descend(eyes, queue, is_new);
+        collected.descend(eyes, queue, |stat| is_new(tree, stat));
         collected
     }
 
@@ -171,7 +170,8 @@ fn list(eyes: Eyes<'_>, folder: &Folder) -> Option<(Listing, Vec<(String, Stat)>
             continue;
         }
         if let Ok(stat) = os::stat_at(&open, &name) {
-            found.push((name, on_this_device(eyes, stat)));
+            let stat = ordinary(eyes, &name, stat);
+            found.push((name, stat));
         }
     }
     let listing = Listing {
@@ -182,12 +182,20 @@ fn list(eyes: Eyes<'_>, folder: &Folder) -> Option<(Listing, Vec<(String, Stat)>
     Some((listing, found))
 }
 
-/// Another file system that is mounted below the root is not entered: its inodes are not ours.
-fn on_this_device(eyes: Eyes<'_>, mut stat: Stat) -> Stat {
-    if stat.device != eyes.disk.identity().device {
+/// Another file system that is mounted below the root is not entered: its inodes are not ours. Nor is what has a name that
+/// cannot be told.
+fn ordinary(eyes: Eyes<'_>, name: &str, mut stat: Stat) -> Stat {
+    if stat.device != eyes.disk.identity().device || !names::is_legal(name) {
         stat.kind = FileKind::Special;
     }
     stat
+}
+
+/// True for a folder that is not in the tree as such: it may be there as something that is not entered.
+fn is_new(tree: &Tree, stat: &Stat) -> bool {
+    let known = tree.by_inode(stat.inode);
+    let mut kinds = known.iter().filter_map(|id| tree.get(id));
+    !kinds.any(|node| node.kind == stat.kind)
 }
 
 fn join(folder: &str, name: &str) -> String {
@@ -230,7 +238,7 @@ impl<'a> Looker<'a> {
             self.folders.insert(place.folder, folder);
         }
         match os::stat_at(self.folders.get(&place.folder)?, &place.name) {
-            Ok(stat) => Some(Some(on_this_device(self.eyes, stat))),
+            Ok(stat) => Some(Some(ordinary(self.eyes, &place.name, stat))),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Some(None),
             Err(_) => None,
         }
