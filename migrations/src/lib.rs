@@ -21,6 +21,7 @@ mod m20261125_000012_chunks;
 mod m20261125_000013_documents;
 mod m20261126_000014_accounts;
 mod m20261126_000015_imports;
+mod m20261126_000016_edited;
 
 /// Every migration, oldest first.
 #[derive(Debug)]
@@ -43,6 +44,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261125_000013_documents::Migration),
             Box::new(m20261126_000014_accounts::Migration),
             Box::new(m20261126_000015_imports::Migration),
+            Box::new(m20261126_000016_edited::Migration),
         ];
         let whole = |one| Box::new(Whole(one)) as Box<dyn MigrationTrait>;
         all.into_iter().map(whole).collect()

@@ -1,13 +1,15 @@
-//! Check-out and check-in: nothing waits for them, and what is checked in is an ordinary change (R-LCK-2).
+//! Check-out and check-in: nothing waits for them, and what is checked in is an ordinary change; an online edit is waited
+//! for (R-LCK-2).
 
 use std::fs;
 
 use anyhow::{Context, Result};
 use tandem_client::agent::memory::{MemoryRepository, Rules};
 use tandem_client::error::Error;
-use tandem_proto::v1::{ErrorReason, JournalKind, UnsyncSyncSetRequest};
+use tandem_proto::v1::{ErrorReason, Hold, JournalKind, UnsyncSyncSetRequest};
 use tandem_tests::memory_pair::{FOLDER, MemoryPair, NETWORK};
-use tandem_tests::pair::{Pair, write};
+use tandem_tests::pair::{PATIENCE, Pair, write};
+use tandem_tests::wait::poll;
 
 const DOCUMENT: &str = "contracts/a.txt";
 
@@ -159,4 +161,49 @@ async fn r_lck_2_lock_files_of_office_programs_are_check_outs_and_never_synced()
         .await?;
     assert!(saved());
     pair.stop().await
+}
+
+/// Waits until the document shows that it waits for an online edit.
+async fn held(pair: &MemoryPair) -> Result<()> {
+    let shown = poll(PATIENCE, "the document is held", async || {
+        let members = pair.coordinator.members(NETWORK).await.ok()?;
+        let held = |hold| hold == Hold::Editing;
+        members
+            .iter()
+            .any(|member| held(member.hold()))
+            .then_some(())
+    });
+    shown.await
+}
+
+#[tokio::test]
+async fn r_lck_2_an_online_edit_on_the_cloud_is_waited_for_by_both_sides() -> Result<()> {
+    let pair = pair().await?;
+    let [left, right] = [pair.left(), pair.right()].map(|repository| {
+        let node = repository.with(|tree| tree.find(DOCUMENT));
+        (repository, node.unwrap_or_default())
+    });
+    right.0.with(|tree| {
+        tree.set_edited(&right.1, true);
+        tree.write(&right.1, "a draft")
+    })?;
+    held(&pair).await?;
+    right.0.with(|tree| tree.write(&right.1, "finished"))?;
+    assert!(holds(pair.left(), "first"), "drafts do not go out");
+    right.0.with(|tree| tree.set_edited(&right.1, false));
+    pair.until("what was written is pulled", || {
+        holds(pair.left(), "finished")
+    })
+    .await?;
+    pair.same().await?;
+    // The other way round: nothing is delivered to a copy that is being edited.
+    right.0.with(|tree| tree.set_edited(&right.1, true));
+    left.0.with(|tree| tree.write(&left.1, "ours"))?;
+    held(&pair).await?;
+    assert!(holds(pair.right(), "finished"));
+    right.0.with(|tree| tree.set_edited(&right.1, false));
+    pair.until("what waited is pushed", || holds(pair.right(), "ours"))
+        .await?;
+    pair.same().await?;
+    assert_no_failure(&pair).await
 }

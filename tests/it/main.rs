@@ -38,6 +38,7 @@ mod races;
 mod rules;
 mod rules_deletes_and_conflicts;
 mod rules_documents;
+mod rules_editing;
 mod rules_folder_sets;
 mod rules_generations;
 mod rules_locks;

@@ -127,6 +127,8 @@ pub struct Copy {
     pub projection: Arc<Projection>,
     /// The agent keeps it read-only.
     pub locked: bool,
+    /// Somebody edits it online (R-LCK-2).
+    pub edited: bool,
     /// What keeps it from being synced, if anything does.
     pub unfit: Option<Unfit>,
     /// Who changed it last, where the repository tells.

@@ -30,6 +30,8 @@ pub enum MemberState {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(i32)]
 pub enum Hold {
+    /// Somebody edits one of the copies online (R-LCK-2).
+    Editing = 1,
     /// A conflict waits for a person (R-CON-3).
     ManualConflict = 4,
     /// Its folder is not ready on the receiving side, or failed.

@@ -101,6 +101,7 @@ mod tests {
                 node_type: String::new(),
             }),
             locked: false,
+            edited: false,
             actor: String::new(),
             unfit: None,
             past: Vec::new(),

@@ -47,6 +47,8 @@ pub struct Presence {
     pub node_trait: NodeTrait,
     /// The agent keeps it read-only.
     pub locked: bool,
+    /// Somebody edits it online (R-LCK-2).
+    pub edited: bool,
     /// Who made the change.
     pub actor: String,
 }

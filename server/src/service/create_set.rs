@@ -230,6 +230,7 @@ fn chosen_copy(member: MemberId, repository: RepositoryId, rule: NameRule, info:
             node_type: String::new(),
         }),
         locked: false,
+        edited: false,
         actor: String::new(),
         unfit: None,
         past: Vec::new(),

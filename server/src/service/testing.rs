@@ -332,6 +332,7 @@ impl Fixture {
                 mark: Some(delivery.member),
                 node_trait: NodeTrait::Ordinary,
                 locked: false,
+                edited: false,
                 actor: String::new(),
             }),
         };
@@ -511,6 +512,7 @@ pub(crate) fn present(
             mark: None,
             node_trait: NodeTrait::Ordinary,
             locked: false,
+            edited: false,
             actor: "bob".to_owned(),
         }),
     }

@@ -90,6 +90,7 @@ pub(super) fn wire_member(scope: &UserScope, view: MemberView) -> wire::Member {
 
 fn wire_hold(hold: ShownHold) -> wire::Hold {
     match hold {
+        ShownHold::Own(Hold::Editing) => wire::Hold::Editing,
         ShownHold::Own(Hold::ManualConflict) => wire::Hold::ManualConflict,
         ShownHold::Own(Hold::Parent) => wire::Hold::Parent,
         ShownHold::Own(Hold::Name) => wire::Hold::Name,

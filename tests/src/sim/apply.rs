@@ -167,6 +167,9 @@ fn update(repository: &mut Repository, delivery: &Delivery) -> Answer {
     if other && !planted("agent-overwrites-any-revision") {
         return Answer::Stale(look(repository, node));
     }
+    if found.edited {
+        return failed(Reason::LockedForEditing);
+    }
     let folder = match folder {
         None => found.parent.clone(),
         Some(folder) => match resolve(repository, folder) {
@@ -209,6 +212,9 @@ fn delete(
     if other && !planted("agent-deletes-any-revision") {
         return Answer::Stale(look(repository, node));
     }
+    if found.edited {
+        return failed(Reason::LockedForEditing);
+    }
     let content = found.content;
     if with_content {
         delete_content(repository, node);
@@ -220,10 +226,12 @@ fn delete(
     applied(repository, node, None)
 }
 
-/// R-UNS-1: what lies in a folder goes, children first, but watched roots and the folders above them.
+/// R-UNS-1: what lies in a folder goes, children first, but watched roots, what is edited online, and the
+/// folders above them.
 fn delete_content(repository: &mut Repository, folder: &NodeId) {
     for child in repository.children(folder) {
-        if repository.watched.contains(&child) {
+        let edited = repository.nodes.get(&child).is_some_and(|node| node.edited);
+        if edited || repository.watched.contains(&child) {
             continue;
         }
         delete_content(repository, &child);

@@ -266,6 +266,14 @@ impl Lab {
         self.changed(side, node);
     }
 
+    /// Somebody opens a document for an online edit, or closes it (R-LCK-2).
+    pub fn edit_online(&mut self, side: Side, path: &str, edited: bool) {
+        let node = self.node(side, path);
+        let repository = &mut self.world.places.get_mut(side).repository;
+        repository.change(&node, |node| node.edited = edited);
+        self.changed(side, node);
+    }
+
     /// Deletes a node with all below it.
     pub fn delete(&mut self, side: Side, path: &str) {
         let node = self.node(side, path);

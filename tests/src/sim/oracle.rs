@@ -105,8 +105,8 @@ fn rows_fit_together(store: &Store) -> Result<(), String> {
             return Err(format!("{} is due and blocked", member.id));
         }
         disputes_are_recorded(store, member)?;
-        let disputed = member.hold == Some(Hold::ManualConflict);
-        if member.blocked.is_some() != member.hold.is_some() && !disputed {
+        let by_people = matches!(member.hold, Some(Hold::ManualConflict | Hold::Editing));
+        if member.blocked.is_some() != member.hold.is_some() && !by_people {
             return Err(format!("{} is blocked without a hold, or held", member.id));
         }
     }
@@ -331,6 +331,7 @@ fn rows_are_true(world: &World, side: Side) -> Result<(), String> {
         if there.projection != copy.projection
             || there.parent != copy.parent
             || there.revision != copy.revision
+            || there.edited != copy.edited
         {
             return Err(format!(
                 "I1: {} is not as it is held: {there:?} {copy:?}",

@@ -10,6 +10,8 @@ use super::random::Random;
 
 /// Kinds of actions that users have.
 const ACTIONS: usize = 13;
+/// One more, of few plans: opening documents for online edits, and closing them.
+const EDIT_ONLINE: usize = 13;
 
 /// The plan of one run.
 #[derive(Debug, Clone)]
@@ -99,6 +101,10 @@ impl Plan {
             0
         };
         let documents = random.chance(30).then(|| options(random));
+        // Drawn aside, so that all other plans are what they were before.
+        if Random::new(random.clone().draw()).chance(25) {
+            actions.extend([EDIT_ONLINE; 2]);
+        }
         Self {
             sets,
             documents,

@@ -40,6 +40,8 @@ pub struct Node {
     pub unreported: Option<Trace>,
     /// Users may not change it.
     pub locked: bool,
+    /// Somebody edits it online (R-LCK-2).
+    pub edited: bool,
     /// What is special about it.
     pub node_trait: NodeTrait,
 }
@@ -113,6 +115,7 @@ impl Node {
             mark: self.mark.as_ref().map(|mark| mark.member),
             node_trait: self.node_trait,
             locked: self.locked,
+            edited: self.edited,
             actor: String::new(),
         }
     }
@@ -153,6 +156,7 @@ impl Repository {
             mark: None,
             unreported: None,
             locked: false,
+            edited: false,
             node_trait: NodeTrait::Ordinary,
         }
     }

@@ -46,7 +46,8 @@ impl User<'_> {
             9 => self.turn_inside_out(&node),
             10 => self.copy(&node),
             11 => self.make_unfit(&node),
-            _ => self.rotate(&node),
+            12 => self.rotate(&node),
+            _ => self.edit_online(&node),
         }
     }
 
@@ -186,6 +187,18 @@ impl User<'_> {
         };
         self.repository.change(&node, |node| node.node_trait = now);
         Some((format!("makes {node} {now:?}"), vec![node]))
+    }
+
+    /// R-LCK-2: a document is opened for an online edit, or closed.
+    fn edit_online(&mut self, node: &NodeId) -> Option<(String, Vec<NodeId>)> {
+        let found = self.get(node)?;
+        if found.kind == NodeKind::Folder {
+            return None;
+        }
+        self.repository
+            .change(node, |node| node.edited = !node.edited);
+        let what = if found.edited { "closes" } else { "opens" };
+        Some((format!("{what} {node}"), vec![node.clone()]))
     }
 
     fn siblings(&self, node: &NodeId) -> Option<Vec<NodeId>> {

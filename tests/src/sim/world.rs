@@ -208,6 +208,7 @@ impl World {
             revision: String::new(),
             projection: Arc::new(projection),
             locked: false,
+            edited: false,
             actor: String::new(),
             unfit: None,
             past: Vec::new(),
@@ -284,19 +285,22 @@ impl World {
         }
     }
 
-    /// Nothing on a side is a record any more, or lies outside every library.
+    /// Nothing on a side is a record any more, lies outside every library, or is edited online.
     pub fn make_fit(&mut self, side: Side) {
         let repository = &mut self.places.get_mut(side).repository;
-        let unfit = |node: &Node| {
-            matches!(
-                node.node_trait,
-                NodeTrait::Record | NodeTrait::OutsideLibrary
-            )
+        let unfit = |node_trait: NodeTrait| {
+            matches!(node_trait, NodeTrait::Record | NodeTrait::OutsideLibrary)
         };
-        let nodes = repository.nodes.iter().filter(|(_, node)| unfit(node));
+        let held = |node: &Node| node.edited || unfit(node.node_trait);
+        let nodes = repository.nodes.iter().filter(|(_, node)| held(node));
         let nodes: Vec<NodeId> = nodes.map(|(id, _)| id.clone()).collect();
         for node in &nodes {
-            repository.change(node, |node| node.node_trait = NodeTrait::Ordinary);
+            repository.change(node, |node| {
+                node.edited = false;
+                if unfit(node.node_trait) {
+                    node.node_trait = NodeTrait::Ordinary;
+                }
+            });
         }
         self.notice(side, nodes);
     }

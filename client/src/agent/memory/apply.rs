@@ -32,7 +32,7 @@ impl MemoryTree {
         let answer = match &delivery.action {
             Some(Action::Create(create)) => self.create(delivery, create, content)?,
             Some(Action::Update(update)) => self.update(delivery, update, content)?,
-            Some(Action::Delete(delete)) => self.delete_copy(delivery, delete),
+            Some(Action::Delete(delete)) => self.delete_copy(delivery, delete)?,
             Some(Action::Release(release)) => self.release(&release.node_id),
             None => {
                 return Err(failed(
@@ -115,6 +115,7 @@ impl MemoryTree {
         if revision != update.expected_revision || self.faults.is_stale() {
             return Ok(self.stale(&update.node_id));
         }
+        self.check_edited(&update.node_id)?;
         let content = self.new_content(&update.node_id, wanted, content)?;
         self.check_place(&parent, &wanted.name, Some(&update.node_id))
             .map_err(refused)?;
@@ -157,13 +158,22 @@ impl MemoryTree {
         Ok(Some(content))
     }
 
-    fn delete_copy(&mut self, delivery: &Delivery, delete: &DeleteNode) -> Answer {
+    /// R-LCK-2: a document that somebody edits online is left alone.
+    fn check_edited(&self, node_id: &str) -> Result<(), Failed> {
+        match self.edited.contains(node_id) {
+            true => Err(refused(Refused::Edited(node_id.to_owned()))),
+            false => Ok(()),
+        }
+    }
+
+    fn delete_copy(&mut self, delivery: &Delivery, delete: &DeleteNode) -> Result<Answer, Failed> {
         let Some(node) = self.nodes.get(&delete.node_id) else {
-            return self.result(&delete.node_id);
+            return Ok(self.result(&delete.node_id));
         };
         if node.revision.to_string() != delete.expected_revision || self.faults.is_stale() {
-            return self.stale(&delete.node_id);
+            return Ok(self.stale(&delete.node_id));
         }
+        self.check_edited(&delete.node_id)?;
         if delete.with_content {
             self.delete_content(delivery, &delete.node_id);
         }
@@ -171,14 +181,16 @@ impl MemoryTree {
             self.archive(&delete.node_id, delivery);
             self.remove(&delete.node_id);
         }
-        self.result(&delete.node_id)
+        Ok(self.result(&delete.node_id))
     }
 
-    /// R-UNS-1: what lies in a folder goes, children first, but watched roots, what they hold, and the folders above them.
+    /// R-UNS-1: what lies in a folder goes, children first, but watched roots, what they hold, what is
+    /// edited online, and the folders above them.
     fn delete_content(&mut self, delivery: &Delivery, folder: &str) {
         let children: Vec<String> = self.children(folder).map(|(id, _)| id.clone()).collect();
         for child in children {
-            if self.roots.iter().any(|root| root.node_id == child) {
+            let watched = self.roots.iter().any(|root| root.node_id == child);
+            if watched || self.edited.contains(&child) {
                 continue;
             }
             self.delete_content(delivery, &child);
@@ -325,7 +337,7 @@ fn refused(refusal: Refused) -> Failed {
             FailureReason::UnsupportedNode
         }
         Refused::Locked(_) => FailureReason::TargetNodeAccessDenied,
-        Refused::CheckedOut(_) => FailureReason::LockedForEditing,
+        Refused::CheckedOut(_) | Refused::Edited(_) => FailureReason::LockedForEditing,
         Refused::Rule(_) => FailureReason::RuleFailed,
         Refused::TooLarge(_) => FailureReason::ContentLimitViolation,
         Refused::NoRoom(_) => FailureReason::QuotaLimitViolation,

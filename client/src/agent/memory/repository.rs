@@ -110,7 +110,7 @@ impl Repository for MemoryRepository {
                 users,
                 versions: true,
                 move_out: rules.move_out,
-                editing_locks: false,
+                editing_locks: true,
             },
         }
     }

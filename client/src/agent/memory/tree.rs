@@ -53,6 +53,9 @@ pub enum Refused {
     /// A folder cannot be moved into itself.
     #[error("the folder {0} cannot be moved into itself")]
     Cycle(String),
+    /// Somebody edits the document online.
+    #[error("the document {0} is being edited online")]
+    Edited(String),
     /// Somebody has the document checked out.
     #[error("the document {0} is checked out")]
     CheckedOut(String),
@@ -298,13 +301,14 @@ impl MemoryTree {
         Ok(())
     }
 
-    /// Somebody edits a document from now on, or does so no more.
+    /// Somebody edits a document online from now on, or does so no more (R-LCK-2): meanwhile sync changes nothing of it.
     pub fn set_edited(&mut self, node_id: &str, edited: bool) {
         if edited {
             self.edited.insert(node_id.to_owned());
         } else {
             self.edited.remove(node_id);
         }
+        self.touch(node_id);
     }
 
     /// The projection of a node.
@@ -376,6 +380,7 @@ impl MemoryTree {
             member_mark: node.mark.clone(),
             locked: node.locked,
             actor: node.actor.clone(),
+            edited_online: self.edited.contains(node_id),
             ..Observation::default()
         };
         observation.set_node_trait(self.node_trait(node_id, node));

@@ -214,6 +214,8 @@ impl Node {
             member_mark: self.member_mark(),
             node_trait: self.node_trait().into(),
             locked: self.locked.is_some(),
+            // A directory does not know who has a file open (capability `editing_locks`).
+            edited_online: false,
             actor: String::new(),
             illegal_name: !names::is_legal(&self.name),
             state: Some(observation::State::Present(projection)),

@@ -109,6 +109,7 @@ impl Engine<'_> {
             revision: mark.to_owned(),
             projection: source.projection.clone(),
             locked: false,
+            edited: false,
             actor: String::new(),
             unfit: None,
             past: Vec::new(),

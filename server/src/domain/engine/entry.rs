@@ -132,6 +132,7 @@ impl Engine<'_> {
                 revision: presence.revision.clone(),
                 projection: presence.projection.clone(),
                 locked: presence.locked,
+                edited: presence.edited,
                 actor: presence.actor.clone(),
                 unfit: None,
                 past: Vec::new(),

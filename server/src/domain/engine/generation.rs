@@ -241,6 +241,7 @@ fn presence_of(copy: Copy) -> Presence {
         mark: None,
         node_trait: trait_of(copy.unfit),
         locked: copy.locked,
+        edited: copy.edited,
         actor: copy.actor,
     }
 }

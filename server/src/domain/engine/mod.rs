@@ -11,6 +11,7 @@ mod clash;
 mod clearing;
 mod conflict;
 mod deliver;
+mod editing;
 mod ending;
 mod entry;
 mod failed;

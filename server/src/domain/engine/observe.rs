@@ -203,12 +203,13 @@ impl Engine<'_> {
         let mut now = self.row(copy.repository, &copy.node, set, side, presence);
         now.member = copy.member;
         let echo = copy.revision == now.revision || planted("echo-keeps-old-revision");
-        if same && copy.locked == now.locked && echo {
+        let as_before = copy.locked == now.locked && copy.edited == now.edited;
+        if same && as_before && echo {
             return Ok(false);
         }
         self.put_copy_and_wake(Some(&copy), now.clone(), set)?;
         if same {
-            self.resend_with_new_revision(&copy, &now, member.id);
+            self.decide_anew(&copy, &now, member.id);
             return Ok(false);
         }
         if now.projection.kind == NodeKind::Folder
@@ -256,9 +257,11 @@ impl Engine<'_> {
         self.view.put_member(set, member);
     }
 
-    /// Work that names the older revision is decided anew, so that it does not stay stale for ever.
-    fn resend_with_new_revision(&mut self, before: &Copy, now: &Copy, member: MemberId) {
-        if before.revision != now.revision || before.locked != now.locked {
+    /// Work that names the older revision is decided anew, so that it does not stay stale for ever; so is what waits for
+    /// an online edit, or has to wait for one from now on.
+    fn decide_anew(&mut self, before: &Copy, now: &Copy, member: MemberId) {
+        let edited = before.edited != now.edited && !planted("edit-wakes-nobody");
+        if before.revision != now.revision || before.locked != now.locked || edited {
             self.touch(member);
         }
     }
@@ -282,6 +285,7 @@ impl Engine<'_> {
             revision: presence.revision.clone(),
             projection: presence.projection.clone(),
             locked: presence.locked,
+            edited: presence.edited,
             actor: presence.actor.clone(),
             unfit: unfit(presence.node_trait),
             past: Vec::new(),

@@ -59,45 +59,57 @@ impl Engine<'_> {
         if Self::is_restless(&member) {
             return self.stop_restless(&set, member);
         }
+        if self.puts_off_work_of_its_own(&set, &member)? {
+            return self.await_edit(&set, member);
+        }
         if self.has_work_of_its_own(&set, &mut member)? {
             return Ok(());
         }
+        self.settle_by_table(&set, member)
+    }
+
+    /// What the table of SPEC §5 says of a member is done, or waits.
+    fn settle_by_table(&mut self, set: &SyncSet, mut member: Member) -> Result<(), Miss> {
         for _ in 0..STEPS_MAX {
-            let decision = self.decision(&set, &member)?;
-            match self.named_first(&set, &member, decision)? {
+            let decision = self.decision(set, &member)?;
+            let decision = self.named_first(set, &member, decision)?;
+            if self.is_put_off_by_edit(set, &member, &decision)? {
+                return self.await_edit(set, member);
+            }
+            match decision {
                 Decision::Conflict { kind, winner: None } => {
-                    return self.await_decision(&set, member, kind);
+                    return self.await_decision(set, member, kind);
                 }
                 Decision::Conflict {
                     kind,
                     winner: Some(winner),
-                } => self.conflict(&set, &mut member, (kind, winner), "")?,
+                } => self.conflict(set, &mut member, (kind, winner), "")?,
                 Decision::Rebase(state) => {
                     member.base = Some(state);
                     member.made = None;
                 }
                 Decision::Revive(side) => self.revive(&mut member, side),
-                Decision::Deliver(side) => match self.gate_change(&set, &member, side)? {
+                Decision::Deliver(side) => match self.gate_change(set, &member, side)? {
                     Gate::Undo => {
                         // The move that is undone was to be delivered to the winner.
-                        self.conflict(&set, &mut member, (ConflictKind::MoveMove, side), "")?;
+                        self.conflict(set, &mut member, (ConflictKind::MoveMove, side), "")?;
                     }
-                    Gate::Clash(..) if self.is_aside(&set, &member, side)? => {
-                        return self.owe(&set, member, side, Gate::Open(Lane::Aside));
+                    Gate::Clash(..) if self.is_aside(set, &member, side)? => {
+                        return self.owe(set, member, side, Gate::Open(Lane::Aside));
                     }
                     Gate::Clash(obstacle, ..)
-                        if self.settles_clash(&set, &member, (side, &obstacle))? =>
+                        if self.settles_clash(set, &member, (side, &obstacle))? =>
                     {
                         return Ok(());
                     }
                     gate => {
-                        self.close_conflict(&set, &mut member, Some(side.other()))?;
-                        return self.owe(&set, member, side, gate);
+                        self.close_conflict(set, &mut member, Some(side.other()))?;
+                        return self.owe(set, member, side, gate);
                     }
                 },
                 other => {
-                    self.close_conflict(&set, &mut member, holder(&other))?;
-                    return self.carry_out(&set, member, other);
+                    self.close_conflict(set, &mut member, holder(&other))?;
+                    return self.carry_out(set, member, other);
                 }
             }
         }
@@ -219,6 +231,9 @@ impl Engine<'_> {
             .repository(copy.repository)
             .is_some_and(|repository| repository.locks);
         if locks && copy.locked != set.options.lock_on_premise_copy {
+            if self.is_edited(set, &member)? {
+                return self.await_edit(set, member);
+            }
             return self.owe(set, member, Side::OnPremise, Gate::Open(Lane::Change));
         }
         self.rest(set, member)
@@ -412,7 +427,7 @@ impl Engine<'_> {
     fn put_waiting(
         &mut self,
         set: &SyncSet,
-        mut member: Member,
+        member: Member,
         side: Side,
         wait: Option<(Hold, Obstacle)>,
     ) {
@@ -420,6 +435,17 @@ impl Engine<'_> {
             Some((hold, obstacle)) => (Some(hold), Some((side, obstacle))),
             None => (member.open.map(|_| Hold::ManualConflict), None),
         };
+        self.put_held(set, member, hold, blocked);
+    }
+
+    /// Notes why a settled member waits, if it does.
+    pub(super) fn put_held(
+        &mut self,
+        set: &SyncSet,
+        mut member: Member,
+        hold: Option<Hold>,
+        blocked: Option<(Side, Obstacle)>,
+    ) {
         member.hold = hold;
         member.blocked = blocked;
         member.version += 1;

@@ -5,6 +5,7 @@ mod batches;
 mod conflicts;
 mod creating;
 mod documents;
+mod editing;
 mod failing_calls;
 mod journal;
 mod members;

@@ -252,6 +252,7 @@ fn unlinked(
         revision: String::new(),
         projection,
         locked: false,
+        edited: false,
         actor: String::new(),
         unfit: None,
         past: Vec::new(),

@@ -499,9 +499,14 @@ pub fn decode_member(member: &mut Member, state_number: i32, bytes: &[u8]) -> Re
         on_premise: body.former_on_premise.into_iter().map(NodeId).collect(),
         cloud: body.former_on_cloud.into_iter().map(NodeId).collect(),
     };
-    member.hold = [Hold::ManualConflict, Hold::Parent, Hold::Name]
-        .into_iter()
-        .find(|hold| *hold as i32 == body.hold);
+    member.hold = [
+        Hold::Editing,
+        Hold::ManualConflict,
+        Hold::Parent,
+        Hold::Name,
+    ]
+    .into_iter()
+    .find(|hold| *hold as i32 == body.hold);
     member.cloud_copy_deleted = body.cloud_copy_deleted;
     member.conflict = ConflictId::from_bytes(&body.conflict);
     member.renaming = (!body.renamed_from.is_empty()).then_some(Renaming {

@@ -13,7 +13,8 @@ use crate::domain::sync_set::{Counters, Gate, Guard, Options, Removal, SetKind, 
 
 /// The columns that [`copy`] reads, of a table called `c`.
 pub(super) const COPY: &str = "c.repository, c.node, c.member, c.state, c.parent, c.name_key, \
-                               c.revision, c.locked, c.actor, c.projection, c.past, c.unfit";
+                               c.revision, c.locked, c.actor, c.projection, c.past, c.unfit, \
+                               c.edited";
 
 /// Numbers of states: see the migration.
 pub(super) fn state_number(state: CopyState) -> i32 {
@@ -52,6 +53,7 @@ pub(super) fn copy(row: &QueryResult) -> Result<Copy, Error> {
         projection: codec::decode_projection(&projection)?,
         unfit: Unfit::from_number(row.try_get_by_index(11)?),
         past: codec::decode_past(&past),
+        edited: row.try_get_by_index(12)?,
     })
 }
 

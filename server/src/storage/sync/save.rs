@@ -20,8 +20,8 @@ use crate::storage::content_index;
 
 const COPIES: Insert = Insert {
     head: "INSERT OR REPLACE INTO copy (repository, node, member, state, parent, name_key, \
-           revision, digest, locked, actor, projection, past, unfit) VALUES",
-    columns: 13,
+           revision, digest, locked, actor, projection, past, unfit, edited) VALUES",
+    columns: 14,
     tail: "",
 };
 const MEMBERS: Insert = Insert {
@@ -157,6 +157,7 @@ fn copy_row(copy: &Copy) -> Vec<Value> {
         codec::encode_projection(&copy.projection).into(),
         codec::encode_past(&copy.past).into(),
         copy.unfit.map_or(0, |unfit| unfit as i32).into(),
+        copy.edited.into(),
     ]
 }
 

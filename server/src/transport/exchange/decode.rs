@@ -140,6 +140,7 @@ impl Decoder {
                     mark: MemberId::from_bytes(&observation.member_mark),
                     node_trait,
                     locked: observation.locked,
+                    edited: observation.edited_online,
                     actor: observation.actor,
                 })
             }

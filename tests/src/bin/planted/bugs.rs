@@ -88,6 +88,9 @@ pub(crate) const BUGS: &[(&str, Finder)] = &[
     ("left-node-enters", RULES),
     ("gone-node-enters", RULES),
     ("lock-outlives-membership", SIMULATION),
+    // Online edits (§10).
+    ("online-edit-ignored", RULES),
+    ("edit-wakes-nobody", tests("management_tests::editing")),
     // Observations and outcomes (§4, §5).
     ("echo-keeps-old-revision", SIMULATION),
     ("stale-changes-nothing", SIMULATION),

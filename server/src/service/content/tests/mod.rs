@@ -164,7 +164,7 @@ impl Fixture {
         )
         .await;
         self.execute(
-            "INSERT INTO copy VALUES (1, ?, ?, 0, '', '', '', ?, 0, '', x'', x'', 0)",
+            "INSERT INTO copy VALUES (1, ?, ?, 0, '', '', '', ?, 0, '', x'', x'', 0, 0)",
             [
                 node.into(),
                 member.to_bytes().into(),

@@ -95,6 +95,7 @@ impl Agent {
             mark,
             node_trait: NodeTrait::Ordinary,
             locked: false,
+            edited: false,
             actor: String::new(),
         };
         self.nodes.insert(NodeId(node.to_owned()), presence);
