@@ -300,6 +300,54 @@ fn r_con_3_keep_both_makes_a_sibling_of_the_losing_content_on_both_sides() {
 }
 
 #[test]
+fn r_con_3_of_a_chosen_document_the_losing_content_is_kept_beside_it_unsynced() {
+    let mut lab = Lab::choosing(keep_both(), &["/outside/x.txt"]);
+    lab.make(OnPremise, "/outside/x (on-premise conflict 1).txt");
+    let mut lost = Vec::new();
+    for _ in 0..2 {
+        lost.push(lab.write(OnPremise, "/outside/x.txt"));
+        let won = lab.write(Cloud, "/x.txt");
+        lab.converge();
+        assert_eq!(lab.content(OnPremise, "/outside/x.txt"), won);
+    }
+    // Who has a name there is not known: the first one was taken.
+    let siblings = [
+        "/outside/x (on-premise conflict 2).txt",
+        "/outside/x (on-premise conflict 3).txt",
+    ];
+    assert_eq!(siblings.map(|path| lab.content(OnPremise, path)), lost[..]);
+    for path in siblings {
+        assert_eq!(lab.member(OnPremise, path), None, "{path}");
+        lab.write(OnPremise, path);
+    }
+    lab.converge();
+    let target = lab.find(Cloud, "/").unwrap();
+    let inside = lab.repository(Cloud).children(&target);
+    assert_eq!(inside.len(), 2, "the document and the canary");
+    let set = lab.sync_set().unwrap();
+    assert_eq!(set.counters.members, 1, "R-SET-1: membership is frozen");
+    assert_eq!(lab.conflicts(), 2);
+}
+
+#[test]
+fn r_con_3_what_is_kept_beside_a_chosen_document_in_a_synced_folder_enters_there() {
+    let mut lab = Lab::holding(Options::default(), &["x.txt"]);
+    lab.make(OnPremise, "/d.txt");
+    lab.choose(keep_both(), &["/d.txt"]);
+    lab.relocate(OnPremise, "/d.txt", "");
+    lab.converge();
+    let lost = lab.write(OnPremise, "d.txt");
+    lab.write(Cloud, "/d.txt");
+    lab.converge();
+    let sibling = "d (on-premise conflict 1).txt";
+    for side in [OnPremise, Cloud] {
+        assert_eq!(lab.content(side, sibling), lost, "R-MEM-1: {side:?}");
+    }
+    let member = lab.member(OnPremise, sibling).unwrap();
+    assert!(!member.direct && member.set == lab.set);
+}
+
+#[test]
 fn r_con_3_keep_both_without_content_that_loses_is_as_cloud_wins() {
     let mut lab = Lab::holding(keep_both(), &["x.txt"]);
     lab.rename(OnPremise, "x.txt", "y.txt");

@@ -11,7 +11,7 @@ use tandem_server::domain::policy::{ConflictGrain, ConflictPolicy, NameClashPoli
 use tandem_server::domain::projection::{Comparison, ContentRef, NodeKind, Side, State};
 use tandem_server::domain::report::NodeTrait;
 use tandem_server::domain::repository::comparison;
-use tandem_server::domain::sync_set::{Counters, Gate, SetKind, SyncSet};
+use tandem_server::domain::sync_set::{Counters, Gate, SyncSet};
 
 use super::coordinator::repository_id;
 use super::repository::{Node, token_of};
@@ -235,15 +235,6 @@ pub fn both_are_kept(world: &World) -> Result<(), String> {
             continue;
         };
         let ended = !store.sets.contains_key(&conflict.set);
-        // A set of documents has no folder for siblings: there the bytes are kept, and no more.
-        let documents = store.sets.get(&conflict.set);
-        if documents.is_some_and(|set| set.kind == SetKind::Documents) {
-            continue;
-        }
-        let chosen = store.members.get(&conflict.member);
-        if chosen.is_some_and(|member| member.direct && member.kind == NodeKind::Document) {
-            continue;
-        }
         let set = store.sets.get(&conflict.set).map(|set| set.options);
         let merged = set.is_some_and(|options| options.conflict_grain == ConflictGrain::PerField)
             && base == won;
@@ -256,7 +247,12 @@ pub fn both_are_kept(world: &World) -> Result<(), String> {
             let mut nodes = world.places.get(*side).repository.nodes.values();
             nodes.any(|node| node.content == lost)
         });
-        if !there && !world.ledger.is_over(lost) {
+        // The folder that it is to be made in may be gone: that is for people.
+        let waits = store.members.values().any(|member| {
+            let state = member.sibling.as_ref().map(|sibling| &sibling.state);
+            content(&state.cloned()) == Some(lost)
+        });
+        if !there && !waits && !world.ledger.is_over(lost) {
             return Err(format!(
                 "R-CON-3: {lost} is nowhere, it lost {:?}",
                 conflict.id

@@ -413,7 +413,9 @@ impl Storm {
             return None;
         }
         let store = &self.world.coordinator.store;
-        let members = store.members.values().filter(|member| member.set == set);
+        // What lost a conflict is not given up before it is made.
+        let members = store.members.values();
+        let members = members.filter(|member| member.set == set && member.sibling.is_none());
         let members: Vec<_> = members.map(|member| member.id).collect();
         self.world.random.pick(&members).copied()
     }

@@ -242,7 +242,7 @@ impl Engine<'_> {
             return Ok(false);
         };
         let named = |number| renaming.name(member.kind, number);
-        renaming.number = self.first_free(set, &folder, renaming.number, named)?;
+        renaming.number = self.first_free(set, &folder.nodes, renaming.number, named)?;
         member.renaming = Some(renaming);
         self.owe(
             set,

@@ -50,7 +50,7 @@ impl Engine<'_> {
             Some(_) if planted("conflict-moves-no-base") => {}
             Some(state) => {
                 if let (Side::OnPremise, Some(won)) = (loser, found.states.get(winner)) {
-                    self.keep_both(set, member, found.base.as_ref(), (&state, won));
+                    self.keep_both(set, member, found.base.as_ref(), (&state, won))?;
                 }
                 let comparison = self.comparison(set);
                 let won = found.states.get(winner).as_ref();

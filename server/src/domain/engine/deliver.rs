@@ -97,7 +97,9 @@ impl Engine<'_> {
             }
             None => wanted_projection(set, &member, due, own.as_ref(), &desired),
         };
-        let locked = due.side == Side::OnPremise && set.options.lock_on_premise_copy;
+        // What is made beside a chosen document is no member any more once it is there.
+        let stays = !member.direct || member.sibling.is_none();
+        let locked = due.side == Side::OnPremise && set.options.lock_on_premise_copy && stays;
         let content = projection.content.filter(|content| {
             own.as_ref().and_then(|own| own.projection.content) != Some(*content)
         });

@@ -72,7 +72,7 @@ impl Engine<'_> {
             self.leave_unlocked(set, side, before, row)?;
         }
         if let Some(sibling) = &old.sibling {
-            self.make_sibling(set, sibling.state.clone());
+            self.make_sibling(set, sibling.state.clone(), None);
         }
         let source = self.copy_of(set, old, side.other())?;
         let Some(source) = source.filter(|copy| copy.member == Some(old.id)) else {

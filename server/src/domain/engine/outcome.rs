@@ -41,6 +41,9 @@ impl Engine<'_> {
             Answer::Stale(seen) if member.clearing => {
                 self.cleared(member, &set, version, seen, true)
             }
+            Answer::Applied { result, .. } if member.direct && member.sibling.is_some() => {
+                self.leave_sibling(repository, &set, member, (result, at))
+            }
             Answer::Applied { result, .. }
                 if Self::is_repeat(&member, side, version, result)
                     || Self::is_overtaken(&member, side, version)
