@@ -1,7 +1,7 @@
 //! Real processes die at each crash point by name, are started again, and the end is the one without a crash (I22): both
 //! trees, every version, every conflict. That a point was hit shows in how the process ended (SIGABRT).
 //!
-//! The points are in builds with debug assertions alone (`crash/src/lib.rs`), and so is this.
+//! The points are in builds with debug assertions alone (`tests/crash/src/lib.rs`), and so is this.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs;

@@ -193,7 +193,7 @@ fn the_wire_and_the_schema_history_use_nothing_of_ours() {
         names
     };
     assert_eq!(ours("proto/Cargo.toml"), BTreeSet::new());
-    assert_eq!(dependencies("crash/Cargo.toml"), BTreeSet::new());
+    assert_eq!(dependencies("tests/crash/Cargo.toml"), BTreeSet::new());
     assert_eq!(
         dependencies("migrations/Cargo.toml"),
         BTreeSet::from(["sea_orm_migration".to_owned()])

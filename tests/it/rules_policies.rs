@@ -519,3 +519,35 @@ fn r_rec_9_the_on_premise_newcomer_gets_a_free_name_whichever_comes_first() {
         assert_eq!(renamed, ours, "seed {seed}");
     }
 }
+
+#[test]
+fn r_rec_9_a_synced_folder_whose_name_is_taken_in_the_target_gets_a_free_one() {
+    let mut lab = Lab::choosing(clashing(NameClashPolicy::Rename), &["/d.txt"]);
+    let canaries = ["/second", "/e.txt", "/e (1).txt"].map(|path| {
+        let node = lab.make(Cloud, path);
+        (node, path)
+    });
+    lab.second_set(clashing(NameClashPolicy::Rename));
+    lab.make(OnPremise, "/e.txt");
+    lab.choose(clashing(NameClashPolicy::Rename), &["/e.txt"]);
+    for (node, path) in canaries {
+        assert_eq!(
+            lab.find(Cloud, path),
+            Some(node.clone()),
+            "nothing of it is touched"
+        );
+        assert_eq!(lab.repository(Cloud).children(&node), []);
+    }
+    for side in [OnPremise, Cloud] {
+        lab.find(side, "/second (1)")
+            .expect("it was renamed before its push");
+        lab.find(side, "/e (1) (1).txt")
+            .expect("so are chosen documents");
+    }
+    lab.make(OnPremise, "/second (1)/x.txt");
+    lab.converge();
+    assert!(lab.find(Cloud, "/second (1)/x.txt").is_some());
+    lab.rename(OnPremise, "/second (1)", "third");
+    lab.converge();
+    assert!(lab.find(Cloud, "/third/x.txt").is_some());
+}

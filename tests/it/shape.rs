@@ -14,7 +14,7 @@ const PROOF_CHARS_MIN: usize = 15;
 fn program_files() -> Vec<PathBuf> {
     [
         "proto/src",
-        "crash/src",
+        "tests/crash/src",
         "migrations/src",
         "server/src",
         "client/src",

@@ -402,7 +402,8 @@ fn clash_is_for_people(store: &Store, set: &SyncSet, member: &Member) -> Result<
         return Ok(());
     };
     let is_clash = failure.reason == Reason::TargetFolderNameClash;
-    let newcomer = member.nodes.cloud.is_none() && !member.direct;
+    let renamed = set.options.name_clash_policy == NameClashPolicy::Rename;
+    let newcomer = member.nodes.cloud.is_none() && (!member.direct || renamed);
     if !is_clash || !newcomer {
         return Ok(());
     }

@@ -2,19 +2,28 @@
 
 use super::super::copy::{Copy, CopyState};
 use super::super::free_name::Renaming;
+use super::super::ids::NodeId;
 use super::super::journal::{Entry, JournalKind};
 use super::super::member::{Hold, Lane, Member, Obstacle};
 use super::super::planted::planted;
 use super::super::policy::NameClashPolicy;
-use super::super::projection::{NodeKind, Side};
-use super::super::sync_set::SyncSet;
+use super::super::projection::{NodeKind, Side, Sides};
+use super::super::sync_set::{SetKind, SyncSet};
 use super::super::view::Miss;
 use super::gate::Gate;
 use super::{Engine, VersionChange};
 
+/// The copies of a folder, if it is known.
+type Folders = Option<Sides<Option<NodeId>>>;
+
 /// A member that has no copy on this side yet, and is to get one.
 fn is_newcomer(member: &Member, side: Side) -> bool {
     member.nodes.get(side).is_none() && !member.direct && member.sibling.is_none()
+}
+
+/// A member that was never on the cloud, chosen or not: RENAME gives its on-premise copy another name.
+fn may_be_renamed(member: &Member) -> bool {
+    member.nodes.cloud.is_none() && member.sibling.is_none()
 }
 
 impl Engine<'_> {
@@ -201,10 +210,21 @@ impl Engine<'_> {
             (Side::OnPremise, Some(holder)) => self.view.member(holder)?,
             (Side::OnPremise, None) => None,
         };
-        let fits = |newcomer: &Member| newcomer.set == set.id && is_newcomer(newcomer, Side::Cloud);
-        let Some(mut newcomer) = newcomer.filter(fits) else {
+        let fits = |newcomer: &Member| newcomer.set == set.id && may_be_renamed(newcomer);
+        let Some(newcomer) = newcomer.filter(fits) else {
             return Ok(false);
         };
+        if !self.begin_renaming(set, newcomer)? {
+            return Ok(false);
+        }
+        if side == Side::OnPremise {
+            let waits = Gate::Wait(Hold::Name, obstacle.clone());
+            self.owe(set, member.clone(), side, waits)?;
+        }
+        Ok(true)
+    }
+
+    fn begin_renaming(&mut self, set: &SyncSet, mut newcomer: Member) -> Result<bool, Miss> {
         let own = self.copy_of(set, &newcomer, Side::OnPremise)?;
         let Some(own) = own.filter(|own| own.state == CopyState::Live) else {
             return Ok(false);
@@ -216,11 +236,39 @@ impl Engine<'_> {
             self.view.put_member(set, newcomer);
             self.touch(id);
         }
-        if side == Side::OnPremise {
-            let waits = Gate::Wait(Hold::Name, obstacle.clone());
-            self.owe(set, member.clone(), side, waits)?;
-        }
         Ok(true)
+    }
+
+    /// RENAME: the first push of a chosen node met a name that is taken in the target folder, of which nothing else is
+    /// known.
+    pub(super) fn renames_chosen(
+        &mut self,
+        set: &SyncSet,
+        member: &Member,
+        side: Side,
+    ) -> Result<bool, Miss> {
+        let policy = set.options.name_clash_policy;
+        let asked = policy == NameClashPolicy::Rename && !planted("clash-policy-ignored");
+        if !asked || side == Side::OnPremise || !member.direct || !may_be_renamed(member) {
+            return Ok(false);
+        }
+        self.begin_renaming(set, member.clone())
+    }
+
+    /// The folders in which a newcomer's new name has to be free.
+    fn folders_of(&mut self, set: &SyncSet, own: &Copy) -> Result<Folders, Miss> {
+        let chosen = own.member == Some(set.root) || set.kind == SetKind::Documents;
+        if chosen {
+            return Ok(Some(Sides {
+                on_premise: Some(own.parent.clone()),
+                cloud: Some(set.target.clone()),
+            }));
+        }
+        let folder = match self.parent_member(own)? {
+            Some(folder) => self.view.member(folder)?,
+            None => None,
+        };
+        Ok(folder.map(|folder| folder.nodes))
     }
 
     /// A newcomer is renamed before it is made on the cloud, unless that is not needed any more.
@@ -230,19 +278,15 @@ impl Engine<'_> {
         };
         let own = self.copy_of(set, member, Side::OnPremise)?;
         let due = |own: &Copy| own.state == CopyState::Live && own.projection.name == renaming.from;
-        let waits = is_newcomer(member, Side::Cloud) && member.deleting.is_none();
+        let waits = may_be_renamed(member) && member.deleting.is_none();
         let Some(own) = own.filter(|own| waits && due(own)) else {
             return Ok(false);
         };
-        let folder = match self.parent_member(&own)? {
-            Some(folder) => self.view.member(folder)?,
-            None => None,
-        };
-        let Some(folder) = folder else {
+        let Some(folders) = self.folders_of(set, &own)? else {
             return Ok(false);
         };
         let named = |number| renaming.name(member.kind, number);
-        renaming.number = self.first_free(set, &folder.nodes, renaming.number, named)?;
+        renaming.number = self.first_free(set, &folders, renaming.number, named)?;
         member.renaming = Some(renaming);
         self.owe(
             set,

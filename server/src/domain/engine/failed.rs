@@ -38,6 +38,9 @@ impl Engine<'_> {
         if reason == Reason::TargetFolderNameClash && numbered {
             return self.try_next_number(set, member);
         }
+        if reason == Reason::TargetFolderNameClash && self.renames_chosen(set, &member, side)? {
+            return Ok(());
+        }
         let obstacle = match self.obstacle(set, &member, side, reason)? {
             Met::Stands(Some(name)) if self.goes_on(&member, set, side, &name)? => Met::Gone,
             met => met,
