@@ -478,12 +478,22 @@ pub fn encode_member(member: &Member) -> Vec<u8> {
     .encode_to_vec()
 }
 
+fn decode_names(member: &mut Member, body: &mut MemberBody) {
+    member.true_name = body.true_name.take();
+    member.given_name = body.given_name.take();
+    member.name_only = match body.name_only[..] {
+        [from, to] => Some((from, to)),
+        _ => None,
+    };
+}
+
 /// Fills in what [`encode_member`] wrote; `state` is 0 pending, 1 synced, 2 failed.
 ///
 /// # Errors
 /// [`Error::Corrupt`].
 pub fn decode_member(member: &mut Member, state_number: i32, bytes: &[u8]) -> Result<(), Error> {
-    let body = MemberBody::decode(bytes).map_err(corrupt)?;
+    let mut body = MemberBody::decode(bytes).map_err(corrupt)?;
+    decode_names(member, &mut body);
     member.base = body.base.and_then(state);
     member.state = match (state_number, body.failure) {
         (1, _) => MemberState::Synced,
@@ -518,12 +528,6 @@ pub fn decode_member(member: &mut Member, state_number: i32, bytes: &[u8]) -> Re
         .sibling
         .and_then(state)
         .map(|state| Sibling { state, number });
-    member.true_name = body.true_name;
-    member.given_name = body.given_name;
-    member.name_only = match body.name_only[..] {
-        [from, to] => Some((from, to)),
-        _ => None,
-    };
     member.open = ConflictId::from_bytes(&body.open_conflict);
     member.deleting = choice(body.deleting_on_premise)
         .map(|chosen| (Side::OnPremise, chosen))
