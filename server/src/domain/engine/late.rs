@@ -21,14 +21,14 @@ impl Engine<'_> {
         before: Option<&Copy>,
         row: &Copy,
     ) -> Result<bool, Miss> {
-        let stayed = before
-            .is_some_and(|before| before.parent == row.parent && (before.is_there() || !current));
         if member.direct {
             return Ok(false);
         }
         if self.is_claimed(member, before)? {
             return Ok(true);
         }
+        let stayed = before
+            .is_some_and(|before| before.parent == row.parent && (before.is_there() || !current));
         if stayed {
             return Ok(false);
         }

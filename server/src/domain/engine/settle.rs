@@ -322,9 +322,9 @@ impl Engine<'_> {
         self.journal_failure(set, &member, &failure, name);
         member.state = MemberState::Failed(failure);
         member.due = None;
-        let waits = self.touch_children(set, &member, side);
+        self.touch_children(set, &member, side)?;
         self.put_waiting(set, member, side, Some((Hold::Name, obstacle)));
-        waits
+        Ok(())
     }
 
     /// R-REC-7: what lies in a folder that cannot be made waits for it, and says so; it was due before, since the folder

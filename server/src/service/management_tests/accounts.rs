@@ -15,7 +15,8 @@ use crate::storage::sync::due::After;
 
 const SECRET: &str = "open sesame";
 
-fn new_link(user: &str) -> NewLink {
+/// The account to which a user is linked.
+pub(super) fn new_link(user: &str) -> NewLink {
     NewLink {
         repository: "cloud".to_owned(),
         user: user.to_owned(),

@@ -7,13 +7,14 @@ use crate::domain::access::{Role, Side};
 use crate::domain::ids::{MemberId, NodeId};
 use crate::domain::projection::NodeKind;
 use crate::domain::sync_set::Options;
-use crate::service::accounts::NewLink;
 use crate::service::clock::SECOND;
-use crate::service::command::{Access, Command, Credential, NewFolder, NodeInfo, Reply};
+use crate::service::command::{Access, Command, NewFolder, NodeInfo, Reply};
 use crate::service::nodes::NodeChoice;
 use crate::service::sync_sets::SetView;
 use crate::service::testing::{Fixture, folder, new_set, one, repository_of};
 use crate::service::{Error, UserScope};
+
+use super::accounts::new_link;
 
 const READ: Access = Access {
     read: true,
@@ -146,13 +147,7 @@ async fn r_idn_2_the_linked_account_must_be_able_to_write_the_target() {
     let nodes = [folder("inbox"), folder("secret"), folder("shown")];
     let people = with_users(&fixture, Side::Cloud, &nodes).await;
     let alice = fixture.alice().await;
-    let link = NewLink {
-        repository: "cloud".to_owned(),
-        user: String::new(),
-        account: "alice@cloud".to_owned(),
-        credential: Credential(String::new()),
-    };
-    alice.link_account(link).await.unwrap();
+    alice.link_account(new_link("")).await.unwrap();
     people.allow("alice@cloud", "inbox", READ);
     people.allow("alice@cloud", "shown", READ);
     let refused = alice.create_set(&new_set()).await;
@@ -196,13 +191,7 @@ async fn r_idn_1_a_target_folder_is_made_as_the_linked_account() {
         other => repository(other),
     });
     let alice = fixture.alice().await;
-    let link = NewLink {
-        repository: "cloud".to_owned(),
-        user: String::new(),
-        account: "alice@cloud".to_owned(),
-        credential: Credential(String::new()),
-    };
-    alice.link_account(link).await.unwrap();
+    alice.link_account(new_link("")).await.unwrap();
     people.allow("alice@cloud", "inbox", WRITE);
     people.allow("alice@cloud", "March", WRITE);
     let inbox = NodeChoice::Path("inbox".to_owned());
