@@ -32,6 +32,12 @@ pub const CHUNKS_LISTED_MAX: usize = 4_000;
 pub const READ_CHUNK_BYTES: usize = 256 * 1024;
 /// Bytes of an upload that may be lost when the coordinator dies; made durable and noted after so many.
 pub const UPLOAD_COMMIT_BYTES: i64 = 16 * 1024 * 1024;
+/// Chunks of an upload that are noted together, at the latest.
+pub const UPLOAD_COMMIT_CHUNKS: usize = 2_800;
+/// Chunks of an upload that came without their bytes and are looked for together.
+pub const KNOWN_CHUNKS_AT_ONCE: usize = 1_000;
+/// Bytes of such chunks that are copied together.
+pub const KNOWN_BYTES_AT_ONCE: i64 = 128 * 1024 * 1024;
 /// Uploads of one repository that may run at once.
 pub const UPLOADS_AT_ONCE_PER_REPOSITORY_MAX: usize = 8;
 /// Uploads of one repository that may lie half done.
@@ -137,8 +143,8 @@ const _: () = assert!(UPLOAD_MESSAGE_BYTES_MAX < MESSAGE_BYTES_MAX);
 const _: () = assert!(CONTENT_IN_DATABASE_BYTES_MAX <= UPLOAD_MESSAGE_BYTES_MAX);
 const _: () = assert!(READ_CHUNK_BYTES < MESSAGE_BYTES_MAX);
 const _: () = assert!(
-    ((UPLOAD_COMMIT_BYTES + UPLOAD_MESSAGE_BYTES_MAX as i64) / CHUNK_NOTED_BYTES_MIN) as usize
-        <= TRANSACTION_ROWS_MAX
+    UPLOAD_COMMIT_CHUNKS + KNOWN_CHUNKS_AT_ONCE < TRANSACTION_ROWS_MAX
+        && KNOWN_CHUNKS_AT_ONCE <= DIGESTS_PER_CALL_MAX
 );
 const _: () = assert!(DIGESTS_PER_CALL_MAX <= TRANSACTION_ROWS_MAX);
 const _: () = assert!(CONTENT_BATCH_ITEMS_MAX <= TRANSACTION_ROWS_MAX);

@@ -247,7 +247,7 @@ where
     let begun = content.begin_upload(sender, digest, claim.size, first.offset);
     let session = match begun.await? {
         Begun::Complete { size } => return Ok(size),
-        Begun::Session(session) => take(session, first).await?,
+        Begun::Session(session) => take(*session, first).await?,
     };
     rest(session, messages).await
 }

@@ -89,12 +89,6 @@ impl Content {
         chunk: ClaimedChunk,
         data: Bytes,
     ) -> Result<Bytes, Error> {
-        let in_range = usize::try_from(chunk.size)
-            .is_ok_and(|size| (1..=UPLOAD_MESSAGE_BYTES_MAX).contains(&size));
-        if !in_range {
-            let rule = format!("1 to {UPLOAD_MESSAGE_BYTES_MAX} bytes; cut smaller chunks");
-            return Err(Error::invalid("chunk.size", rule));
-        }
         if data.is_empty() {
             return self.chunk_there(sender, chunk).await;
         }
@@ -128,8 +122,18 @@ impl Content {
     }
 }
 
+/// Checks that a chunk may be so large.
+pub(super) fn check_size(chunk: ClaimedChunk) -> Result<(), Error> {
+    let size = usize::try_from(chunk.size);
+    if size.is_ok_and(|size| (1..=UPLOAD_MESSAGE_BYTES_MAX).contains(&size)) {
+        return Ok(());
+    }
+    let rule = format!("1 to {UPLOAD_MESSAGE_BYTES_MAX} bytes; cut smaller chunks");
+    Err(Error::invalid("chunk.size", rule))
+}
+
 /// Hashing would hold up everything else on an executor thread.
-async fn verified(chunk: ClaimedChunk, bytes: Bytes) -> Result<Bytes, Error> {
+pub(super) async fn verified(chunk: ClaimedChunk, bytes: Bytes) -> Result<Bytes, Error> {
     tokio::task::spawn_blocking(move || {
         verify(chunk.digest, chunk.size, &bytes)?;
         Ok(bytes)

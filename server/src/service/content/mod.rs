@@ -5,6 +5,7 @@
 
 mod chunks;
 mod collector;
+mod known;
 mod read;
 mod upload;
 mod upload_slots;

@@ -6,13 +6,14 @@
 use bytes::{Bytes, BytesMut};
 use uuid::Uuid;
 
-use super::chunks::ClaimedChunk;
+use super::chunks::{ClaimedChunk, check_size};
 use super::upload_slots::UploadSlot;
 use super::{Content, Sender, verify};
 use crate::domain::ids::{BlobId, Digest};
 use crate::domain::limits::{
-    CHUNK_NOTED_BYTES_MIN, CONTENT_BYTES_MAX, CONTENT_IN_DATABASE_BYTES_MAX, UPLOAD_COMMIT_BYTES,
-    UPLOAD_MESSAGE_BYTES_MAX, UPLOADS_UNFINISHED_PER_REPOSITORY_MAX,
+    CHUNK_NOTED_BYTES_MIN, CONTENT_BYTES_MAX, CONTENT_IN_DATABASE_BYTES_MAX, KNOWN_BYTES_AT_ONCE,
+    KNOWN_CHUNKS_AT_ONCE, UPLOAD_COMMIT_BYTES, UPLOAD_COMMIT_CHUNKS, UPLOAD_MESSAGE_BYTES_MAX,
+    UPLOADS_UNFINISHED_PER_REPOSITORY_MAX,
 };
 use crate::service::Error;
 use crate::storage::content_index::{self, NewChunk, NewContent, Place, Upload, UploadFile};
@@ -26,7 +27,7 @@ pub enum Begun {
         size: i64,
     },
     /// Send it.
-    Session(UploadSession),
+    Session(Box<UploadSession>),
 }
 
 /// How far an upload is.
@@ -46,6 +47,9 @@ pub struct UploadSession {
     digest: Digest,
     size: i64,
     sink: Sink,
+    /// Chunks that came without their bytes, behind what the sink has.
+    known: Vec<ClaimedChunk>,
+    known_bytes: i64,
     _slot: UploadSlot,
 }
 
@@ -63,11 +67,18 @@ struct FileSink {
     id: BlobId,
     file: UploadFile,
     committed: i64,
+    /// Bytes that were sent since; those that were here already cost nobody a second transfer.
+    sent: i64,
     /// Chunks behind what is committed.
     chunks: Vec<NewChunk>,
 }
 
 impl FileSink {
+    /// True when what came since the last commit is worth one.
+    fn is_due(&self) -> bool {
+        self.sent >= UPLOAD_COMMIT_BYTES || self.chunks.len() >= UPLOAD_COMMIT_CHUNKS
+    }
+
     fn length(&self) -> i64 {
         i64::try_from(self.file.length()).unwrap_or(i64::MAX)
     }
@@ -133,14 +144,16 @@ impl Content {
                 self.file_sink(sender, digest, size, offset).await?,
             ))
         };
-        Ok(Begun::Session(UploadSession {
+        Ok(Begun::Session(Box::new(UploadSession {
             content: self.clone(),
             sender,
             digest,
             size,
             sink,
+            known: Vec::new(),
+            known_bytes: 0,
             _slot: slot,
-        }))
+        })))
     }
 
     async fn file_sink(
@@ -180,6 +193,7 @@ impl Content {
             id: upload.id,
             file,
             committed: upload.committed,
+            sent: 0,
             chunks: Vec::new(),
         })
     }
@@ -222,6 +236,7 @@ impl Content {
             id: upload.id,
             file: self.new_file(upload.id).await?,
             committed: 0,
+            sent: 0,
             chunks: Vec::new(),
         })
     }
@@ -259,10 +274,11 @@ impl UploadSession {
     /// Where the next bytes begin.
     #[must_use]
     pub fn offset(&self) -> i64 {
-        match &self.sink {
+        let come = match &self.sink {
             Sink::Memory(bytes) => i64::try_from(bytes.len()).unwrap_or(i64::MAX),
             Sink::File(sink) => sink.length(),
-        }
+        };
+        come.saturating_add(self.known_bytes)
     }
 
     /// Takes the next bytes.
@@ -274,16 +290,36 @@ impl UploadSession {
         self.append_noting(offset, data, None).await
     }
 
-    /// Takes the next chunk; without bytes, one that the repository sent or received before.
+    /// Takes the next chunk; without bytes, one that the repository sent or received before. Those are looked for
+    /// together, at the latest when the upload ends.
     ///
     /// # Errors
     /// As [`UploadSession::append`]; [`Error::ContentMissing`] for one without bytes that is not there.
     pub async fn append_chunk(
-        self,
+        mut self,
         offset: i64,
         data: Bytes,
         chunk: ClaimedChunk,
     ) -> Result<Self, Error> {
+        if let Err(error) = check_size(chunk) {
+            self.pause().await?;
+            return Err(error);
+        }
+        if data.is_empty() && matches!(self.sink, Sink::File(_)) {
+            if let Err(error) = self.check_next(offset, chunk.size) {
+                self.pause().await?;
+                return Err(error);
+            }
+            self.known.push(chunk);
+            self.known_bytes += chunk.size;
+            let full =
+                self.known.len() >= KNOWN_CHUNKS_AT_ONCE || self.known_bytes >= KNOWN_BYTES_AT_ONCE;
+            return if full {
+                self.copy_known().await
+            } else {
+                Ok(self)
+            };
+        }
         let bytes = match self.content.chunk_bytes(self.sender, chunk, data).await {
             Ok(bytes) => bytes,
             Err(error) => {
@@ -291,61 +327,92 @@ impl UploadSession {
                 return Err(error);
             }
         };
-        let ends = offset.checked_add(chunk.size) == Some(self.size);
-        let noted = (ends || chunk.size >= CHUNK_NOTED_BYTES_MIN).then_some(NewChunk {
-            start: offset,
-            size: chunk.size,
-            digest: chunk.digest,
-        });
+        let noted = self.noted(offset, chunk);
         self.append_noting(offset, bytes, noted).await
     }
 
+    /// What is remembered of a chunk; nothing of a very small one, but of the last.
+    fn noted(&self, offset: i64, chunk: ClaimedChunk) -> Option<NewChunk> {
+        let ends = offset.checked_add(chunk.size) == Some(self.size);
+        (ends || chunk.size >= CHUNK_NOTED_BYTES_MIN).then_some(NewChunk {
+            start: offset,
+            size: chunk.size,
+            digest: chunk.digest,
+        })
+    }
+
     async fn append_noting(
-        mut self,
+        self,
         offset: i64,
         data: Bytes,
         noted: Option<NewChunk>,
     ) -> Result<Self, Error> {
-        if let Err(error) = self.check_next(offset, &data) {
-            self.pause().await?;
+        let mut session = self.copy_known().await?;
+        if let Err(error) = session.check_message(offset, &data) {
+            session.pause().await?;
             return Err(error);
         }
-        self.sink = match self.sink {
+        session.sink = match session.sink {
             Sink::Memory(mut bytes) => {
                 bytes.extend_from_slice(&data);
                 Sink::Memory(bytes)
             }
             Sink::File(mut sink) => {
+                sink.sent += i64::try_from(data.len()).unwrap_or(i64::MAX);
                 sink.file = sink.file.append(data).await?;
                 sink.chunks.extend(noted);
-                let open = sink.length() - sink.committed;
-                let sink = if open >= UPLOAD_COMMIT_BYTES {
-                    self.content.commit(sink).await?
-                } else {
-                    sink
-                };
-                Sink::File(sink)
+                Sink::File(session.content.commit_if_due(sink).await?)
             }
         };
+        Ok(session)
+    }
+
+    /// Copies the chunks that came without their bytes from where they are.
+    async fn copy_known(mut self) -> Result<Self, Error> {
+        let known = std::mem::take(&mut self.known);
+        self.known_bytes = 0;
+        if known.is_empty() {
+            return Ok(self);
+        }
+        let pieces = match self.content.pieces_there(self.sender, &known).await {
+            Ok(pieces) => pieces,
+            Err(error) => {
+                self.commit_come().await?;
+                return Err(error);
+            }
+        };
+        let mut offset = self.offset();
+        let mut noted = Vec::with_capacity(known.len());
+        for chunk in known {
+            noted.extend(self.noted(offset, chunk));
+            offset += chunk.size;
+        }
+        if let Sink::File(mut sink) = self.sink {
+            sink.file = sink.file.copy(pieces).await?;
+            sink.chunks.extend(noted);
+            self.sink = Sink::File(self.content.commit_if_due(sink).await?);
+        }
         Ok(self)
     }
 
-    fn check_next(&self, offset: i64, data: &Bytes) -> Result<(), Error> {
-        let expected = self.offset();
-        if offset != expected {
-            return Err(Error::protocol(format!(
-                "offset: the next message begins at {expected}, not at {offset}; send without gaps"
-            )));
-        }
+    fn check_message(&self, offset: i64, data: &Bytes) -> Result<(), Error> {
         if data.len() > UPLOAD_MESSAGE_BYTES_MAX {
             return Err(Error::invalid(
                 "data",
                 format!("at most {UPLOAD_MESSAGE_BYTES_MAX} bytes; send smaller pieces"),
             ));
         }
-        let end = i64::try_from(data.len())
-            .ok()
-            .and_then(|length| expected.checked_add(length));
+        self.check_next(offset, i64::try_from(data.len()).unwrap_or(i64::MAX))
+    }
+
+    fn check_next(&self, offset: i64, length: i64) -> Result<(), Error> {
+        let expected = self.offset();
+        if offset != expected {
+            return Err(Error::protocol(format!(
+                "offset: the next message begins at {expected}, not at {offset}; send without gaps"
+            )));
+        }
+        let end = expected.checked_add(length);
         if end.is_none_or(|end| end > self.size) {
             return Err(Error::DigestMismatch {
                 digest: self.digest,
@@ -358,7 +425,12 @@ impl UploadSession {
     ///
     /// # Errors
     /// When the file or the database fails; the upload stays as far as it was committed before.
+    /// [`Error::ContentMissing`] when a chunk that came without bytes is not there.
     pub async fn pause(self) -> Result<(), Error> {
+        self.copy_known().await?.commit_come().await
+    }
+
+    async fn commit_come(self) -> Result<(), Error> {
         if let Sink::File(sink) = self.sink
             && sink.length() > sink.committed
         {
@@ -371,11 +443,17 @@ impl UploadSession {
     ///
     /// # Errors
     /// [`Error::ProtocolViolation`] when bytes are still to come (the upload stays), [`Error::DigestMismatch`] when
-    /// they are not what was claimed (the upload is gone).
+    /// they are not what was claimed (the upload is gone), [`Error::ContentMissing`] when a chunk that came without
+    /// bytes is not there.
     pub async fn finish(self) -> Result<i64, Error> {
+        let session = self.copy_known().await?;
+        session.finish_come().await
+    }
+
+    async fn finish_come(self) -> Result<i64, Error> {
         let (offset, size) = (self.offset(), self.size);
         if offset < size {
-            self.pause().await?;
+            self.commit_come().await?;
             return Err(Error::protocol(format!(
                 "the upload ended at {offset} of {size} bytes; go on from there"
             )));
@@ -399,12 +477,19 @@ impl UploadSession {
 }
 
 impl Content {
+    async fn commit_if_due(&self, sink: Box<FileSink>) -> Result<Box<FileSink>, Error> {
+        match sink.is_due() {
+            true => self.commit(sink).await,
+            false => Ok(sink),
+        }
+    }
+
     async fn commit(&self, mut sink: Box<FileSink>) -> Result<Box<FileSink>, Error> {
         sink.file = sink.file.sync().await?;
         sink.committed = sink.length();
         self.note_committed(sink.id, sink.committed, &sink.chunks)
             .await?;
-        sink.chunks.clear();
+        (sink.sent, sink.chunks) = (0, Vec::new());
         Ok(sink)
     }
 
@@ -418,9 +503,13 @@ impl Content {
     ) -> Result<(), Error> {
         let id = sink.id;
         if sink.file.digest() != digest {
+            let damaged = self.damaged_chunks(sender, id, &sink.chunks).await;
             drop(sink);
             self.forget_upload(id).await?;
-            return Err(Error::DigestMismatch { digest });
+            return Err(match damaged? {
+                digests if digests.is_empty() => Error::DigestMismatch { digest },
+                digests => Error::ContentMissing { digests },
+            });
         }
         let chunks = &sink.chunks;
         drop(sink.file.sync().await?);

@@ -11,6 +11,7 @@ mod blobs;
 mod chunks;
 mod collect;
 mod objects;
+mod pieces;
 mod possession;
 mod readable;
 mod upload_file;
@@ -26,6 +27,7 @@ pub use collect::{
     Candidate, Taken, candidates, collect_in, expire_versions_in, forget_blobs_in, known_objects,
 };
 pub use objects::{ObjectError, ObjectFile, Objects};
+pub use pieces::{Piece, Pieces};
 pub use possession::{Presence, presence, present_in, present_sizes_in, share_in, touch_in};
 pub use readable::{Readable, Reader, Source, SourceName, readable};
 pub use upload_file::UploadFile;

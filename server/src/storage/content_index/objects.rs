@@ -16,6 +16,7 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use uuid::Uuid;
 
+use super::pieces::{Piece, Pieces};
 use super::upload_file::{UploadFile, blocking};
 use crate::domain::ids::BlobId;
 
@@ -167,6 +168,15 @@ impl Objects {
                 _ => Err(ObjectError::Missing(id)),
             },
         }
+    }
+
+    /// Finds parts of objects, for copying.
+    ///
+    /// # Errors
+    /// [`ObjectError::Missing`] when one is not there or ends too early.
+    pub async fn find_pieces(&self, pieces: Vec<Piece>) -> Result<Pieces, ObjectError> {
+        let root = self.root.clone();
+        blocking(move || Pieces::find(pieces, |id| root.join(object_path(id).as_ref()))).await
     }
 
     /// Opens the file of an upload behind its committed bytes, cutting what lies after them.

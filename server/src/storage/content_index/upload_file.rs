@@ -8,6 +8,7 @@ use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
 use super::objects::ObjectError;
+use super::pieces::{Flushing, Pieces};
 use crate::domain::ids::Digest;
 
 /// Bytes that are read at once when the committed part is hashed again.
@@ -21,6 +22,7 @@ const HASH_CHUNK_BYTES: usize = 1024 * 1024;
 pub struct UploadFile {
     path: PathBuf,
     file: File,
+    flushing: Flushing,
     hasher: Sha256,
     length: u64,
 }
@@ -64,15 +66,32 @@ impl UploadFile {
         .await
     }
 
+    /// Writes at the end what is there already; not durable yet.
+    ///
+    /// # Errors
+    /// When one of the files fails.
+    pub async fn copy(mut self, pieces: Pieces) -> Result<Self, ObjectError> {
+        blocking(move || {
+            if let Err(source) = pieces.copy(&mut self.file, &mut self.flushing, &mut self.hasher) {
+                return Err(self.failed(source));
+            }
+            self.length += pieces.length();
+            Ok(self)
+        })
+        .await
+    }
+
     /// Makes durable what was written.
     ///
     /// # Errors
     /// When the file fails; nothing of it may be trusted then.
-    pub async fn sync(self) -> Result<Self, ObjectError> {
-        blocking(move || match self.file.sync_data() {
-            Ok(()) => Ok(self),
-            Err(source) => Err(self.failed(source)),
-        })
+    pub async fn sync(mut self) -> Result<Self, ObjectError> {
+        blocking(
+            move || match self.flushing.end().and_then(|()| self.file.sync_data()) {
+                Ok(()) => Ok(self),
+                Err(source) => Err(self.failed(source)),
+            },
+        )
         .await
     }
 
@@ -105,6 +124,7 @@ fn open(path: &PathBuf, committed: u64) -> io::Result<Option<UploadFile>> {
     Ok(Some(UploadFile {
         path: path.clone(),
         file,
+        flushing: Flushing::default(),
         hasher,
         length: committed,
     }))

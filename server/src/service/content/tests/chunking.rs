@@ -29,7 +29,7 @@ impl Fixture {
             .content
             .begin_upload(sender, digest_of(whole), size_of(whole), offset);
         match begun.await.unwrap() {
-            Begun::Session(session) => session,
+            Begun::Session(session) => *session,
             Begun::Complete { .. } => panic!("it is there already"),
         }
     }
@@ -181,6 +181,78 @@ async fn r_cnt_1_every_chunk_and_the_whole_are_verified() {
         let refused = session.append_chunk(0, Bytes::new(), chunk).await;
         assert!(matches!(refused, Err(Error::InvalidField { field, .. }) if field == "chunk.size"));
     }
+}
+
+#[tokio::test]
+async fn r_cnt_1_a_stored_chunk_that_is_damaged_is_not_taken_and_is_healed_by_sending_it() {
+    for shorter in [false, true] {
+        let fixture = Fixture::new().await;
+        let parts = parts();
+        fixture.send_chunks(HQ, &parts, &[]).await.unwrap();
+        let file = fixture.files("blobs").remove(0);
+        let mut stored = std::fs::read(&file).unwrap();
+        stored[PART + 5] ^= 1;
+        if shorter {
+            stored.truncate(2 * PART);
+        }
+        std::fs::write(&file, stored).unwrap();
+        let edited = [bytes(4, PART), parts[1].clone(), parts[2].clone()];
+        let refused = fixture.send_chunks(HQ, &edited, &parts).await;
+        let Err(Error::ContentMissing { digests }) = refused else {
+            panic!("{refused:?}");
+        };
+        assert!(digests.contains(&digest_of(&parts[1])));
+        assert!(fixture.is_missing(HQ, digest_of(&joined(&edited))).await);
+        // What lay in the damaged content counts as missing, and is sent.
+        assert_eq!(fixture.missing_chunks(HQ, &edited).await, [0, 1, 2]);
+        let whole = joined(&edited);
+        let digest = digest_of(&whole);
+        let progress = fixture.content.query_write(HQ, digest).await.unwrap();
+        let mut session = fixture.begin_for(HQ, &whole, progress.committed).await;
+        for part in &edited[usize::try_from(progress.committed).unwrap() / PART..] {
+            let offset = session.offset();
+            let sent = session.append_chunk(offset, part.clone(), claimed(part));
+            session = sent.await.unwrap();
+        }
+        session.finish().await.unwrap();
+        assert!(!fixture.is_missing(HQ, digest).await);
+    }
+}
+
+#[tokio::test]
+async fn r_cnt_1_chunks_without_bytes_are_committed_when_an_upload_pauses_among_them() {
+    let fixture = Fixture::new().await;
+    let [first, second, third] = parts();
+    fixture.send_chunks(HQ, &parts(), &[]).await.unwrap();
+    let edited = [third.clone(), bytes(4, PART), first.clone(), second.clone()];
+    let whole = joined(&edited);
+    let mut session = fixture.begin_for(HQ, &whole, 0).await;
+    for (part, data) in edited
+        .iter()
+        .zip([Bytes::new(), edited[1].clone(), Bytes::new()])
+    {
+        let offset = session.offset();
+        session = session
+            .append_chunk(offset, data, claimed(part))
+            .await
+            .unwrap();
+    }
+    session.pause().await.unwrap();
+    let digest = digest_of(&whole);
+    let progress = fixture.content.query_write(HQ, digest).await.unwrap();
+    assert_eq!(progress.committed, size_of(&whole) - size_of(&second));
+    let session = fixture.begin_for(HQ, &whole, progress.committed).await;
+    let refused = session
+        .append_chunk(0, Bytes::new(), claimed(&second))
+        .await;
+    assert!(matches!(refused, Err(Error::ProtocolViolation { .. })));
+    let session = fixture.begin_for(HQ, &whole, progress.committed).await;
+    let last = session.append_chunk(progress.committed, Bytes::new(), claimed(&second));
+    last.await.unwrap().finish().await.unwrap();
+    let (_, member) = fixture.member(digest).await;
+    fixture.version(member, HQ, digest, None).await;
+    let source = of_member(member, digest);
+    assert!(fixture.read_all(agent(HQ), source, 0).await.unwrap() == whole);
 }
 
 #[tokio::test]

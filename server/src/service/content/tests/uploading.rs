@@ -12,7 +12,7 @@ impl Fixture {
     async fn begin(&self, content: &Bytes, offset: i64) -> Result<UploadSession, Error> {
         let Sent { digest, size, .. } = sent(content);
         match self.content.begin_upload(HQ, digest, size, offset).await? {
-            Begun::Session(session) => Ok(session),
+            Begun::Session(session) => Ok(*session),
             Begun::Complete { .. } => panic!("it was not sent yet"),
         }
     }
