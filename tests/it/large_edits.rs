@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use tandem_client::agent::memory::Rules;
 use tandem_client::connectors::directory::{self, Directory};
 use tandem_proto::v1::{Side, SyncSetOptions};
-use tandem_tests::agents::TaskAgent;
+use tandem_tests::agents::{TaskAgent, memory};
 use tandem_tests::coordinator::Coordinator;
 use tandem_tests::pair::PATIENCE;
 use tandem_tests::wait::poll;
@@ -128,5 +129,49 @@ async fn r_cnt_1_an_edit_of_a_large_file_sends_only_what_changed_on_each_hop() -
     content.drain(middle..middle + MEBIBYTE);
     content[0] ^= 1;
     assert_at_most(pair.edit(1, &content).await?, 2_500_000);
+    Ok(())
+}
+
+/// What the receiver's copy is made of is not read from it: where its bytes are others than is known of it, the whole does
+/// not come out right, nothing of it is shown, and the next try looks at every part.
+#[tokio::test]
+async fn r_cnt_1_a_copy_that_is_damaged_is_replaced_by_the_right_content_all_the_same() -> Result<()>
+{
+    let coordinator = Coordinator::start().await?;
+    coordinator.network(NETWORK).await?;
+    let left = coordinator.directory().join("left");
+    fs::create_dir_all(left.join("contracts"))?;
+    let file = left.join("contracts/large.bin");
+    let mut content = random(1, 8 * MEBIBYTE);
+    fs::write(&file, &content)?;
+    let _on_premise = agent(&coordinator, Side::OnPremise, &left).await?;
+    let repository = memory(Side::Cloud, Rules::default());
+    let cloud =
+        TaskAgent::start(&coordinator, NETWORK, Side::Cloud, Arc::clone(&repository)).await?;
+    coordinator
+        .create_set(NETWORK, "contracts", SyncSetOptions::default())
+        .await?;
+    let found = || {
+        repository.with(|tree| {
+            let id = tree.find("contracts/large.bin")?;
+            tree.content(&id)
+        })
+    };
+    poll(PATIENCE, "it is there", async || {
+        (found()? == content).then_some(())
+    })
+    .await?;
+
+    repository.with(|tree| tree.faults.damaged = true);
+    let last = content.len() - 1;
+    content[last] ^= 1;
+    let before = cloud.progress.borrow().bytes_down;
+    fs::write(&file, &content)?;
+    let same = poll(PATIENCE, "it is there", async || {
+        (found()? == content).then_some(())
+    });
+    same.await.context(coordinator.story(NETWORK).await?)?;
+    let fetched = cloud.progress.borrow().bytes_down - before;
+    assert!(fetched < 3_000_000, "{fetched}");
     Ok(())
 }

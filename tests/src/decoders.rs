@@ -2,7 +2,7 @@
 //! names the field and the rule. Used by the fuzz targets in `tests/fuzz` and by the replay of their corpus.
 
 use prost::Message as _;
-use tandem_client::agent::runtime::chunks::Chunk;
+use tandem_client::agent::chunks::Chunk;
 use tandem_client::agent::runtime::reuse::{Part, chunk, parts};
 use tandem_proto::v1 as wire;
 use tandem_server::domain::ids::RepositoryId;

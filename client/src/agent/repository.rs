@@ -4,15 +4,19 @@
 //! proto files. A connector offers what changed until the runtime says that it is safely noted ([`Repository::reported`]);
 //! it applies deliveries exactly once in effect, however often they come (R-AGT-6).
 
-use std::fmt;
+use std::{fmt, fs::File, io};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::{TryStreamExt, stream::BoxStream};
 use tandem_proto::v1::{
     AccessInfo, Capabilities, Delivery, NodeInfo, NodeVersion, Observation, Outcome, ScanOutcome,
     ScanPage, WatchRoot,
 };
-use tokio::io::AsyncRead;
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio_util::io::StreamReader;
+
+use super::chunks::Manifest;
 
 /// Content of at most this many bytes rides inline in observations and deliveries (R-CNT-1).
 pub const INLINE_BYTES_MAX: u64 = 16 * 1024;
@@ -40,12 +44,39 @@ pub struct Seen {
     pub revision: String,
 }
 
-/// Bytes to be stored.
+/// Bytes to be stored, or to be sent. What is to be stored is verified by the connector, digest and size, before it shows
+/// anything.
 pub enum Content {
     /// Few enough to be held in memory.
     Bytes(Bytes),
-    /// Too many for that. The connector verifies digest and size before it shows anything.
+    /// Too many for that.
     Stream(Box<dyn AsyncRead + Send + Unpin>),
+    /// Too many for that, in blocks that need not be copied to be read.
+    Blocks(BoxStream<'static, io::Result<Bytes>>),
+    /// So many bytes of a file, which may be read in any order.
+    File(File, u64),
+}
+
+impl Content {
+    /// For whoever reads it from its start to its end, whatever it is.
+    #[must_use]
+    pub fn into_reader(self) -> Box<dyn AsyncRead + Send + Unpin> {
+        match self {
+            Self::Bytes(bytes) => Box::new(io::Cursor::new(bytes)),
+            Self::Stream(stream) => stream,
+            Self::Blocks(blocks) => Box::new(StreamReader::new(blocks.into_stream())),
+            Self::File(file, size) => Box::new(tokio::fs::File::from_std(file).take(size)),
+        }
+    }
+}
+
+/// The content that a node has.
+#[derive(Debug)]
+pub struct Present {
+    /// Its bytes.
+    pub content: Content,
+    /// Its digest, where the repository knows it without reading them.
+    pub digest: Option<Bytes>,
 }
 
 impl fmt::Debug for Content {
@@ -53,6 +84,8 @@ impl fmt::Debug for Content {
         match self {
             Self::Bytes(bytes) => write!(formatter, "Bytes({})", bytes.len()),
             Self::Stream(_) => formatter.write_str("Stream"),
+            Self::Blocks(_) => formatter.write_str("Blocks"),
+            Self::File(_, size) => write!(formatter, "File({size})"),
         }
     }
 }
@@ -155,8 +188,13 @@ pub trait Repository: Send + Sync + 'static {
 
     /// Opens whatever content a node has at present. Its bytes are compared with what is to replace them and never trusted:
     /// a repository that cannot tell costs transfer, nothing else.
-    async fn present(&self, _node_id: &str) -> Result<Content, Error> {
+    async fn present(&self, _node_id: &str) -> Result<Present, Error> {
         Err(Error::Unsupported("open the present content of a node"))
+    }
+
+    /// What content of this digest is made of, if the repository cut it when it read it; else it is read once more.
+    fn manifest(&self, _digest: &[u8]) -> Option<Manifest> {
+        None
     }
 
     /// Applies deliveries in order and makes them durable; answers each, in order.

@@ -15,6 +15,8 @@ pub struct Faults {
     pub stale_next: usize,
     /// Content of these nodes cannot be opened.
     pub unreadable: Vec<String>,
+    /// Present content comes out with another first byte than it has.
+    pub damaged: bool,
     /// The root is gone.
     pub root_gone: bool,
     /// Every call fails as if the repository were away.

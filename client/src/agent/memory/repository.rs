@@ -13,7 +13,9 @@ use super::{
     faults::Faults,
     tree::{MemoryTree, Node, ROOT, Refused, content_ref},
 };
-use crate::agent::repository::{Content, Description, Error, Repository, ScanStep, Seen, Work};
+use crate::agent::repository::{
+    Content, Description, Error, Present, Repository, ScanStep, Seen, Work,
+};
 
 /// A [`MemoryTree`] that several tasks may use.
 #[derive(Debug)]
@@ -69,7 +71,7 @@ impl MemoryRepository {
     async fn apply_one(&self, work: Work) -> Outcome {
         let content = match work.content {
             Some(Content::Bytes(bytes)) => Some(bytes),
-            Some(Content::Stream(stream)) => read_all(stream).await,
+            Some(large) => read_all(large.into_reader()).await,
             None => None,
         };
         self.with(|tree| tree.apply_delivery(&work.delivery, content))
@@ -186,11 +188,19 @@ impl Repository for MemoryRepository {
         }
     }
 
-    async fn present(&self, node_id: &str) -> Result<Content, Error> {
+    async fn present(&self, node_id: &str) -> Result<Present, Error> {
         self.ready().await?;
-        let content = self.lock().content(node_id);
-        let missing = || Error::NodeNotFound(node_id.to_owned());
-        content.map(Content::Bytes).ok_or_else(missing)
+        let tree = self.lock();
+        let bytes = tree.content(node_id);
+        let mut bytes = bytes.ok_or_else(|| Error::NodeNotFound(node_id.to_owned()))?;
+        let digest = Some(content_ref(&bytes).digest);
+        if tree.faults.damaged && !bytes.is_empty() {
+            let mut damaged = BytesMut::from(&bytes[..]);
+            damaged[0] ^= 1;
+            bytes = damaged.freeze();
+        }
+        let content = Content::Bytes(bytes);
+        Ok(Present { content, digest })
     }
 
     async fn apply(&self, work: Vec<Work>) -> Vec<Outcome> {

@@ -4,27 +4,25 @@
 use std::{
     collections::{HashMap, VecDeque},
     io,
-    pin::Pin,
+    sync::Arc,
 };
 
 use bytes::Bytes;
-use futures::{Stream, stream};
+use futures::{StreamExt, stream, stream::BoxStream};
 use tandem_proto::v1::{
     BatchReadRequest, ContentSource, FailureReason, ReadRequest, ReadResponse,
     content_source::Source,
 };
-use tokio::io::AsyncRead;
-use tokio_util::io::StreamReader;
 use tonic::{Code, Streaming};
 
 use super::{
     batches::{Limits, pack},
     conversation::Conversation,
-    reuse::{Part, Plan},
+    reuse::{Part, Plan, Replacing},
     upload::{SMALL_BYTES_MAX, retried},
 };
 use crate::{
-    agent::repository::Repository,
+    agent::{manifests::Manifests, repository::Repository},
     client::Client,
     error::Error,
     recover::{Backoff, Recovery},
@@ -50,30 +48,32 @@ pub(super) struct Download {
 /// What became of a download.
 pub(super) enum Downloaded {
     Bytes(Bytes),
-    Stream(Box<dyn AsyncRead + Send + Unpin>),
+    Blocks(BoxStream<'static, io::Result<Bytes>>),
     Failed(FailureReason, String),
 }
 
 /// What was downloaded together.
 pub(super) struct Downloads {
     client: Client,
-    repository: std::sync::Arc<dyn Repository>,
+    repository: Arc<dyn Repository>,
+    manifests: Manifests,
     bytes: HashMap<Bytes, Bytes>,
     failed: HashMap<Bytes, (FailureReason, String)>,
-    note: std::sync::Arc<dyn Fn(usize) + Send + Sync>,
+    note: Arc<dyn Fn(usize) + Send + Sync>,
 }
 
 impl<R: Repository> Conversation<R> {
     /// Fetches small contents; large ones are fetched when they are read.
     pub(super) async fn download(&self, downloads: Vec<Download>) -> Downloads {
-        let core = std::sync::Arc::clone(&self.core);
+        let core = Arc::clone(&self.core);
         let note = move |bytes: usize| core.note(|progress| progress.bytes_down += bytes as u64);
         let mut fetched = Downloads {
             client: self.core.client.clone(),
-            repository: std::sync::Arc::clone(&self.core.repository) as _,
+            repository: Arc::clone(&self.core.repository) as _,
+            manifests: self.core.manifests.clone(),
             bytes: HashMap::new(),
             failed: HashMap::new(),
-            note: std::sync::Arc::new(note),
+            note: Arc::new(note),
         };
         let small = downloads
             .into_iter()
@@ -95,7 +95,7 @@ impl Downloads {
     /// What became of one of them.
     pub(super) fn take(&mut self, download: &Download) -> Downloaded {
         if download.size > SMALL_BYTES_MAX {
-            return Downloaded::Stream(self.stream(download));
+            return Downloaded::Blocks(self.blocks(download));
         }
         match (
             self.bytes.get(&download.digest),
@@ -156,21 +156,20 @@ impl Downloads {
         }
     }
 
-    fn stream(&self, download: &Download) -> Box<dyn AsyncRead + Send + Unpin> {
+    fn blocks(&self, download: &Download) -> BoxStream<'static, io::Result<Bytes>> {
         let reading = Reading {
             client: self.client.clone(),
-            repository: std::sync::Arc::clone(&self.repository),
+            repository: Arc::clone(&self.repository),
+            manifests: self.manifests.clone(),
             download: download.clone(),
             plan: None,
             offset: 0,
             stream: None,
             backoff: Backoff::new(),
             tries: 0,
-            note: std::sync::Arc::clone(&self.note),
+            note: Arc::clone(&self.note),
         };
-        let chunks: Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>> =
-            Box::pin(stream::try_unfold(reading, Reading::step));
-        Box::new(StreamReader::new(chunks))
+        stream::try_unfold(reading, Reading::step).boxed()
     }
 }
 
@@ -178,7 +177,8 @@ impl Downloads {
 /// connection's window.
 struct Reading {
     client: Client,
-    repository: std::sync::Arc<dyn Repository>,
+    repository: Arc<dyn Repository>,
+    manifests: Manifests,
     download: Download,
     /// Made by the first read.
     plan: Option<Plan>,
@@ -186,7 +186,7 @@ struct Reading {
     stream: Option<Streaming<ReadResponse>>,
     backoff: Backoff,
     tries: u32,
-    note: std::sync::Arc<dyn Fn(usize) + Send + Sync>,
+    note: Arc<dyn Fn(usize) + Send + Sync>,
 }
 
 /// Where the next piece comes from.
@@ -225,8 +225,15 @@ impl Reading {
             Some(plan) => plan,
             none => none.insert(match &self.download.replaces {
                 Some(node_id) => {
-                    let source = source(&self.download);
-                    Plan::of(&self.client, &*self.repository, node_id, source, size).await
+                    let replacing = Replacing {
+                        client: &self.client,
+                        repository: &*self.repository,
+                        manifests: &self.manifests,
+                        node_id,
+                        source: source(&self.download),
+                        size,
+                    };
+                    replacing.plan().await
                 }
                 None => Plan::fetch_all(size),
             }),
@@ -241,19 +248,13 @@ impl Reading {
                     plan.parts.pop_front();
                     self.stream = None;
                 }
-                Some(Part::Kept { from, chunk }) => {
-                    let kept = match &mut plan.basis {
-                        Some(basis) => basis.read(*from, chunk).await,
-                        None => None,
-                    };
-                    if let Some(kept) = kept {
-                        self.offset = chunk.end();
-                        plan.parts.pop_front();
+                Some(Part::Kept { chunk, .. }) => {
+                    let until = chunk.end();
+                    if let Some((kept, until)) = plan.read_kept().await {
+                        self.offset = until;
                         return Next::Kept(kept);
                     }
-                    // Somebody wrote to the copy meanwhile; a reader that failed gives nothing more.
-                    plan.basis = None;
-                    let until = chunk.end();
+                    // Somebody wrote to the copy meanwhile.
                     plan.parts[0] = Part::Fetched { until };
                 }
             }

@@ -134,7 +134,7 @@ impl<R: Repository> Conversation<R> {
                 Need::Inline(bytes) => verified(&delivery, bytes),
                 Need::Fetch(download) => match downloaded.take(&download) {
                     Downloaded::Bytes(bytes) => verified(&delivery, bytes),
-                    Downloaded::Stream(stream) => Ok(Some(Content::Stream(stream))),
+                    Downloaded::Blocks(blocks) => Ok(Some(Content::Blocks(blocks))),
                     Downloaded::Failed(reason, message) => Err((reason, message)),
                 },
             };

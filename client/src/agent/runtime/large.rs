@@ -3,6 +3,8 @@
 
 use std::{
     collections::{HashSet, VecDeque},
+    fs::File,
+    os::unix::fs::FileExt,
     sync::Arc,
 };
 
@@ -15,12 +17,14 @@ use tandem_proto::v1::{
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::{
-    chunks::{Chunk, Chunks},
     conversation::Conversation,
     upload::{Wanted, retried},
 };
 use crate::{
-    agent::repository::{Content, Repository},
+    agent::{
+        chunks::{self, Chunk, Manifest},
+        repository::{Content, Repository},
+    },
     error::Error,
     recover::Backoff,
 };
@@ -32,7 +36,13 @@ const TRIES_MAX: usize = 5;
 /// Bytes skipped at once when an upload is resumed.
 const SKIP_BYTES: u64 = 64 * 1024;
 
-type Reader = Box<dyn AsyncRead + Send + Unpin>;
+/// Where the bytes of an upload come from.
+enum Source {
+    /// From its start to its end.
+    Stream(Box<dyn AsyncRead + Send + Unpin>),
+    /// In any order.
+    File(Arc<File>),
+}
 
 /// Sends the content; false when the node does not have it any more, or when it does not go for now.
 pub(super) async fn write<R: Repository>(
@@ -69,27 +79,28 @@ async fn write_once<R: Repository>(
     if found.complete {
         return Ok(true);
     }
-    // Once for the chunks, once more for their bytes: content may be larger than memory.
+    // Once for the chunks, if the repository did not cut it when it read it; once more for the bytes that are missing:
+    // content may be larger than memory.
     let Some(chunks) = chunks(conversation, wanted).await else {
         return Ok(false);
     };
     let missing = missing(conversation, &chunks, found.committed).await?;
-    let Some(reader) = open(conversation, wanted).await else {
+    let Some(content) = open(conversation, wanted).await else {
         return Ok(false);
     };
-    let Some(reader) = skip(reader, found.committed).await else {
+    let Some(source) = source(content, found.committed).await else {
         return Ok(false);
     };
     let core = Arc::clone(&conversation.core);
     let upload = Upload {
-        reader,
+        source,
         content: Some(ContentRef {
             digest: wanted.digest.clone(),
             size: wanted.size,
             inline: None,
         }),
         offset: found.committed,
-        chunks: chunks.into(),
+        chunks: chunks.iter().cloned().collect(),
         missing,
     };
     let note = move |bytes: usize| core.note(|progress| progress.bytes_up += bytes as u64);
@@ -97,11 +108,10 @@ async fn write_once<R: Repository>(
     Ok(true)
 }
 
-async fn open<R: Repository>(conversation: &Conversation<R>, wanted: &Wanted) -> Option<Reader> {
+async fn open<R: Repository>(conversation: &Conversation<R>, wanted: &Wanted) -> Option<Content> {
     let repository = &conversation.core.repository;
     match repository.open(&wanted.node_id, &wanted.digest).await {
-        Ok(Content::Stream(stream)) => Some(stream),
-        Ok(Content::Bytes(bytes)) => Some(Box::new(std::io::Cursor::new(bytes))),
+        Ok(content) => Some(content),
         Err(error) => {
             tracing::debug!(node = %wanted.node_id, %error, "content is not there to be sent");
             None
@@ -113,11 +123,18 @@ async fn open<R: Repository>(conversation: &Conversation<R>, wanted: &Wanted) ->
 async fn chunks<R: Repository>(
     conversation: &Conversation<R>,
     wanted: &Wanted,
-) -> Option<Vec<Chunk>> {
-    let reader = open(conversation, wanted).await?;
-    let chunks = Chunks::new(reader).list().await.ok()?;
-    let size = chunks.last().map_or(0, Chunk::end);
-    (size == wanted.size).then_some(chunks)
+) -> Option<Manifest> {
+    let core = &conversation.core;
+    let known = core.repository.manifest(&wanted.digest);
+    let known = known.or_else(|| core.manifests.get(&wanted.digest));
+    let fits = |chunks: &Manifest| chunks.last().map_or(0, Chunk::end) == wanted.size;
+    if let Some(known) = known.filter(fits) {
+        return Some(known);
+    }
+    let content = open(conversation, wanted).await?;
+    let chunks = chunks::of(content).await.ok().filter(fits)?;
+    core.manifests.remember(&wanted.digest, &chunks);
+    Some(chunks)
 }
 
 /// Those of the chunks behind what is committed that the coordinator does not have.
@@ -141,8 +158,12 @@ async fn missing<R: Repository>(
     Ok(missing)
 }
 
-/// Reads over what is committed already; nothing when the content ends before.
-async fn skip(mut reader: Reader, committed: i64) -> Option<Reader> {
+/// What is not committed yet; nothing when the content ends before.
+async fn source(content: Content, committed: i64) -> Option<Source> {
+    let mut reader = match content {
+        Content::File(file, _) => return Some(Source::File(Arc::new(file))),
+        other => other.into_reader(),
+    };
     let mut left = u64::try_from(committed).ok()?;
     let mut scratch = vec![0; usize::try_from(left.min(SKIP_BYTES)).ok()?];
     while left > 0 {
@@ -150,12 +171,34 @@ async fn skip(mut reader: Reader, committed: i64) -> Option<Reader> {
         reader.read_exact(&mut scratch[..step]).await.ok()?;
         left -= step as u64;
     }
-    Some(reader)
+    Some(Source::Stream(reader))
+}
+
+impl Source {
+    /// The next bytes; none where they are not `needed` and nothing has to be read over.
+    async fn read(&mut self, from: i64, until: i64, needed: bool) -> Option<Bytes> {
+        let length = usize::try_from(until - from).ok()?;
+        let file = match self {
+            Self::File(_) if !needed => return Some(Bytes::new()),
+            Self::File(file) => Arc::clone(file),
+            Self::Stream(reader) => {
+                let mut bytes = BytesMut::zeroed(length);
+                reader.read_exact(&mut bytes).await.ok()?;
+                return Some(bytes.freeze());
+            }
+        };
+        let from = u64::try_from(from).ok()?;
+        let read = tokio::task::spawn_blocking(move || {
+            let mut bytes = BytesMut::zeroed(length);
+            file.read_exact_at(&mut bytes, from).map(|()| bytes)
+        });
+        Some(read.await.ok()?.ok()?.freeze())
+    }
 }
 
 /// A content on its way up.
 struct Upload {
-    reader: Reader,
+    source: Source,
     /// Only before the first message.
     content: Option<ContentRef>,
     offset: i64,
@@ -171,15 +214,14 @@ impl Upload {
             self.chunks.pop_front();
         }
         let chunk = self.chunks.pop_front()?;
-        let mut bytes = BytesMut::zeroed(usize::try_from(chunk.end() - self.offset).ok()?);
-        self.reader.read_exact(&mut bytes).await.ok()?;
         let whole = chunk.offset == self.offset;
-        let offset = std::mem::replace(&mut self.offset, chunk.end());
         let there = whole && !self.missing.contains(&chunk.digest);
+        let read = self.source.read(self.offset, chunk.end(), !there).await?;
+        let offset = std::mem::replace(&mut self.offset, chunk.end());
         Some(WriteRequest {
             content: self.content.take(),
             offset,
-            data: if there { Bytes::new() } else { bytes.freeze() },
+            data: if there { Bytes::new() } else { read },
             chunk: whole.then(|| ContentChunk {
                 digest: chunk.digest,
                 size: chunk.size,
@@ -225,7 +267,7 @@ mod tests {
         let chunks = chunks.map(|(offset, bytes)| Chunk::of(offset, bytes));
         let committed = usize::try_from(offset).unwrap();
         Upload {
-            reader: Box::new(std::io::Cursor::new(&content[committed..])),
+            source: Source::Stream(Box::new(std::io::Cursor::new(&content[committed..]))),
             content: Some(ContentRef::default()),
             offset,
             chunks: chunks.collect(),
@@ -269,7 +311,7 @@ mod tests {
         assert_eq!(sent(upload(content, 24, &[])).await, [(24, vec![], 0)]);
         // Bytes that are not there any more end it early.
         let mut shorter = upload(content, 0, &[]);
-        shorter.reader = Box::new(std::io::Cursor::new(&content[..15]));
+        shorter.source = Source::Stream(Box::new(std::io::Cursor::new(&content[..15])));
         assert_eq!(sent(shorter).await, [(0, vec![], 10)]);
     }
 }

@@ -13,6 +13,7 @@ use tonic::Code;
 pub use self::progress::{Link, Progress};
 use self::{applying::Applying, causes::Causes, conversation::Finished, room::Room};
 use super::{
+    manifests::Manifests,
     outbox::{self, Outbox},
     repository::{self, Repository},
 };
@@ -28,7 +29,6 @@ mod apply;
 mod applying;
 mod batches;
 mod causes;
-pub mod chunks;
 mod commands;
 mod conversation;
 mod download;
@@ -85,6 +85,7 @@ struct Core<R> {
     applying: Applying,
     causes: Causes,
     room: Room,
+    manifests: Manifests,
 }
 
 // === impl Options ===
@@ -118,6 +119,7 @@ impl<R: Repository> Agent<R> {
             applying: Applying::default(),
             causes: Causes::default(),
             room: Room::default(),
+            manifests: Manifests::default(),
         };
         Self {
             core: Arc::new(core),

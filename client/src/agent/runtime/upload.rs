@@ -235,7 +235,7 @@ impl<R: Repository> Conversation<R> {
             .await;
         let read = match content {
             Ok(Content::Bytes(bytes)) => Ok(bytes),
-            Ok(Content::Stream(stream)) => read_whole(stream, wanted.size).await,
+            Ok(large) => read_whole(large.into_reader(), wanted.size).await,
             Err(error) => {
                 tracing::debug!(node = %wanted.node_id, %error, "content is not there to be sent");
                 return None;

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use bytes::Bytes;
 use rustix::fs::Access;
 use tandem_proto::v1::{
     AccessInfo, NodeInfo, NodeKind, Property, PropertyValue, property_value::Kind,
@@ -19,30 +20,7 @@ use super::{
     users::Rights,
     versions::parse_node,
 };
-use crate::agent::repository::{Content, Error, INLINE_BYTES_MAX};
-
-/// The content of a node, as it is handed out.
-#[derive(Debug)]
-pub(super) enum Opened {
-    /// All of it.
-    Bytes(bytes::Bytes),
-    /// So many bytes of this file.
-    File(std::fs::File, u64),
-}
-
-impl Opened {
-    /// As the runtime wants it.
-    pub(super) fn into_content(self) -> Content {
-        use tokio::io::AsyncReadExt;
-        match self {
-            Self::Bytes(bytes) => Content::Bytes(bytes),
-            Self::File(file, size) => {
-                let file = tokio::fs::File::from_std(file).take(size);
-                Content::Stream(Box::new(file))
-            }
-        }
-    }
-}
+use crate::agent::repository::{Content, Error, INLINE_BYTES_MAX, Present};
 
 impl Core {
     /// Tells which nodes these are.
@@ -309,7 +287,7 @@ impl Core {
         &self,
         node_id: &str,
         digest: Option<&[u8]>,
-    ) -> Result<Opened, Error> {
+    ) -> Result<Present, Error> {
         self.ensure_root()?;
         let id = parse_node(node_id)?;
         let missing = || Error::NodeNotFound(node_id.to_owned());
@@ -337,12 +315,15 @@ impl Core {
         if !same {
             return Err(changed());
         }
+        let digest = Some(Bytes::copy_from_slice(&known.digest));
         if known.size > INLINE_BYTES_MAX {
-            return Ok(Opened::File(file, known.size));
+            let content = Content::File(file, known.size);
+            return Ok(Present { content, digest });
         }
         let (read, bytes) = reading::digest(&file, known.size).map_err(unavailable)?;
         let bytes = bytes.filter(|_| read == known);
-        bytes.map(Opened::Bytes).ok_or_else(changed)
+        let content = Content::Bytes(bytes.ok_or_else(changed)?);
+        Ok(Present { content, digest })
     }
 }
 

@@ -26,7 +26,10 @@ use super::{
     versions::Versions,
     watch::Watcher,
 };
-use crate::agent::repository::{Error, INLINE_BYTES_MAX};
+use crate::agent::{
+    manifests::Manifests,
+    repository::{Error, INLINE_BYTES_MAX},
+};
 
 /// A file that cannot be read is tried again after this time, or when something happens to it.
 const UNREADABLE_REST: Duration = Duration::from_secs(60);
@@ -83,6 +86,8 @@ pub(super) struct Core {
     pub(super) watcher: Watcher,
     pub(super) versions: Versions,
     pub(super) faults: Faults,
+    /// What large files that were read are made of.
+    pub(super) manifests: Manifests,
     /// The root was away; what is remembered of it has to be checked when it is back.
     pub(super) lost: AtomicBool,
     /// Nothing that changed waits to be offered, but for files that cannot be read.
@@ -244,6 +249,9 @@ impl Core {
         match reading {
             Ok(reading) if reading.settled => {
                 let inline = reading.inline.clone();
+                if let (Some(known), Some(manifest)) = (reading.known, reading.manifest) {
+                    self.manifests.remember(&known.digest, &manifest);
+                }
                 state.resting.remove(&id);
                 state.tree.change(&id, |node| {
                     node.print = (&reading.stat).into();

@@ -50,12 +50,15 @@ use tandem_proto::v1::{
 };
 
 use self::{
-    apply::{Item, Source, stage_stream},
+    apply::{Item, Source, stage_large},
     core::{Core, unavailable},
     report::Next,
 };
 pub use self::{options::Options, users::Users};
-use crate::agent::repository::{Content, Description, Error, Repository, ScanStep, Seen, Work};
+use crate::agent::{
+    chunks::Manifest,
+    repository::{Content, Description, Error, Present, Repository, ScanStep, Seen, Work},
+};
 pub use agent::{Error as AgentError, beside};
 
 /// So often `observe` looks again, a settling time apart, at files that are being written.
@@ -95,14 +98,14 @@ impl Directory {
         let bytes = match content {
             None => Source::None,
             Some(Content::Bytes(bytes)) => Source::Bytes(bytes),
-            Some(Content::Stream(stream)) => {
+            Some(large) => {
                 let projection = match &delivery.action {
                     Some(Action::Create(create)) => create.projection.as_ref(),
                     Some(Action::Update(update)) => update.projection.as_ref(),
                     _ => None,
                 };
                 let content = projection.and_then(|projection| projection.content.clone());
-                stage_stream(&self.core, stream, content).await
+                stage_large(&self.core, large, content).await
             }
         };
         Item { delivery, bytes }
@@ -198,15 +201,17 @@ impl Repository for Directory {
         let opened = self
             .blocking(move |core| core.open_content(&node_id, Some(&digest)))
             .await?;
-        Ok(opened.into_content())
+        Ok(opened.content)
     }
 
-    async fn present(&self, node_id: &str) -> Result<Content, Error> {
+    async fn present(&self, node_id: &str) -> Result<Present, Error> {
         let node_id = node_id.to_owned();
-        let opened = self
-            .blocking(move |core| core.open_content(&node_id, None))
-            .await?;
-        Ok(opened.into_content())
+        self.blocking(move |core| core.open_content(&node_id, None))
+            .await
+    }
+
+    fn manifest(&self, digest: &[u8]) -> Option<Manifest> {
+        self.core.manifests.get(digest)
     }
 
     async fn apply(&self, work: Vec<Work>) -> Vec<Outcome> {

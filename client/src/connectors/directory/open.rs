@@ -26,7 +26,7 @@ use super::{
     versions::Versions,
     watch::Watcher,
 };
-use crate::agent::repository::Error;
+use crate::agent::{manifests::Manifests, repository::Error};
 
 const INSTALLATION: &str = "user.tandem.installation";
 
@@ -61,6 +61,7 @@ impl Core {
             watcher,
             versions,
             faults: Faults::default(),
+            manifests: Manifests::default(),
             lost: AtomicBool::new(false),
             at_rest: AtomicBool::new(false),
             state: Mutex::new(State {

@@ -23,11 +23,16 @@ use super::{
     os::{self, FileKind, Stat},
     properties,
 };
-use crate::agent::repository::INLINE_BYTES_MAX;
+use crate::agent::{
+    chunks::{Manifest, cut_file},
+    repository::INLINE_BYTES_MAX,
+};
 
 /// The attribute that carries the node id.
 pub(super) const TAG: &str = "user.tandem.node";
 const BUFFER: usize = 256 * 1024;
+/// Content of more bytes is cut into chunks while it is read.
+const WHOLE_BYTES_MAX: u64 = 1024 * 1024;
 
 /// What was read of a node.
 #[derive(Debug)]
@@ -36,6 +41,8 @@ pub(super) struct Reading {
     pub(super) known: Option<Known>,
     /// The bytes, when there are few enough to ride inline.
     pub(super) inline: Option<Bytes>,
+    /// What it is made of, when there are so many that it travels in chunks.
+    pub(super) manifest: Option<Manifest>,
     pub(super) properties: Vec<Property>,
     pub(super) tagged: bool,
     /// Nobody wrote meanwhile, nor a moment before.
@@ -79,12 +86,20 @@ pub(super) fn read(
         stat: before,
         known: node.known.filter(|_| node.kind == FileKind::File),
         inline: None,
+        manifest: None,
         properties,
         tagged,
         settled: before.kind == FileKind::Folder || is_settled(before.modified, began, settle),
     };
     if before.kind == FileKind::File && with_content {
-        let (known, inline) = digest(file, before.size)?;
+        let (known, inline) = if before.size > WHOLE_BYTES_MAX {
+            let cut = cut_file(file)?;
+            reading.manifest = Some(cut.chunks);
+            let (digest, size) = (cut.digest, cut.size);
+            (Known { digest, size }, None)
+        } else {
+            digest(file, before.size)?
+        };
         let after = os::stat(file)?;
         reading.settled &= (after.size, after.modified) == (before.size, before.modified)
             && known.size == before.size;

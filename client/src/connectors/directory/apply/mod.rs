@@ -13,6 +13,7 @@ mod answer;
 mod create;
 mod delete;
 pub(super) mod intent;
+mod receive;
 mod restore;
 mod stage;
 mod update;
@@ -32,7 +33,8 @@ use self::{
 };
 pub(super) use self::{
     create::WRITE_BITS,
-    stage::{Item, Source, stage_stream},
+    receive::stage_large,
+    stage::{Item, Source},
 };
 use super::{
     core::{Core, Fresh, State},

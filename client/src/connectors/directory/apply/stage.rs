@@ -7,7 +7,6 @@ use sha2::{Digest, Sha256};
 use tandem_proto::v1::{
     ContentRef, CreateNode, Delivery, FailureReason, NodeKind, Projection, delivery::Action,
 };
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use uuid::Uuid;
 
 use super::{
@@ -18,13 +17,12 @@ use super::{
         properties,
         reading::{self, TAG},
     },
-    Answer, Core, Group, fail, from_io,
+    Answer, Group, fail, from_io,
     intent::Intent,
 };
 
 /// A file counts as written a little before it was: a user's write right after is then seen by its time.
 const BACKDATED: i64 = 50_000_000;
-const CHUNK: usize = 256 * 1024;
 
 /// A delivery with its bytes.
 #[derive(Debug)]
@@ -65,66 +63,8 @@ pub(super) struct Staged {
     pub(super) failed: Option<Answer>,
 }
 
-/// Receives a large content into the work folder and verifies it.
-pub(crate) async fn stage_stream(
-    core: &Core,
-    mut stream: Box<dyn AsyncRead + Send + Unpin>,
-    content: Option<ContentRef>,
-) -> Source {
-    let name = Uuid::new_v4().to_string();
-    let opened = core.disk.work().and_then(|work| {
-        let file = os::create_at(&work, &name)?;
-        Ok((work, file))
-    });
-    let (work, file) = match opened {
-        Ok(opened) => opened,
-        Err(error) => return Source::Failed(reason_of(&error), error.to_string()),
-    };
-    let received = receive(&mut stream, file).await;
-    let source = match received {
-        Ok(known) if matches(content.as_ref(), &known) => return Source::Temp(name, known),
-        Ok(_) => Source::Failed(
-            FailureReason::ContentUnavailable,
-            "the bytes received are not those that were announced".to_owned(),
-        ),
-        Err(error) => Source::Failed(reason_of(&error), error.to_string()),
-    };
-    drop(os::unlink(&work, &name));
-    source
-}
-
-fn reason_of(error: &io::Error) -> FailureReason {
-    match from_io(error) {
-        Answer::Failed(failed) if failed.reason() != FailureReason::Unknown => failed.reason(),
-        _ => FailureReason::ContentUnavailable,
-    }
-}
-
-async fn receive(stream: &mut (dyn AsyncRead + Send + Unpin), file: File) -> io::Result<Known> {
-    let mut file = tokio::fs::File::from_std(file);
-    file.set_max_buf_size(CHUNK);
-    let mut hash = Sha256::new();
-    let mut size = 0;
-    let mut buffer = vec![0; CHUNK];
-    loop {
-        let length = stream.read(&mut buffer).await?;
-        if length == 0 {
-            break;
-        }
-        hash.update(&buffer[..length]);
-        size += length as u64;
-        file.write_all(&buffer[..length]).await?;
-        tandem_crash::at("K5");
-    }
-    file.flush().await?;
-    Ok(Known {
-        digest: hash.finalize().into(),
-        size,
-    })
-}
-
 /// True when bytes are those that a delivery names.
-fn matches(content: Option<&ContentRef>, known: &Known) -> bool {
+pub(super) fn matches(content: Option<&ContentRef>, known: &Known) -> bool {
     content.is_some_and(|content| {
         content.digest[..] == known.digest && content.size == known.size.cast_signed()
     })
