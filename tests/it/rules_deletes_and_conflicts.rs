@@ -6,6 +6,7 @@ use tandem_server::domain::engine::{Context, Input, Request};
 use tandem_server::domain::failure::Reason;
 use tandem_server::domain::ids::{NodeId, ScanId};
 use tandem_server::domain::member::MemberState;
+use tandem_server::domain::policy::ConflictPolicy;
 use tandem_server::domain::projection::Side::{Cloud, OnPremise};
 use tandem_server::domain::report::{Answer, Item, Observation, ScanPage, Seen};
 use tandem_server::domain::sync_set::{Gate, Options, Removal};
@@ -569,5 +570,34 @@ fn r_agt_6_a_second_answer_to_a_delivery_that_came_twice_is_no_conflict() {
         }
         lab.converge();
         assert_eq!(lab.conflicts(), 0, "seed {seed}");
+    }
+}
+
+#[test]
+fn r_con_2_a_node_that_comes_back_after_its_deletion_lost_gets_the_change_that_won() {
+    let wins = Options {
+        conflict_policy: ConflictPolicy::OnPremiseWins,
+        ..follows()
+    };
+    for seed in 0..40 {
+        let mut lab = Lab::holding(wins.clone(), &["x.txt"]);
+        lab.world.random = Random::new(seed);
+        lab.world.places.cloud.agent.tells_move_out = false;
+        let node = lab.find(Cloud, "x.txt");
+        lab.away(OnPremise);
+        let written = lab.write(OnPremise, "x.txt");
+        lab.relocate(Cloud, "x.txt", "/outside");
+        lab.settle();
+        lab.away(Cloud);
+        lab.back(OnPremise);
+        lab.settle();
+        assert_eq!(lab.conflicts(), 1, "a deletion against a change");
+        lab.relocate(Cloud, "/outside/x.txt", "");
+        lab.back(Cloud);
+        lab.converge();
+        assert_eq!(lab.find(Cloud, "x.txt"), node);
+        assert_eq!(lab.content(Cloud, "x.txt"), written);
+        assert_eq!(lab.content(OnPremise, "x.txt"), written);
+        assert_eq!(lab.conflicts(), 1, "seed {seed}");
     }
 }

@@ -2,13 +2,14 @@
 
 use tandem_server::domain::copy::CopyState;
 use tandem_server::domain::ids::NodeId;
+use tandem_server::domain::policy::ConflictPolicy;
 use tandem_server::domain::projection::Side::{self, Cloud, OnPremise};
 use tandem_server::domain::sync_set::Options;
 use tandem_tests::sim::coordinator::repository_id;
 use tandem_tests::sim::disaster::Disaster;
 use tandem_tests::sim::lab::Lab;
 use tandem_tests::sim::random::Random;
-use tandem_tests::sim::repository::library;
+use tandem_tests::sim::repository::{content_ref, library};
 
 fn lab_with(paths: &[&str]) -> Lab {
     Lab::holding(Options::default(), paths)
@@ -281,5 +282,49 @@ fn r_agt_4_an_outcome_that_a_restored_coordinator_never_asked_for_deletes_nothin
         assert_eq!(lab.tree(Cloud), lab.tree(OnPremise), "seed {seed}");
         let deletes = |line: &String| line.contains("agent applies Delete");
         assert!(!lab.world.trace.lines.iter().any(deletes), "seed {seed}");
+    }
+}
+
+#[test]
+fn r_agt_4_content_that_a_restored_repository_has_again_is_named_by_a_version() {
+    let wins = Options {
+        allow_delete_on_cloud: false,
+        conflict_policy: ConflictPolicy::OnPremiseWins,
+        ..Options::default()
+    };
+    for seed in 0..20 {
+        let mut lab = Lab::choosing(wins.clone(), &["/x.txt", "/y.txt"]);
+        lab.world.random = Random::new(seed);
+        lab.world.back_up(Cloud);
+        let newest = lab.write(OnPremise, "/x.txt");
+        lab.delete(Cloud, "/x.txt");
+        lab.converge();
+        assert_eq!(lab.content(Cloud, "/x.txt"), newest);
+        suffer(&mut lab, Disaster::RepositoryRestored, Cloud);
+        lab.converge();
+        assert_eq!(lab.content(Cloud, "/x.txt"), newest, "seed {seed}");
+    }
+}
+
+#[test]
+fn r_agt_4_edits_of_what_a_restored_coordinator_does_not_know_are_kept() {
+    for seed in 0..20 {
+        let mut lab = lab_with(&["y.txt"]);
+        lab.world.random = Random::new(seed);
+        lab.away(OnPremise);
+        lab.make(Cloud, "x.txt");
+        lab.settle();
+        lab.world.back_up_coordinator();
+        lab.back(OnPremise);
+        lab.converge();
+        let written = lab.write(OnPremise, "x.txt");
+        lab.write(Cloud, "x.txt");
+        suffer(&mut lab, Disaster::CoordinatorRestored, OnPremise);
+        lab.converge();
+        assert_eq!(lab.content(OnPremise, "x.txt"), lab.content(Cloud, "x.txt"));
+        let there = lab.content(OnPremise, "x.txt") == written;
+        let mut kept = lab.world.coordinator.store.losers.iter();
+        let kept = kept.any(|(_, _, digest)| *digest == content_ref(written).digest);
+        assert!(there || kept, "seed {seed}");
     }
 }

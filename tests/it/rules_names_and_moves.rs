@@ -4,7 +4,7 @@ use tandem_server::domain::copy::CopyState;
 use tandem_server::domain::engine::Request;
 use tandem_server::domain::failure::Reason;
 use tandem_server::domain::names::NameRule;
-use tandem_server::domain::policy::NameClashPolicy;
+use tandem_server::domain::policy::{ConflictPolicy, NameClashPolicy};
 use tandem_server::domain::projection::Side::{Cloud, OnPremise};
 use tandem_server::domain::projection::Sides;
 use tandem_server::domain::sync_set::Options;
@@ -146,6 +146,31 @@ fn r_mov_4_a_folder_moved_to_another_set_takes_its_peer_and_content_along() {
     assert_eq!(lab.find(Cloud, "/second/a/x.txt"), document);
     let member = lab.member(OnPremise, "/second/a/x.txt").unwrap();
     assert_ne!(member.set, lab.set);
+}
+
+#[test]
+fn r_mov_4_a_peer_that_was_not_moved_yet_does_not_move_its_member_back() {
+    let first = Options {
+        conflict_policy: ConflictPolicy::OnPremiseWins,
+        ..Options::default()
+    };
+    let mut lab = Lab::holding(first, &["x.txt"]);
+    let second = lab.second_set(Options::default());
+    lab.away(OnPremise);
+    lab.write(OnPremise, "x.txt");
+    let written = lab.write(Cloud, "x.txt");
+    lab.relocate(Cloud, "x.txt", second);
+    lab.settle();
+    lab.back(OnPremise);
+    lab.converge();
+    for side in [OnPremise, Cloud] {
+        assert_eq!(lab.content(side, "/second/x.txt"), written);
+    }
+    let member = lab.member(OnPremise, "/second/x.txt").unwrap();
+    let conflicts = &lab.world.coordinator.store.conflicts;
+    assert_eq!(conflicts.len(), 1);
+    assert_eq!(conflicts[0].set, member.set);
+    assert_eq!(conflicts[0].winner, Some(Cloud), "as the second set says");
 }
 
 #[test]

@@ -170,7 +170,7 @@ impl Engine<'_> {
     }
 
     /// The set of the folder in which a copy lies, if that is another one than its member's.
-    fn set_around(&mut self, member: &Member, row: &Copy) -> Result<Option<SyncSet>, Miss> {
+    pub(super) fn set_around(&mut self, member: &Member, row: &Copy) -> Result<Option<SyncSet>, Miss> {
         if member.direct {
             return Ok(None);
         }
@@ -278,8 +278,9 @@ impl Engine<'_> {
         before: Option<&Copy>,
         row: &Copy,
     ) {
-        match before {
+        match before.filter(|before| before.is_there() && before.member == row.member) {
             Some(before) => self.version_of(before, row, member.id, side),
+            // Also where an older state of a restored repository has a node again whose version ended when it went.
             None => self.new_version(row, member.id, side),
         }
         if let Some(content) = row.projection.content {

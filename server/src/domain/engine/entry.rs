@@ -260,6 +260,7 @@ impl Engine<'_> {
         row.member = Some(member.id);
         if presence.mark == Some(member.id) {
             member.base = self.base_of_made(set, &member, &row, side)?;
+            self.keep_forgotten(set, &member, &row, side)?;
         }
         self.new_version(&row, member.id, side);
         self.put_copy_and_wake(None, row, set)?;
@@ -295,6 +296,27 @@ impl Engine<'_> {
         };
         let only_added = self.comparison(set).equal(&stripped, &source);
         Ok(Some(if only_added { source } else { result }))
+    }
+
+    /// R-AGT-4: a restored coordinator does not know what it delivered once. A node that is found with other content than
+    /// its peer was perhaps edited since: what its peer is going to replace is kept like the loser of a conflict.
+    fn keep_forgotten(
+        &mut self,
+        set: &SyncSet,
+        member: &Member,
+        made: &Copy,
+        side: Side,
+    ) -> Result<(), Miss> {
+        let source = self.copy_of(set, member, side.other())?;
+        let newer = source.and_then(|source| source.projection.content);
+        if let Some(content) = made.projection.content
+            && newer != Some(content)
+            && self.rescans(made.repository)
+            && !planted("forgotten-content-unkept")
+        {
+            self.effects.losers.push((member.id, side, content.digest));
+        }
+        Ok(())
     }
 
     /// R-MEM-2: the node becomes an INDIRECT member.

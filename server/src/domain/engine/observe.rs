@@ -161,9 +161,11 @@ impl Engine<'_> {
                 return self.seen_new(&key, Some(copy), presence, at);
             }
         }
+        self.agree_on_lost_deletion(&mut member, &set, side, &copy)?;
         if !member.direct {
             match self.place(copy.repository, &presence.parent)? {
                 Place::Inside(_, target) if target.id == set.id => {}
+                Place::Inside(..) if self.follows(&copy, &member, presence)? => {}
                 Place::Inside(_, target) => {
                     return self.moved_between(copy, &member, presence, &target, at);
                 }
@@ -184,6 +186,51 @@ impl Engine<'_> {
             return self.moved_out(copy, &member);
         }
         self.update(copy, member, &set, presence)
+    }
+
+    /// R-MOV-4: it lies where it lay, and its peer was moved into the set that its member has now: it will follow.
+    fn follows(
+        &mut self,
+        copy: &Copy,
+        member: &Member,
+        presence: &Presence,
+    ) -> Result<bool, Miss> {
+        if copy.state != CopyState::Live
+            || copy.parent != presence.parent
+            || planted("peer-moves-back")
+        {
+            return Ok(false);
+        }
+        let side = self.view.side(copy.repository).unwrap_or(Side::OnPremise);
+        let Some(set) = self.view.set(member.set)? else {
+            return Ok(false);
+        };
+        match self.copy_of(&set, member, side.other())? {
+            Some(peer) if peer.state == CopyState::Live => {
+                Ok(self.set_around(member, &peer)?.is_none())
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// A deletion that lost against a change was agreed on as absence. Its node is there again, so nothing was deleted:
+    /// what it was when it went is agreed on, and the change goes on to it as any other.
+    fn agree_on_lost_deletion(
+        &mut self,
+        member: &mut Member,
+        set: &SyncSet,
+        side: Side,
+        copy: &Copy,
+    ) -> Result<(), Miss> {
+        let went = matches!(copy.state, CopyState::Gone(_)) && member.base.is_none();
+        if !went || planted("returned-node-has-no-base") {
+            return Ok(());
+        }
+        let other = self.copy_of(set, member, side.other())?;
+        if other.is_some_and(|other| other.state == CopyState::Live) {
+            member.base = Some(self.state_of(member, copy)?);
+        }
+        Ok(())
     }
 
     /// Takes the observed state into the row; an echo changes the revision only (R-PRJ-5).
