@@ -170,7 +170,11 @@ impl Engine<'_> {
     }
 
     /// The set of the folder in which a copy lies, if that is another one than its member's.
-    pub(super) fn set_around(&mut self, member: &Member, row: &Copy) -> Result<Option<SyncSet>, Miss> {
+    pub(super) fn set_around(
+        &mut self,
+        member: &Member,
+        row: &Copy,
+    ) -> Result<Option<SyncSet>, Miss> {
         if member.direct {
             return Ok(None);
         }

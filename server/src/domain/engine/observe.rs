@@ -189,12 +189,7 @@ impl Engine<'_> {
     }
 
     /// R-MOV-4: it lies where it lay, and its peer was moved into the set that its member has now: it will follow.
-    fn follows(
-        &mut self,
-        copy: &Copy,
-        member: &Member,
-        presence: &Presence,
-    ) -> Result<bool, Miss> {
+    fn follows(&mut self, copy: &Copy, member: &Member, presence: &Presence) -> Result<bool, Miss> {
         if copy.state != CopyState::Live
             || copy.parent != presence.parent
             || planted("peer-moves-back")
