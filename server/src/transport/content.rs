@@ -1,7 +1,5 @@
 //! ContentService: bytes beside the exchange (R-CNT-1).
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream::BoxStream};
 use tandem_proto::v1 as wire;
@@ -12,7 +10,8 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::auth::principal;
-use super::{convert, names};
+use super::messages::Messages;
+use super::names;
 use crate::domain::access::Side;
 use crate::domain::ids::{ConflictId, Digest, MemberId, Position, SyncSetId};
 use crate::domain::limits::{
@@ -99,10 +98,7 @@ impl ContentService for Handler {
         let sender = self.sender(&request)?;
         let content = self.content.clone();
         let draining = self.coordinator.draining.clone();
-        let mut messages = Messages {
-            stream: request.into_inner(),
-            draining,
-        };
+        let mut messages = messages_of(request.into_inner(), draining);
         // The task owns the stream, so that what came is committed when the client goes away.
         let written = self
             .coordinator
@@ -200,29 +196,12 @@ impl ContentService for Handler {
     }
 }
 
-/// What an agent sends of one upload.
-#[derive(Debug)]
-struct Messages<S> {
-    stream: S,
-    draining: CancellationToken,
-}
-
-impl<S: Stream<Item = Result<wire::WriteRequest, Status>> + Unpin> Messages<S> {
-    /// The next message; not waited for longer than an idle upload may be.
-    async fn next(&mut self) -> Result<Option<wire::WriteRequest>, Error> {
-        let idle = Duration::from_millis(UPLOAD_IDLE_MILLISECONDS);
-        let waited = tokio::time::timeout(idle, self.stream.next());
-        let waited = self.draining.run_until_cancelled(waited).await;
-        match waited.ok_or(Error::Draining)? {
-            Ok(Some(Ok(message))) => Ok(Some(message)),
-            Ok(None) => Ok(None),
-            // Nobody is there to hear it, or the message could not be decoded.
-            Ok(Some(Err(status))) => Err(convert::unreadable(&status)),
-            Err(_) => Err(Error::protocol(format!(
-                "no message for {UPLOAD_IDLE_MILLISECONDS} ms; ask QueryWrite and go on"
-            ))),
-        }
-    }
+fn messages_of<S>(stream: S, draining: CancellationToken) -> Messages<S>
+where
+    S: Stream<Item = Result<wire::WriteRequest, Status>> + Unpin,
+{
+    let remedy = "ask QueryWrite and go on";
+    Messages::new(stream, draining, UPLOAD_IDLE_MILLISECONDS, remedy)
 }
 
 /// Takes in one upload, message by message.

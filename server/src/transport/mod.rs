@@ -41,6 +41,7 @@ pub mod journal;
 pub mod limit;
 pub mod member;
 mod members;
+mod messages;
 pub mod names;
 mod portable;
 mod scopes;

@@ -1,13 +1,11 @@
 //! Sets that leave as JSON lines, and come in (R-ADM-1).
 
-use std::time::Duration;
-
-use futures::{Stream, StreamExt, TryStreamExt};
+use futures::{Stream, TryStreamExt};
 use tandem_proto::v1 as wire;
-use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-use super::{convert, names};
+use super::messages::Messages;
+use super::names;
 use crate::domain::ids::SyncSetId;
 use crate::domain::limits::{IMPORT_IDLE_MILLISECONDS, SYNC_NAMES_MAX};
 use crate::service::portable::{Import, ImportResult};
@@ -47,10 +45,12 @@ pub(super) async fn import<S>(
 where
     S: Stream<Item = Result<wire::ImportSyncSetsRequest, Status>> + Unpin,
 {
-    let mut messages = Messages {
+    let mut messages = Messages::new(
         stream,
-        draining: coordinator.draining.clone(),
-    };
+        coordinator.draining.clone(),
+        IMPORT_IDLE_MILLISECONDS,
+        "import the file again",
+    );
     let first = messages.next().await?;
     let first = first.ok_or_else(|| Error::protocol("parent: send it in a first message"))?;
     let network = names::network("parent", &first.parent)?;
@@ -79,27 +79,4 @@ where
         import.take(&message.lines).await?;
     }
     import.finish().await
-}
-
-/// What a client sends of one import.
-struct Messages<S> {
-    stream: S,
-    draining: CancellationToken,
-}
-
-impl<S: Stream<Item = Result<wire::ImportSyncSetsRequest, Status>> + Unpin> Messages<S> {
-    /// The next message; waited for so long, and no longer.
-    async fn next(&mut self) -> Result<Option<wire::ImportSyncSetsRequest>, Error> {
-        let idle = Duration::from_millis(IMPORT_IDLE_MILLISECONDS);
-        let waited = tokio::time::timeout(idle, self.stream.next());
-        let waited = self.draining.run_until_cancelled(waited).await;
-        match waited.ok_or(Error::Draining)? {
-            Ok(Some(Ok(message))) => Ok(Some(message)),
-            Ok(None) => Ok(None),
-            Ok(Some(Err(status))) => Err(convert::unreadable(&status)),
-            Err(_) => Err(Error::protocol(format!(
-                "no message for {IMPORT_IDLE_MILLISECONDS} ms; import the file again"
-            ))),
-        }
-    }
 }

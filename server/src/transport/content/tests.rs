@@ -181,10 +181,7 @@ mod calls {
         fixture: &Fixture,
         messages: Vec<Result<wire::WriteRequest, Status>>,
     ) -> Result<i64, Error> {
-        let mut messages = Messages {
-            stream: stream::iter(messages),
-            draining: CancellationToken::new(),
-        };
+        let mut messages = messages_of(stream::iter(messages), CancellationToken::new());
         write(&fixture.handler.content, SENDER, &mut messages).await
     }
 
@@ -229,10 +226,8 @@ mod calls {
             stop.cancel();
             std::future::pending().await
         });
-        let mut messages = Messages {
-            stream: Box::pin(stream::iter([first]).chain(then_drain)),
-            draining,
-        };
+        let stream = Box::pin(stream::iter([first]).chain(then_drain));
+        let mut messages = messages_of(stream, draining);
         let ended = write(&fixture.handler.content, SENDER, &mut messages).await;
         assert!(matches!(ended, Err(Error::Draining)));
         assert_eq!(progress(&fixture, &bytes).await, (100_000, false));
