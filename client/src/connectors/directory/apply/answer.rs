@@ -19,6 +19,8 @@ pub(super) enum Answer {
     Stale(Box<Observation>),
     /// The node vanished while it was looked at.
     StaleAbsent(String),
+    /// The node left the synced folders.
+    StaleMovedOut(String),
     Failed(Box<Failed>),
     /// The node is not there, but should be.
     Gone,
@@ -108,6 +110,9 @@ fn convert(delivery: &Delivery, answer: Answer) -> outcome::Answer {
         Answer::Stale(seen) => outcome::Answer::Stale(Stale { seen: Some(*seen) }),
         Answer::StaleAbsent(id) => outcome::Answer::Stale(Stale {
             seen: Some(*gone(id)),
+        }),
+        Answer::StaleMovedOut(id) => outcome::Answer::Stale(Stale {
+            seen: Some(absence(id, AbsenceKind::MovedOut)),
         }),
         Answer::Failed(failed) => outcome::Answer::Failed(*failed),
         Answer::Gone => outcome::Answer::Failed(Failed {

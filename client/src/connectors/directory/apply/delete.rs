@@ -65,7 +65,7 @@ impl Group<'_> {
         let whole = delete.with_content && node.kind == FileKind::Folder;
         if Revision::parse(&delete.expected_revision) != Some(node.revision()) {
             drop(state);
-            return Ok(self.stale(&id));
+            return Ok(self.other_than_expected(&id));
         }
         self.core
             .faults
@@ -84,7 +84,7 @@ impl Group<'_> {
             drop(state);
             return match node.kind {
                 FileKind::Folder => self.present(&id),
-                _ => Ok(self.stale(&id)),
+                _ => Ok(self.other_than_expected(&id)),
             };
         }
         if let Some(path) = state.tree.path(&node.parent) {

@@ -303,7 +303,20 @@ impl<'a> Group<'a> {
         ))
     }
 
-    /// What is seen of a node that is not as expected.
+    /// What is seen of a node that was expected to look otherwise. One that left all synced folders is told as that: the
+    /// coordinator would never know the folder in which it is now.
+    fn other_than_expected(&self, id: &Uuid) -> Answer {
+        let left = {
+            let tree = &self.core.state().tree;
+            tree.live(id).is_some() && !tree.is_watched(id)
+        };
+        match left {
+            true => Answer::StaleMovedOut(id.to_string()),
+            false => self.stale(id),
+        }
+    }
+
+    /// What is seen of a node, as of one that changed.
     fn stale(&self, id: &Uuid) -> Answer {
         for _ in 0..TRIES {
             match self.certain(id) {

@@ -77,7 +77,7 @@ impl Group<'_> {
         }
         if Revision::parse(&update.expected_revision) != Some(node.revision()) {
             drop(state);
-            return Ok(self.stale(&id));
+            return Ok(self.other_than_expected(&id));
         }
         if change.content && temp.is_none() {
             return Err(fail(
@@ -103,7 +103,7 @@ impl Group<'_> {
                 self.put_back(&mut state, &change);
                 drop(state);
                 other?;
-                return Ok(self.stale(&id));
+                return Ok(self.other_than_expected(&id));
             }
         }
         state.tree.insert(change.after);
@@ -132,6 +132,13 @@ impl Group<'_> {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 return Err(self.clash(state, after.parent, &after.name));
+            }
+            // A user moved that folder into this one, and the coordinator has not heard of it yet (R-REC-10).
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                return Err(fail(
+                    FailureReason::TargetFolderNotFound,
+                    &"the receiving folder lies in the folder that is to move there",
+                ));
             }
             Err(error) => return Err(from_io(&error)),
         }

@@ -205,6 +205,47 @@ async fn failures_say_why() {
 }
 
 #[tokio::test]
+async fn r_rec_11_what_left_the_synced_folders_is_stale_as_moved_out() {
+    let fixture = Fixture::with(|root| {
+        fs::create_dir(root.join("x")).expect("x");
+        fs::write(root.join("x/a"), "one").expect("a");
+    })
+    .await;
+    let seen = fixture.scan(10).await;
+    let a = seen.values().find(|node| name(node) == "a").expect("a");
+    let x = WatchRoot {
+        node_id: fixture.id("x").await,
+        include_subfolders: true,
+        ..WatchRoot::default()
+    };
+    fixture.directory().watch(&[x]).await.expect("watched");
+    fs::rename(fixture.path("x/a"), fixture.path("a")).expect("moved out");
+    let update = update(1, a, document("a", "two"));
+    for delivery in [update, delete(2, a)] {
+        let answer = stale(fixture.apply(delivery, Some("two")).await);
+        assert_eq!(absent(&answer), Some(AbsenceKind::MovedOut));
+    }
+    assert_eq!(fixture.read("a"), "one");
+}
+
+#[tokio::test]
+async fn r_rec_10_a_folder_does_not_move_into_one_that_lies_in_it_and_waits_for_that_one() {
+    let fixture = Fixture::with(|root| fs::create_dir_all(root.join("x/y")).expect("x/y")).await;
+    let seen = fixture.scan(10).await;
+    let x = seen.values().find(|node| name(node) == "x").expect("x");
+    let mut into_y = update(1, x, folder("x"));
+    if let Some(Action::Update(update)) = into_y.action.as_mut() {
+        update.parent = in_node(&fixture.id("x/y").await);
+    }
+    let answer = failed(fixture.apply(into_y.clone(), None).await);
+    assert_eq!(answer.reason(), FailureReason::TargetFolderNotFound);
+    fs::rename(fixture.path("x/y"), fixture.path("y")).expect("moved out");
+    fixture.told().await;
+    applied(fixture.apply(into_y, None).await);
+    assert!(fixture.path("y/x").is_dir());
+}
+
+#[tokio::test]
 async fn r_del_2_a_folder_with_something_left_in_it_stays() {
     let fixture = Fixture::with(|root| {
         fs::create_dir(root.join("x")).expect("x");
