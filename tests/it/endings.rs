@@ -12,7 +12,7 @@ use tandem_tests::sim::repository::Repository;
 
 /// What is below the folder of the cloud that received the set.
 fn on_cloud(lab: &Lab) -> Vec<String> {
-    let place = lab.world.places.get(Cloud);
+    let place = lab.world().places.get(Cloud);
     let repository: &Repository = &place.repository;
     let top = repository.path(&place.target);
     let nodes = repository.nodes.keys();
@@ -28,7 +28,7 @@ fn on_cloud(lab: &Lab) -> Vec<String> {
 }
 
 fn stays(lab: &Lab) -> Vec<(String, StayReason)> {
-    let stays = lab.world.coordinator.store.stays.iter();
+    let stays = lab.world().coordinator.store.stays.iter();
     let mut stays: Vec<_> = stays
         .map(|stay| {
             let name = stay.path.rsplit('/').next().unwrap_or_default();
@@ -41,7 +41,7 @@ fn stays(lab: &Lab) -> Vec<(String, StayReason)> {
 
 fn over(lab: &Lab) {
     assert!(lab.sync_set().is_none(), "the set is gone");
-    assert!(lab.world.coordinator.store.members.is_empty());
+    assert!(lab.world().coordinator.store.members.is_empty());
 }
 
 fn on_premise(lab: &Lab) -> Vec<String> {
@@ -75,7 +75,7 @@ fn r_uns_1_the_cloud_copy_goes_and_the_on_premise_copy_stays_whatever_the_option
     assert!(!lab.repository(OnPremise).nodes[&node].locked);
     assert!(lab.repository(Cloud).archive.contains(&content));
     assert_eq!(stays(&lab), []);
-    let journal = lab.world.coordinator.store.journal.iter();
+    let journal = lab.world().coordinator.store.journal.iter();
     let ended = journal.filter(|entry| entry.kind == JournalKind::SetEnded);
     assert_eq!(ended.count(), 1, "twice is once");
 }
@@ -91,9 +91,9 @@ fn r_uns_1_what_is_no_member_goes_too_but_not_members_of_other_sets() {
         lab.make(Cloud, path);
     }
     let link = lab.find(Cloud, "link.txt").unwrap();
-    let repository = &mut lab.world.places.cloud.repository;
+    let repository = &mut lab.world_mut().places.cloud.repository;
     repository.change(&link, |node| node.node_trait = NodeTrait::Link);
-    lab.world.notice(Cloud, vec![link]);
+    lab.world_mut().notice(Cloud, vec![link]);
     lab.second_set(Options::default());
     lab.make(OnPremise, "/second/kept.txt");
     lab.settle();
@@ -117,7 +117,7 @@ fn r_uns_1_what_is_no_member_goes_too_but_not_members_of_other_sets() {
             ("sub".to_owned(), StayReason::Holds)
         ]
     );
-    let second = lab.world.coordinator.store.members.len();
+    let second = lab.world().coordinator.store.members.len();
     assert_eq!(second, 2, "the other set goes on");
 }
 
@@ -135,7 +135,7 @@ fn r_uns_1_what_was_unlinked_in_it_goes_too() {
     lab.settle();
     over(&lab);
     assert_eq!(on_cloud(&lab), Vec::<String>::new());
-    let copies = lab.world.coordinator.store.copies.values();
+    let copies = lab.world().coordinator.store.copies.values();
     let left = copies.filter(|copy| copy.state == CopyState::Left);
     assert_eq!(left.count(), 0, "nothing is remembered of them");
 }
@@ -185,7 +185,7 @@ fn r_uns_1_while_the_cloud_is_away_the_locks_go_at_once_and_what_changes_there_s
 fn r_uns_1_what_could_not_be_pulled_stays_and_is_listed() {
     let mut lab = Lab::holding(Options::default(), &["x.txt", "y.txt"]);
     lab.away(OnPremise);
-    lab.world.places.on_premise.link.cut();
+    lab.world_mut().places.on_premise.link.cut();
     lab.write(Cloud, "x.txt");
     lab.make(Cloud, "new.txt");
     lab.settle();
@@ -211,9 +211,9 @@ fn r_uns_1_failed_conflicted_and_moved_members_go_too() {
     let mut lab = Lab::holding(Options::default(), &["c.txt", "d", "m.txt", "r.txt"]);
     // A record fails, what both sides wrote is a conflict, and two nodes are moved.
     let record = lab.find(Cloud, "r.txt").unwrap();
-    let repository = &mut lab.world.places.cloud.repository;
+    let repository = &mut lab.world_mut().places.cloud.repository;
     repository.change(&record, |node| node.node_trait = NodeTrait::Record);
-    lab.world.notice(Cloud, vec![record]);
+    lab.world_mut().notice(Cloud, vec![record]);
     lab.relocate(Cloud, "m.txt", "d");
     lab.write(OnPremise, "c.txt");
     lab.write(Cloud, "c.txt");
@@ -223,7 +223,7 @@ fn r_uns_1_failed_conflicted_and_moved_members_go_too() {
     lab.end_set(Removal::Everything);
     lab.settle();
     over(&lab);
-    let outside = lab.world.places.cloud.outside.clone();
+    let outside = lab.world().places.cloud.outside.clone();
     let repository = lab.repository(Cloud);
     let left = repository.children(&outside).len();
     assert_eq!(left, 1, "only the canary");
@@ -249,14 +249,14 @@ fn r_uns_1_what_is_on_its_way_when_the_set_ends_goes_with_the_rest() {
 #[test]
 fn r_uns_1_a_removal_that_is_refused_for_a_while_is_tried_again_and_survives_crashes() {
     let mut lab = Lab::holding(Options::default(), &TREE);
-    lab.world.places.cloud.repository.refusals = 3;
+    lab.world_mut().places.cloud.repository.refusals = 3;
     lab.end_set(Removal::Everything);
-    lab.world.coordinator.crash();
-    lab.world.places.on_premise.link.cut();
-    lab.world.places.cloud.link.cut();
+    lab.world_mut().coordinator.crash();
+    lab.world_mut().places.on_premise.link.cut();
+    lab.world_mut().places.cloud.link.cut();
     for _ in 0..6 {
         lab.settle();
-        lab.world.coordinator.now += 3_660_000_000;
+        lab.world_mut().coordinator.now += 3_660_000_000;
     }
     over(&lab);
     assert_eq!(on_cloud(&lab), Vec::<String>::new());

@@ -6,7 +6,6 @@ use tandem_server::domain::projection::Side::{self, Cloud, OnPremise};
 use tandem_server::domain::sync_set::Options;
 use tandem_tests::sim::disaster::Disaster;
 use tandem_tests::sim::lab::Lab;
-use tandem_tests::sim::random::Random;
 use tandem_tests::sim::repository::content_ref;
 
 use crate::rules_generations::suffer;
@@ -21,11 +20,11 @@ fn at_each_moment(tell: impl Fn(&mut dyn FnMut(&mut Lab))) {
     for moment in 0..MOMENTS {
         for draw in 0..DRAWS {
             tell(&mut |lab| {
-                lab.world.random = Random::new(moment * DRAWS + draw);
+                lab.draw_from(moment * DRAWS + draw);
                 for _ in 0..moment {
-                    lab.world.agent_step(OnPremise, 0);
-                    lab.world.agent_step(Cloud, 0);
-                    lab.world.coordinator_step().unwrap();
+                    lab.world_mut().agent_step(OnPremise, 0);
+                    lab.world_mut().agent_step(Cloud, 0);
+                    lab.world_mut().coordinator_step().unwrap();
                 }
             });
         }
@@ -45,7 +44,7 @@ fn is_locked(lab: &Lab, node: &NodeId) -> bool {
 
 fn is_kept(lab: &Lab, side: Side, content: u64) -> bool {
     let digest: Digest = content_ref(content).digest;
-    let mut losers = lab.world.coordinator.store.losers.iter();
+    let mut losers = lab.world().coordinator.store.losers.iter();
     losers.any(|(_, on, lost)| *on == side && *lost == digest)
 }
 
@@ -136,7 +135,7 @@ fn r_con_4_both_sides_of_an_open_conflict_are_kept_also_when_their_nodes_are_los
 #[test]
 fn r_agt_4_what_a_change_on_an_older_state_replaces_is_kept_for_ever() {
     let mut lab = Lab::holding(Options::default(), &["a.txt"]);
-    lab.world.back_up(OnPremise);
+    lab.world_mut().back_up(OnPremise);
     let unseen = lab.write(OnPremise, "a.txt");
     lab.converge();
     suffer(&mut lab, Disaster::RepositoryRestored, OnPremise);
@@ -151,10 +150,12 @@ fn r_mov_4_a_chosen_node_keeps_its_set_also_where_nobody_knows_any_more_for_whom
     let mut lab = Lab::new(Options::default());
     let document = lab.make(OnPremise, "/d.txt");
     lab.away(Cloud);
-    let chosen = lab.world.sync_documents(&[document], Options::default());
+    let chosen = lab
+        .world_mut()
+        .sync_documents(&[document], Options::default());
     let chosen = chosen.unwrap();
     lab.settle();
-    lab.world.back_up_coordinator();
+    lab.world_mut().back_up_coordinator();
     lab.back(Cloud);
     lab.settle();
     suffer(&mut lab, Disaster::CoordinatorRestored, Cloud);

@@ -17,6 +17,7 @@ mod crash_points;
 #[cfg(debug_assertions)]
 mod crash_sweep;
 mod decoders;
+mod directories;
 mod disasters;
 mod documents;
 mod editors;

@@ -25,9 +25,9 @@ fn r_set_7_what_happens_on_both_sides_in_a_pause_is_synced_after_it() {
     let c = lab.write(Cloud, "c.txt");
     lab.make(OnPremise, "new.txt");
     lab.delete(OnPremise, "gone.txt");
-    let noted = lab.world.coordinator.store.journal.len();
+    let noted = lab.world().coordinator.store.journal.len();
     lab.settle();
-    let journal = &lab.world.coordinator.store.journal[noted..];
+    let journal = &lab.world().coordinator.store.journal[noted..];
     let observed = journal.iter();
     let observed = observed
         .filter(|entry| entry.kind == JournalKind::Observed)

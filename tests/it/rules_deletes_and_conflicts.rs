@@ -45,7 +45,7 @@ fn r_rec_2_a_change_on_the_cloud_beats_a_deletion_on_premise() {
     let won = lab.write(Cloud, "x.txt");
     lab.converge();
     assert_eq!(lab.content(OnPremise, "x.txt"), won);
-    let conflicts = &lab.world.coordinator.store.conflicts;
+    let conflicts = &lab.world().coordinator.store.conflicts;
     assert_eq!(conflicts[0].kind, ConflictKind::DeleteChange);
 }
 
@@ -107,7 +107,7 @@ fn r_del_3_refused_deletions_are_restored() {
     let mut lab = lab_with_held_deletions();
     let held = lab.tree(Cloud);
     let members: Vec<_> = lab
-        .world
+        .world()
         .coordinator
         .store
         .members
@@ -138,12 +138,12 @@ fn lab_with_emptied_root(options: Options) -> Lab {
 
 /// It finds out what happened by comparing what is there with its index.
 fn restart_agent(lab: &mut Lab) {
-    let place = &mut lab.world.places.on_premise;
+    let place = &mut lab.world_mut().places.on_premise;
     place.agent.crash(&mut place.repository, &mut place.link);
 }
 
 fn refuse_hold(lab: &mut Lab) {
-    let members = lab.world.coordinator.store.members.keys();
+    let members = lab.world().coordinator.store.members.keys();
     for member in members.copied().collect::<Vec<_>>() {
         lab.request(Request::RefuseRemoval(member));
     }
@@ -211,9 +211,9 @@ fn r_del_3_what_is_seen_again_is_released_by_itself_piece_by_piece() {
     lab.back(OnPremise);
     lab.settle();
     assert_eq!(lab.sync_set().unwrap().guard.gate, Gate::Held);
-    lab.world.places.on_premise.repository = mounted;
+    lab.world_mut().places.on_premise.repository = mounted;
     for (node, gate) in nodes.into_iter().zip([Gate::Held, Gate::Open]) {
-        lab.world.notice(OnPremise, vec![node]);
+        lab.world_mut().notice(OnPremise, vec![node]);
         lab.settle();
         assert_eq!(lab.sync_set().unwrap().guard.gate, gate);
     }
@@ -231,18 +231,44 @@ fn r_del_3_a_small_root_that_was_seen_to_be_emptied_is_not_held() {
     assert_eq!(lab.sync_set().unwrap().guard.gate, Gate::Open);
 }
 
+/// A page that lists nothing in a folder.
+fn empty_page(lab: &Lab, folder: &str) -> Item {
+    Item::ScanPage(ScanPage {
+        scan: ScanId::default(),
+        folder: lab.find(OnPremise, folder).unwrap(),
+        after: NodeId::default(),
+        through: NodeId::default(),
+        readable: true,
+        children: Vec::new(),
+    })
+}
+
+/// Has the coordinator take in a batch of the on-premise agent.
+fn take_in(lab: &mut Lab, items: Vec<Item>) {
+    let input = Input::Batch(repository_id(OnPremise), items);
+    let store = &mut lab.world_mut().coordinator.store;
+    let done = store.execute(&Context::default(), &[input], &mut Random::new(1));
+    done.unwrap();
+}
+
+#[test]
+fn r_del_3_a_page_that_is_older_than_what_came_with_it_does_not_make_its_root_empty() {
+    let mut lab = Lab::new(Options::default());
+    lab.away(OnPremise);
+    let node = lab.make(OnPremise, "a.txt");
+    let seen = lab.repository(OnPremise).nodes[&node].presence();
+    let observed = Item::Observed(Observation {
+        node,
+        seen: Seen::Present(seen),
+    });
+    let page = empty_page(&lab, "");
+    take_in(&mut lab, vec![observed, page]);
+    assert!(lab.member(OnPremise, "a.txt").is_some());
+    assert_eq!(lab.sync_set().unwrap().guard.emptied, None);
+}
+
 #[test]
 fn r_del_3_a_page_that_lists_an_empty_root_holds_what_its_suspects_turn_out_to_be() {
-    let page = |lab: &Lab, folder: &str| {
-        Item::ScanPage(ScanPage {
-            scan: ScanId::default(),
-            folder: lab.find(OnPremise, folder).unwrap(),
-            after: NodeId::default(),
-            through: NodeId::default(),
-            readable: true,
-            children: Vec::new(),
-        })
-    };
     for (folder, held) in [("", true), ("f", false)] {
         let mut lab = Lab::holding(Options::default(), &["a.txt", "f", "f/c.txt"]);
         let missing = ["a.txt", "f/c.txt"].map(|path| lab.find(OnPremise, path).unwrap());
@@ -256,11 +282,8 @@ fn r_del_3_a_page_that_lists_an_empty_root_holds_what_its_suspects_turn_out_to_b
                 },
             })
         });
-        for items in [vec![page(&lab, folder)], gone.to_vec()] {
-            let input = Input::Batch(repository_id(OnPremise), items);
-            let store = &mut lab.world.coordinator.store;
-            let done = store.execute(&Context::default(), &[input], &mut Random::new(1));
-            done.unwrap();
+        for items in [vec![empty_page(&lab, folder)], gone.to_vec()] {
+            take_in(&mut lab, items);
         }
         let guard = lab.sync_set().unwrap().guard;
         assert_eq!(guard.gate == Gate::Held, held, "{folder:?} {guard:?}");
@@ -305,7 +328,7 @@ fn r_del_4_a_deletion_that_both_sides_know_never_comes_back() {
     lab.delete(OnPremise, "x.txt");
     lab.converge();
     for side in [OnPremise, Cloud] {
-        let place = lab.world.places.get_mut(side);
+        let place = lab.world_mut().places.get_mut(side);
         place.agent.crash(&mut place.repository, &mut place.link);
     }
     lab.converge();
@@ -315,7 +338,7 @@ fn r_del_4_a_deletion_that_both_sides_know_never_comes_back() {
 #[test]
 fn r_prj_5_two_quick_edits_through_a_rule_that_adds_a_title_are_no_conflict() {
     let mut lab = Lab::holding(Options::default(), &[]);
-    lab.world.places.cloud.repository.adds_title = true;
+    lab.world_mut().places.cloud.repository.adds_title = true;
     lab.make(OnPremise, "x.txt");
     lab.settle();
     let title = |lab: &Lab| {
@@ -337,7 +360,7 @@ fn r_prj_5_two_quick_edits_through_a_rule_that_adds_a_title_are_no_conflict() {
 /// A document of which the cloud's rule made something that on-premise has not seen yet.
 fn lab_with_a_title_on_its_way() -> Lab {
     let mut lab = Lab::holding(Options::default(), &[]);
-    lab.world.places.cloud.repository.adds_title = true;
+    lab.world_mut().places.cloud.repository.adds_title = true;
     lab.away(Cloud);
     lab.make(OnPremise, "x.txt");
     lab.settle();
@@ -388,7 +411,7 @@ fn r_prj_5_copies_that_answer_each_delivery_at_once_are_a_loop_and_people_who_ta
         let mut lab = Lab::holding(Options::default(), &["x.txt"]);
         let mut turns = 0;
         for side in [OnPremise, Cloud].into_iter().cycle().take(30) {
-            lab.world.coordinator.now += pause;
+            lab.world_mut().coordinator.now += pause;
             lab.write(side, "x.txt");
             lab.settle();
             turns += 1;
@@ -399,7 +422,7 @@ fn r_prj_5_copies_that_answer_each_delivery_at_once_are_a_loop_and_people_who_ta
         let failure = lab.failure(OnPremise, "x.txt");
         assert_eq!(failure, looping.then_some(Reason::LoopDetected));
         assert!(!looping || turns > 10, "{turns}");
-        lab.world.coordinator.now += 6_000_000;
+        lab.world_mut().coordinator.now += 6_000_000;
         lab.write(OnPremise, "x.txt");
         lab.converge();
         assert_eq!(lab.failure(OnPremise, "x.txt"), None);
@@ -422,7 +445,7 @@ fn r_prj_5_a_copy_that_is_stale_again_and_again_fails_as_a_loop_until_request_sy
     };
     for answers in 1..=11 {
         let input = Input::Batch(repository_id(Cloud), vec![stale.clone()]);
-        let store = &mut lab.world.coordinator.store;
+        let store = &mut lab.world_mut().coordinator.store;
         store
             .execute(&Context::default(), &[input], &mut Random::new(answers))
             .unwrap();
@@ -440,16 +463,16 @@ fn r_prj_5_a_copy_that_is_stale_again_and_again_fails_as_a_loop_until_request_sy
 #[test]
 fn r_agt_6_a_create_that_was_observed_before_its_outcome_is_one_member_and_no_conflict() {
     let mut lab = Lab::holding(Options::default(), &[]);
-    lab.world.places.cloud.repository.adds_title = true;
+    lab.world_mut().places.cloud.repository.adds_title = true;
     lab.away(Cloud);
     lab.make(OnPremise, "x.txt");
     lab.settle();
     let made = lab.make(Cloud, "y.txt");
     let member = lab.member(OnPremise, "x.txt").unwrap();
-    let place = &mut lab.world.places.cloud;
     let name = "x.txt".to_owned();
-    let source = lab.world.places.on_premise.repository.nodes.values();
+    let source = lab.repository(OnPremise).nodes.values();
     let content = source.map(|node| node.content).max().unwrap();
+    let place = &mut lab.world_mut().places.cloud;
     place.repository.change(&made, |node| {
         node.name = name;
         node.content = content;
@@ -509,7 +532,7 @@ fn r_uns_1_an_ended_set_leaves_both_copies_and_releases_the_locks() {
     lab.end_set(Removal::None);
     lab.settle();
     assert!(lab.sync_set().is_none());
-    assert!(lab.world.coordinator.store.members.is_empty());
+    assert!(lab.world().coordinator.store.members.is_empty());
     assert!(!lab.repository(OnPremise).nodes[&node].locked);
 }
 
@@ -517,8 +540,8 @@ fn r_uns_1_an_ended_set_leaves_both_copies_and_releases_the_locks() {
 fn r_del_2_what_is_made_in_a_folder_that_was_just_moved_out_is_kept() {
     for seed in 0..60 {
         let mut lab = Lab::holding(follows(), &["a"]);
-        lab.world.random = Random::new(seed);
-        lab.world.places.on_premise.agent.tells_move_out = seed % 2 == 0;
+        lab.draw_from(seed);
+        lab.world_mut().places.on_premise.agent.tells_move_out = seed % 2 == 0;
         lab.away(OnPremise);
         lab.make(Cloud, "a/new.txt");
         lab.settle();
@@ -534,13 +557,13 @@ fn r_del_2_what_is_made_in_a_folder_that_was_just_moved_out_is_kept() {
 fn r_con_4_a_node_that_comes_back_while_its_peer_is_removed_is_no_conflict() {
     for seed in 0..80 {
         let mut lab = Lab::holding(follows(), &["a", "b", "a/x.txt"]);
-        lab.world.random = Random::new(seed);
-        lab.world.places.cloud.agent.tells_move_out = false;
+        lab.draw_from(seed);
+        lab.world_mut().places.cloud.agent.tells_move_out = false;
         lab.relocate(Cloud, "a/x.txt", "/outside");
         for _ in 0..seed / 2 {
-            lab.world.agent_step(OnPremise, 0);
-            lab.world.agent_step(Cloud, 0);
-            lab.world.coordinator_step().unwrap();
+            lab.world_mut().agent_step(OnPremise, 0);
+            lab.world_mut().agent_step(Cloud, 0);
+            lab.world_mut().coordinator_step().unwrap();
         }
         lab.relocate(Cloud, "/outside/x.txt", "b");
         lab.converge();
@@ -554,14 +577,14 @@ fn r_con_4_a_node_that_comes_back_while_its_peer_is_removed_is_no_conflict() {
 fn r_agt_6_a_second_answer_to_a_delivery_that_came_twice_is_no_conflict() {
     for seed in 0..80 {
         let mut lab = Lab::new(Options::default());
-        lab.world.random = Random::new(seed);
+        lab.draw_from(seed);
         lab.make(OnPremise, "a");
         for step in 0..seed {
-            lab.world.agent_step(OnPremise, 0);
-            lab.world.agent_step(Cloud, 0);
-            lab.world.coordinator_step().unwrap();
+            lab.world_mut().agent_step(OnPremise, 0);
+            lab.world_mut().agent_step(Cloud, 0);
+            lab.world_mut().coordinator_step().unwrap();
             if step % 8 == 7 {
-                lab.world.places.cloud.link.cut();
+                lab.world_mut().places.cloud.link.cut();
             }
             if lab.find(Cloud, "a").is_some() && step % 5 == 0 {
                 lab.rename(Cloud, "a", "b");
@@ -581,8 +604,8 @@ fn r_con_2_a_node_that_comes_back_after_its_deletion_lost_gets_the_change_that_w
     };
     for seed in 0..40 {
         let mut lab = Lab::holding(wins.clone(), &["x.txt"]);
-        lab.world.random = Random::new(seed);
-        lab.world.places.cloud.agent.tells_move_out = false;
+        lab.draw_from(seed);
+        lab.world_mut().places.cloud.agent.tells_move_out = false;
         let node = lab.find(Cloud, "x.txt");
         lab.away(OnPremise);
         let written = lab.write(OnPremise, "x.txt");

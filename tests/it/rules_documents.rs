@@ -233,7 +233,7 @@ fn r_mov_4_a_chosen_document_keeps_its_own_set_in_a_synced_folder_once_per_side(
         lab.converge();
         let kept = side == Cloud;
         assert_eq!(there(&lab, OnPremise, "/d.txt"), kept, "{side:?}");
-        assert_eq!(lab.world.coordinator.store.sets.contains_key(&set), kept);
+        assert_eq!(lab.world().coordinator.store.sets.contains_key(&set), kept);
     }
 }
 
@@ -241,7 +241,9 @@ fn r_mov_4_a_chosen_document_keeps_its_own_set_in_a_synced_folder_once_per_side(
 fn r_mov_4_a_folder_that_is_chosen_around_a_document_does_not_take_it() {
     let mut lab = Lab::choosing(Options::default(), &["/outside/d.txt"]);
     let outside = lab.find(OnPremise, "/outside").unwrap();
-    lab.world.sync_folder(&outside, Options::default()).unwrap();
+    lab.world_mut()
+        .sync_folder(&outside, Options::default())
+        .unwrap();
     lab.converge();
     assert!(lab.member(OnPremise, "/outside/d.txt").unwrap().direct);
     assert!(there(&lab, Cloud, "/d.txt"));
@@ -252,9 +254,9 @@ fn r_sta_1_a_chosen_document_that_becomes_a_link_fails_until_it_is_one_no_more()
     let mut lab = Lab::choosing(Options::default(), &["/a.txt"]);
     let becomes = |lab: &mut Lab, node_trait| {
         let node = lab.find(OnPremise, "/a.txt").unwrap();
-        let repository = &mut lab.world.places.on_premise.repository;
+        let repository = &mut lab.world_mut().places.on_premise.repository;
         repository.change(&node, |node| node.node_trait = node_trait);
-        lab.world.notice(OnPremise, vec![node]);
+        lab.world_mut().notice(OnPremise, vec![node]);
         lab.converge();
     };
     let before = lab.content(Cloud, "/a.txt");
@@ -281,11 +283,17 @@ fn r_set_3_a_document_that_goes_before_it_is_looked_at_ends_its_membership() {
     let mut lab = Lab::choosing(Options::default(), &["/a.txt"]);
     lab.make(OnPremise, "/b.txt");
     let node = lab.find(OnPremise, "/b.txt").unwrap();
-    let set = lab.world.sync_documents(&[node], Options::default());
+    let set = lab.world_mut().sync_documents(&[node], Options::default());
     lab.delete(OnPremise, "/b.txt");
     lab.converge();
     assert!(!there(&lab, Cloud, "/b.txt"));
-    assert!(!lab.world.coordinator.store.sets.contains_key(&set.unwrap()));
+    assert!(
+        !lab.world()
+            .coordinator
+            .store
+            .sets
+            .contains_key(&set.unwrap())
+    );
 }
 
 #[test]
@@ -310,7 +318,7 @@ fn r_mem_4_what_a_set_that_ended_leaves_in_another_synced_folder_is_known_as_lef
         "it was moved, so it stays"
     );
     let left = lab.find(Cloud, "d.txt").unwrap();
-    let copies = &lab.world.coordinator.store.copies;
+    let copies = &lab.world().coordinator.store.copies;
     assert_eq!(copies[&(repository_id(Cloud), left)].state, CopyState::Left);
 }
 
@@ -324,8 +332,9 @@ fn r_mem_4_a_copy_that_was_unlinked_while_it_was_moved_is_known_where_it_came_to
     let mut lab = Lab::holding(keeps, &["f", "e.txt"]);
     lab.relocate(OnPremise, "e.txt", "f");
     while lab.find(Cloud, "f/e.txt").is_none() {
-        let moved = lab.world.agent_step(OnPremise, 0) | lab.world.coordinator_step().unwrap();
-        assert!(moved | lab.world.agent_step(Cloud, 0));
+        let moved =
+            lab.world_mut().agent_step(OnPremise, 0) | lab.world_mut().coordinator_step().unwrap();
+        assert!(moved | lab.world_mut().agent_step(Cloud, 0));
     }
     // The cloud has moved it, and nobody has heard so when it is unlinked.
     lab.away(Cloud);
@@ -335,7 +344,7 @@ fn r_mem_4_a_copy_that_was_unlinked_while_it_was_moved_is_known_where_it_came_to
     lab.converge();
     let left = lab.find(Cloud, "f/e.txt").unwrap();
     let folder = lab.find(Cloud, "f").unwrap();
-    let copies = &lab.world.coordinator.store.copies;
+    let copies = &lab.world().coordinator.store.copies;
     assert_eq!(copies[&(repository_id(Cloud), left)].parent, folder);
     lab.make(OnPremise, "f/e.txt");
     lab.converge();

@@ -125,7 +125,7 @@ fn r_lck_2_a_set_that_ends_removes_its_cloud_copy_once_nobody_edits_it_online() 
     lab.settle();
     assert!(lab.find(Cloud, "/root/x.txt").is_some());
     lab.edit_online(Cloud, "/root/x.txt", false);
-    lab.world.coordinator.now += 600_000_000;
+    lab.world_mut().coordinator.now += 600_000_000;
     lab.settle();
     assert_eq!(lab.find(Cloud, "/root"), None);
     assert!(lab.find(OnPremise, "/root/x.txt").is_some());

@@ -27,7 +27,7 @@ fn sync(lab: &mut Lab, path: &str) {
 
 fn copy_state(lab: &Lab, side: Side, path: &str) -> Option<CopyState> {
     let key = (repository_id(side), lab.find(side, path)?);
-    let copy = lab.world.coordinator.store.copies.get(&key);
+    let copy = lab.world().coordinator.store.copies.get(&key);
     copy.map(|copy| copy.state)
 }
 
@@ -134,7 +134,7 @@ fn r_rec_4_what_both_sides_deleted_ends_without_a_conflict() {
     lab.delete(OnPremise, "x.txt");
     lab.delete(Cloud, "x.txt");
     lab.converge();
-    assert_eq!(lab.world.coordinator.store.members.len(), 1, "the root");
+    assert_eq!(lab.world().coordinator.store.members.len(), 1, "the root");
     assert_eq!(lab.conflicts(), 0);
 }
 
@@ -235,20 +235,20 @@ fn r_rec_10_of_two_newcomers_to_one_name_the_first_in_the_journal_gets_it() {
 #[test]
 fn r_err_1_a_repository_that_is_away_is_a_passing_fault_and_heals_by_itself() {
     let mut lab = Lab::holding(Options::default(), &["x.txt"]);
-    lab.world.places.cloud.repository.refusals = 1;
+    lab.world_mut().places.cloud.repository.refusals = 1;
     let written = lab.write(OnPremise, "x.txt");
     while lab.member(OnPremise, "x.txt").unwrap().transient.is_none() {
         assert!(
-            lab.world.agent_step(OnPremise, 0)
-                | lab.world.agent_step(Cloud, 0)
-                | lab.world.coordinator_step().unwrap()
+            lab.world_mut().agent_step(OnPremise, 0)
+                | lab.world_mut().agent_step(Cloud, 0)
+                | lab.world_mut().coordinator_step().unwrap()
         );
     }
     let member = lab.member(OnPremise, "x.txt").unwrap();
     assert_eq!(member.state, MemberState::Pending);
     assert_eq!(member.transient.unwrap().reason, Reason::Unreachable);
     lab.settle();
-    lab.world.coordinator.now += 2_000_000;
+    lab.world_mut().coordinator.now += 2_000_000;
     lab.converge();
     assert_eq!(lab.content(Cloud, "x.txt"), written);
     assert_eq!(lab.member(OnPremise, "x.txt").unwrap().transient, None);
@@ -297,9 +297,9 @@ fn a_cloud_copy_taken_out_of_the_trash_resumes_its_pairing() {
     lab.delete(Cloud, "x.txt");
     lab.converge();
     assert!(lab.member(OnPremise, "x.txt").unwrap().cloud_copy_deleted);
-    let repository = &mut lab.world.places.cloud.repository;
+    let repository = &mut lab.world_mut().places.cloud.repository;
     repository.nodes.insert(node.clone(), trash);
-    lab.world.notice(Cloud, vec![node.clone()]);
+    lab.world_mut().notice(Cloud, vec![node.clone()]);
     lab.converge();
     assert!(!lab.member(OnPremise, "x.txt").unwrap().cloud_copy_deleted);
     let written = lab.write(OnPremise, "x.txt");
@@ -354,13 +354,13 @@ fn r_mov_2_a_moved_folder_is_one_move_however_much_is_in_it() {
             lab.make(OnPremise, &format!("f/{child}.txt"));
         }
         lab.converge();
-        let before = lab.world.coordinator.store.journal.len();
+        let before = lab.world().coordinator.store.journal.len();
         let peer = lab.find(Cloud, "f");
         lab.relocate(OnPremise, "f", "g");
         lab.converge();
         assert_eq!(lab.tree(Cloud), lab.tree(OnPremise));
         assert_eq!(lab.find(Cloud, "g/f"), peer);
-        lab.world.coordinator.store.journal.len() - before
+        lab.world().coordinator.store.journal.len() - before
     };
     assert_eq!(entries(0), entries(7));
 }
@@ -386,9 +386,8 @@ fn r_cpy_1_a_copy_is_a_new_node_synced_only_inside_a_synced_folder() {
     let mut lab = Lab::holding(Options::default(), &["x.txt"]);
     let content = lab.content(OnPremise, "x.txt");
     for path in ["copy.txt", "/outside/copy.txt"] {
-        let copy = lab.make(OnPremise, path);
-        let repository = &mut lab.world.places.on_premise.repository;
-        repository.change(&copy, |node| node.content = content);
+        lab.make(OnPremise, path);
+        lab.fill(OnPremise, path, content);
     }
     lab.converge();
     assert_eq!(lab.tree(Cloud), ["copy.txt", "x.txt"]);

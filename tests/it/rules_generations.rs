@@ -8,7 +8,6 @@ use tandem_server::domain::sync_set::Options;
 use tandem_tests::sim::coordinator::repository_id;
 use tandem_tests::sim::disaster::Disaster;
 use tandem_tests::sim::lab::Lab;
-use tandem_tests::sim::random::Random;
 use tandem_tests::sim::repository::{content_ref, library};
 
 fn lab_with(paths: &[&str]) -> Lab {
@@ -17,7 +16,7 @@ fn lab_with(paths: &[&str]) -> Lab {
 
 /// The places around the synced folder, and the synced folder itself.
 fn fixed(lab: &Lab, side: Side) -> Vec<NodeId> {
-    let place = lab.world.places.get(side);
+    let place = lab.world().places.get(side);
     let canaries = place.canaries.iter().map(|(node, _)| node.clone());
     let around = [library(), place.outside.clone(), place.target.clone()];
     around
@@ -30,12 +29,12 @@ fn fixed(lab: &Lab, side: Side) -> Vec<NodeId> {
 /// Something happens to a side that nobody asked for.
 pub(crate) fn suffer(lab: &mut Lab, disaster: Disaster, side: Side) {
     let fixed = fixed(lab, side);
-    lab.world.suffer(disaster, side, &fixed).unwrap();
+    lab.world_mut().suffer(disaster, side, &fixed).unwrap();
 }
 
 /// How many deliveries were applied so far.
 fn applied(lab: &Lab) -> usize {
-    let lines = lab.world.trace.lines.iter();
+    let lines = lab.world().trace.lines.iter();
     lines.filter(|line| line.contains("agent applies")).count()
 }
 
@@ -70,12 +69,12 @@ fn r_agt_10_a_repository_that_lost_its_ids_transfers_and_deletes_nothing() {
 fn r_agt_10_ids_may_be_lost_again_before_everything_is_listed() {
     for seed in 0..40 {
         let mut lab = lab_with(&["a", "a/b", "a/b/x.txt", "a/y.txt", "z.txt"]);
-        lab.world.random = Random::new(seed);
+        lab.draw_from(seed);
         for _ in 0..3 {
             suffer(&mut lab, Disaster::IdsLost, OnPremise);
             for _ in 0..seed {
-                lab.world.agent_step(OnPremise, 0);
-                lab.world.coordinator_step().unwrap();
+                lab.world_mut().agent_step(OnPremise, 0);
+                lab.world_mut().coordinator_step().unwrap();
             }
         }
         converges_quietly(&mut lab);
@@ -135,7 +134,7 @@ fn r_agt_4_absence_in_a_new_generation_is_no_deletion() {
 #[test]
 fn r_agt_4_a_coordinator_from_a_backup_pairs_again_what_was_made_since() {
     let mut lab = lab_with(&["a", "a/x.txt"]);
-    lab.world.back_up_coordinator();
+    lab.world_mut().back_up_coordinator();
     lab.make(OnPremise, "a/new.txt");
     lab.make(Cloud, "c");
     lab.make(Cloud, "c/new.txt");
@@ -158,7 +157,7 @@ fn r_agt_4_a_coordinator_from_a_backup_pairs_again_what_was_made_since() {
 #[test]
 fn r_agt_4_what_went_on_both_sides_since_the_backup_stays_away() {
     let mut lab = lab_with(&["a", "a/x.txt", "y.txt", "z.txt"]);
-    lab.world.back_up_coordinator();
+    lab.world_mut().back_up_coordinator();
     lab.delete(OnPremise, "a");
     lab.delete(OnPremise, "y.txt");
     lab.rename(OnPremise, "z.txt", "renamed.txt");
@@ -172,7 +171,7 @@ fn r_agt_4_what_went_on_both_sides_since_the_backup_stays_away() {
 fn r_agt_4_a_repository_from_a_backup_is_brought_forward_again() {
     for side in Side::BOTH {
         let mut lab = lab_with(&["x.txt", "moved.txt", "folder"]);
-        lab.world.back_up(side);
+        lab.world_mut().back_up(side);
         let newest = lab.write(side, "x.txt");
         lab.rename(side, "x.txt", "renamed.txt");
         lab.relocate(side, "moved.txt", "folder");
@@ -191,14 +190,14 @@ fn r_agt_4_a_repository_from_a_backup_is_brought_forward_again() {
 #[test]
 fn r_del_4_what_a_restored_repository_lists_again_is_left() {
     let mut lab = lab_with(&["x.txt", "y.txt"]);
-    lab.world.back_up(OnPremise);
+    lab.world_mut().back_up(OnPremise);
     lab.delete(OnPremise, "x.txt");
     lab.converge();
     suffer(&mut lab, Disaster::RepositoryRestored, OnPremise);
     lab.converge();
     assert_eq!(lab.tree(Cloud), ["y.txt"]);
     let node = lab.find(OnPremise, "x.txt").unwrap();
-    let copy = &lab.world.coordinator.store.copies[&(repository_id(OnPremise), node)];
+    let copy = &lab.world().coordinator.store.copies[&(repository_id(OnPremise), node)];
     assert_eq!(copy.state, CopyState::Left);
 }
 
@@ -206,9 +205,9 @@ fn r_del_4_what_a_restored_repository_lists_again_is_left() {
 fn r_agt_4_an_agents_state_from_a_backup_is_refused_and_rebound_without_any_effect() {
     for side in Side::BOTH {
         let mut lab = lab_with(&["x.txt"]);
-        lab.world.back_up(side);
+        lab.world_mut().back_up(side);
         for _ in 0..3 {
-            lab.world.places.get_mut(side).link.cut();
+            lab.world_mut().places.get_mut(side).link.cut();
             lab.write(side, "x.txt");
             lab.converge();
         }
@@ -222,14 +221,14 @@ fn r_agt_4_an_agents_state_from_a_backup_is_refused_and_rebound_without_any_effe
 #[test]
 fn r_agt_4_a_rolled_back_outbox_that_sends_other_batches_begins_a_new_generation() {
     let mut lab = lab_with(&["x.txt"]);
-    lab.world.back_up(OnPremise);
+    lab.world_mut().back_up(OnPremise);
     lab.write(OnPremise, "x.txt");
     lab.converge();
-    let generation = lab.world.places.on_premise.agent.greeting().generation;
+    let generation = lab.world().places.on_premise.agent.greeting().generation;
     suffer(&mut lab, Disaster::StateRestored, OnPremise);
     lab.write(OnPremise, "x.txt");
     lab.converge();
-    assert!(lab.world.places.on_premise.agent.greeting().generation > generation);
+    assert!(lab.world().places.on_premise.agent.greeting().generation > generation);
     assert_eq!(lab.content(Cloud, "x.txt"), lab.content(OnPremise, "x.txt"));
     assert_eq!(lab.conflicts(), 0);
 }
@@ -237,22 +236,22 @@ fn r_agt_4_a_rolled_back_outbox_that_sends_other_batches_begins_a_new_generation
 #[test]
 fn r_agt_2_an_old_copy_of_an_agents_state_is_refused() {
     let mut lab = lab_with(&["x.txt"]);
-    let old = lab.world.places.on_premise.agent.greeting();
+    let old = lab.world().places.on_premise.agent.greeting();
     for _ in 0..3 {
-        lab.world.places.on_premise.link.cut();
+        lab.world_mut().places.on_premise.link.cut();
         lab.write(OnPremise, "x.txt");
         lab.converge();
     }
-    assert!(lab.world.coordinator.has_used(OnPremise, &old));
-    assert!(!lab.world.coordinator.would_admit(OnPremise, &old));
+    assert!(lab.world().coordinator.has_used(OnPremise, &old));
+    assert!(!lab.world().coordinator.would_admit(OnPremise, &old));
 }
 
 #[test]
 fn r_agt_4_both_sides_and_the_coordinator_may_lose_what_they_know_at_once() {
     for seed in 0..40 {
         let mut lab = lab_with(&["a", "a/x.txt", "y.txt"]);
-        lab.world.random = Random::new(seed);
-        lab.world.back_up_coordinator();
+        lab.draw_from(seed);
+        lab.world_mut().back_up_coordinator();
         lab.make(Cloud, "a/new.txt");
         lab.converge();
         for disaster in [Disaster::CoordinatorRestored, Disaster::IdsLost] {
@@ -268,20 +267,20 @@ fn r_agt_4_both_sides_and_the_coordinator_may_lose_what_they_know_at_once() {
 fn r_agt_4_an_outcome_that_a_restored_coordinator_never_asked_for_deletes_nothing() {
     for seed in 0..80 {
         let mut lab = lab_with(&["a"]);
-        lab.world.random = Random::new(seed);
-        lab.world.back_up_coordinator();
+        lab.draw_from(seed);
+        lab.world_mut().back_up_coordinator();
         lab.make(OnPremise, "a/x.txt");
         for _ in 0..seed / 2 {
-            lab.world.agent_step(OnPremise, 0);
-            lab.world.agent_step(Cloud, 0);
-            lab.world.coordinator_step().unwrap();
+            lab.world_mut().agent_step(OnPremise, 0);
+            lab.world_mut().agent_step(Cloud, 0);
+            lab.world_mut().coordinator_step().unwrap();
         }
         suffer(&mut lab, Disaster::CoordinatorRestored, OnPremise);
         lab.converge();
         assert_eq!(lab.tree(OnPremise), ["a", "a/x.txt"], "seed {seed}");
         assert_eq!(lab.tree(Cloud), lab.tree(OnPremise), "seed {seed}");
         let deletes = |line: &String| line.contains("agent applies Delete");
-        assert!(!lab.world.trace.lines.iter().any(deletes), "seed {seed}");
+        assert!(!lab.world().trace.lines.iter().any(deletes), "seed {seed}");
     }
 }
 
@@ -294,8 +293,8 @@ fn r_agt_4_content_that_a_restored_repository_has_again_is_named_by_a_version() 
     };
     for seed in 0..20 {
         let mut lab = Lab::choosing(wins.clone(), &["/x.txt", "/y.txt"]);
-        lab.world.random = Random::new(seed);
-        lab.world.back_up(Cloud);
+        lab.draw_from(seed);
+        lab.world_mut().back_up(Cloud);
         let newest = lab.write(OnPremise, "/x.txt");
         lab.delete(Cloud, "/x.txt");
         lab.converge();
@@ -310,11 +309,11 @@ fn r_agt_4_content_that_a_restored_repository_has_again_is_named_by_a_version() 
 fn r_agt_4_edits_of_what_a_restored_coordinator_does_not_know_are_kept() {
     for seed in 0..20 {
         let mut lab = lab_with(&["y.txt"]);
-        lab.world.random = Random::new(seed);
+        lab.draw_from(seed);
         lab.away(OnPremise);
         lab.make(Cloud, "x.txt");
         lab.settle();
-        lab.world.back_up_coordinator();
+        lab.world_mut().back_up_coordinator();
         lab.back(OnPremise);
         lab.converge();
         let written = lab.write(OnPremise, "x.txt");
@@ -323,7 +322,7 @@ fn r_agt_4_edits_of_what_a_restored_coordinator_does_not_know_are_kept() {
         lab.converge();
         assert_eq!(lab.content(OnPremise, "x.txt"), lab.content(Cloud, "x.txt"));
         let there = lab.content(OnPremise, "x.txt") == written;
-        let mut kept = lab.world.coordinator.store.losers.iter();
+        let mut kept = lab.world().coordinator.store.losers.iter();
         let kept = kept.any(|(_, _, digest)| *digest == content_ref(written).digest);
         assert!(there || kept, "seed {seed}");
     }

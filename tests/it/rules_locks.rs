@@ -16,7 +16,7 @@ fn r_lck_1_a_folder_that_stays_because_of_what_is_in_it_is_unlocked() {
     let folder = lab.find(OnPremise, "f").unwrap();
     assert!(lab.repository(OnPremise).nodes[&folder].locked);
     let working_copy = lab.make(OnPremise, "f/w.txt");
-    let repository = &mut lab.world.places.on_premise.repository;
+    let repository = &mut lab.world_mut().places.on_premise.repository;
     repository.change(&working_copy, |node| {
         node.node_trait = NodeTrait::WorkingCopy;
     });

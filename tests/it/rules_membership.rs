@@ -127,7 +127,7 @@ fn r_mem_2_a_folder_of_a_set_that_ends_brings_what_was_skipped_in_it_into_anothe
     lab.make(OnPremise, "/second/in");
     lab.make(OnPremise, "/second/in/y.txt");
     lab.converge();
-    let sets = lab.world.coordinator.store.sets.keys();
+    let sets = lab.world().coordinator.store.sets.keys();
     let ends = sets.copied().find(|set| *set != lab.set);
     // The agent does not know yet that the folder is none of its roots any more.
     lab.away(OnPremise);

@@ -167,7 +167,7 @@ fn r_mov_4_a_peer_that_was_not_moved_yet_does_not_move_its_member_back() {
         assert_eq!(lab.content(side, "/second/x.txt"), written);
     }
     let member = lab.member(OnPremise, "/second/x.txt").unwrap();
-    let conflicts = &lab.world.coordinator.store.conflicts;
+    let conflicts = &lab.world().coordinator.store.conflicts;
     assert_eq!(conflicts.len(), 1);
     assert_eq!(conflicts[0].set, member.set);
     assert_eq!(conflicts[0].winner, Some(Cloud), "as the second set says");
@@ -184,7 +184,7 @@ fn r_mem_4_what_was_unlinked_stays_so_until_it_is_moved_out_and_in() {
     assert!(lab.tree(Cloud).is_empty());
     let left = lab.find(OnPremise, "a").unwrap();
     let key = (repository_id(OnPremise), left);
-    let copy = &lab.world.coordinator.store.copies[&key];
+    let copy = &lab.world().coordinator.store.copies[&key];
     assert_eq!(copy.state, CopyState::Left);
     lab.relocate(OnPremise, "a", "/outside");
     lab.converge();

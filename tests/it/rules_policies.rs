@@ -8,7 +8,6 @@ use tandem_server::domain::policy::{ConflictGrain, ConflictPolicy, NameClashPoli
 use tandem_server::domain::projection::Side::{self, Cloud, OnPremise};
 use tandem_server::domain::sync_set::Options;
 use tandem_tests::sim::lab::Lab;
-use tandem_tests::sim::random::Random;
 use tandem_tests::sim::repository::content_ref;
 
 fn with(conflict_policy: ConflictPolicy) -> Options {
@@ -42,7 +41,7 @@ fn r_con_3_a_deletion_on_premise_beats_a_change_on_the_cloud() {
     lab.converge();
     assert!(lab.tree(Cloud).is_empty());
     assert!(lab.repository(Cloud).archive.contains(&lost));
-    let conflicts = &lab.world.coordinator.store.conflicts;
+    let conflicts = &lab.world().coordinator.store.conflicts;
     assert_eq!(conflicts[0].kind, ConflictKind::DeleteChange);
     assert_eq!(conflicts[0].winner, Some(OnPremise));
 }
@@ -59,7 +58,7 @@ fn r_con_3_a_change_on_premise_beats_a_deletion_on_the_cloud() {
     lab.converge();
     assert_eq!(lab.content(Cloud, "a/x.txt"), won);
     assert_eq!(lab.tree(OnPremise), ["a", "a/x.txt"]);
-    let conflicts = &lab.world.coordinator.store.conflicts;
+    let conflicts = &lab.world().coordinator.store.conflicts;
     assert_eq!(conflicts[0].kind, ConflictKind::ChangeDelete);
 }
 
@@ -88,9 +87,9 @@ fn per_field(conflict_policy: ConflictPolicy) -> Options {
 
 fn entitle(lab: &mut Lab, side: Side, path: &str, title: &str) {
     let node = lab.find(side, path).unwrap();
-    let repository = &mut lab.world.places.get_mut(side).repository;
+    let repository = &mut lab.world_mut().places.get_mut(side).repository;
     repository.change(&node, |node| node.title = Some(title.to_owned()));
-    lab.world.notice(side, vec![node]);
+    lab.world_mut().notice(side, vec![node]);
 }
 
 fn title(lab: &Lab, side: Side, path: &str) -> Option<String> {
@@ -163,7 +162,7 @@ fn manual() -> Options {
 }
 
 fn resolve(lab: &mut Lab, winner: Side) {
-    let conflicts = &lab.world.coordinator.store.conflicts;
+    let conflicts = &lab.world().coordinator.store.conflicts;
     let open = conflicts.iter().find(|conflict| conflict.open).unwrap();
     let (member, id) = (open.member, open.id);
     lab.request(Request::Resolve(member, id, winner, "owner".to_owned()));
@@ -207,7 +206,7 @@ fn r_con_3_manual_is_over_when_the_copies_are_equal_or_one_side_takes_its_change
         for side in [OnPremise, Cloud] {
             assert_eq!(lab.tree(side), ["y.txt"], "{side:?}");
         }
-        let conflict = &lab.world.coordinator.store.conflicts[0];
+        let conflict = &lab.world().coordinator.store.conflicts[0];
         assert!(!conflict.open);
         assert_eq!(conflict.winner, (!equal).then_some(OnPremise));
     }
@@ -266,7 +265,7 @@ fn r_con_4_bytes_that_wait_for_a_decision_are_kept_when_their_copy_is_deleted() 
     let member = lab.member(OnPremise, "/a.txt").unwrap();
     assert_eq!(lab.content(Cloud, "/a.txt"), ours);
     let lost = content_ref(theirs).digest;
-    let kept = &lab.world.coordinator.store.losers;
+    let kept = &lab.world().coordinator.store.losers;
     assert!(kept.contains(&(member.id, Cloud, lost)));
 }
 
@@ -428,16 +427,14 @@ fn clashing(name_clash_policy: NameClashPolicy) -> Options {
 /// Gives a node the content and no title of another one on the other side.
 fn make_equal(lab: &mut Lab, side: Side, path: &str) {
     let content = lab.content(side.other(), path);
-    let node = lab.find(side, path).unwrap();
-    let repository = &mut lab.world.places.get_mut(side).repository;
-    repository.change(&node, |node| node.content = content);
+    lab.fill(side, path, content);
 }
 
 #[test]
 fn r_rec_9_equal_newcomers_are_paired_and_folders_with_what_is_in_them() {
     for seed in 0..40 {
         let mut lab = Lab::new(clashing(NameClashPolicy::AdoptIdentical));
-        lab.world.random = Random::new(seed);
+        lab.draw_from(seed);
         for side in [OnPremise, Cloud] {
             lab.make(side, "f");
             lab.make(side, "f/x.txt");
@@ -495,7 +492,7 @@ fn r_rec_9_a_newcomer_is_paired_with_an_equal_node_that_was_unlinked() {
 fn r_rec_9_the_on_premise_newcomer_gets_a_free_name_whichever_comes_first() {
     for seed in 0..40 {
         let mut lab = Lab::new(clashing(NameClashPolicy::Rename));
-        lab.world.random = Random::new(seed);
+        lab.draw_from(seed);
         lab.make(Cloud, "x (1).txt");
         lab.converge();
         let ours = [lab.make(OnPremise, "x.txt"), lab.make(OnPremise, "f")];

@@ -191,6 +191,17 @@ impl<'a> View<'a> {
         Ok(self.overlaid(key.0, loaded, self.children.get(key)))
     }
 
+    /// Of the nodes that are there in a folder, those that were there before anything was changed.
+    ///
+    /// # Errors
+    /// [`Miss`].
+    pub fn old_children(&mut self, key: &CopyKey) -> Result<BTreeSet<NodeId>, Miss> {
+        let mut children = self.children(key)?;
+        let before = self.loaded.children.get(key);
+        children.retain(|node| before.is_some_and(|before| before.contains(node)));
+        Ok(children)
+    }
+
     fn overlaid(
         &self,
         repository: RepositoryId,

@@ -15,7 +15,8 @@ use super::coordinator::repository_id;
 use super::oracle;
 use super::random::Random;
 use super::repository::{Repository, library};
-use super::ways::{Actor, Turn, Way, end_file, end_of};
+use super::told::{Deed, TOLD, Told, ToldSet};
+use super::ways::{Actor, ENDS, Turn, Way, end_of, scenario_name};
 use super::world::World;
 
 /// Rounds in which nothing may move any more once rest has come (I2).
@@ -30,14 +31,14 @@ const STEPS_MAX: usize = 20_000;
 /// Paths are below the synced folder; those that begin with `/` below the library. A name with a dot is a document.
 #[derive(Debug)]
 pub struct Lab {
-    /// Everything.
-    pub world: World,
+    world: World,
     /// The set.
     pub set: SyncSetId,
     away: BTreeSet<Side>,
     way: Way,
     steps: usize,
     restarts: usize,
+    told: Told,
 }
 
 impl Lab {
@@ -72,6 +73,7 @@ impl Lab {
         let repository = &mut lab.world.places.on_premise.repository;
         let made = repository.create(&library(), NodeKind::Folder, "root");
         let root = made.unwrap_or_else(library);
+        lab.tell_of_set(std::slice::from_ref(&root), options);
         let set = lab.world.sync_folder(&root, options);
         lab.set = set.unwrap_or_default();
         lab.settle();
@@ -87,13 +89,41 @@ impl Lab {
             way,
             steps: 0,
             restarts: 0,
+            told: Told::default(),
         };
+        for side in Side::BOTH {
+            lab.told.everything(&lab.world.places.get(side).repository);
+        }
+        if name_rules != Sides::default() {
+            lab.told.goes_beyond("names are compared in another way");
+        }
         for side in Side::BOTH {
             let agent = &mut lab.world.places.get_mut(side).agent;
             agent.tells_move_out = true;
             agent.batches = way.batches;
         }
         lab
+    }
+
+    fn tell_of_set(&mut self, sources: &[NodeId], options: Options) {
+        let repository = &self.world.places.on_premise.repository;
+        for source in sources {
+            let content = repository.nodes[source].content;
+            let made = Deed::made(Side::OnPremise.into(), repository.path(source), content);
+            self.told.deeds.push(made);
+        }
+        let target = &self.world.places.cloud.target;
+        self.told.deeds.push(Deed::Sync(ToldSet {
+            sources: sources
+                .iter()
+                .map(|source| repository.path(source))
+                .collect(),
+            target: self.repository(Side::Cloud).path(target),
+            documents: sources
+                .iter()
+                .all(|source| repository.nodes[source].kind == NodeKind::Document),
+            options: options.into(),
+        }));
     }
 
     /// No synced folder, but these documents, made on-premise and chosen together; their paths begin with `/`.
@@ -114,6 +144,7 @@ impl Lab {
     pub fn choose(&mut self, options: Options, paths: &[&str]) -> SyncSetId {
         let nodes = paths.iter().map(|path| self.node(Side::OnPremise, path));
         let nodes: Vec<NodeId> = nodes.collect();
+        self.tell_of_set(&nodes, options);
         let made = self.world.sync_documents(&nodes, options);
         self.converge();
         made.expect("the documents are in no set")
@@ -127,10 +158,28 @@ impl Lab {
         let repository = &mut self.world.places.on_premise.repository;
         let root = repository.create(&library(), NodeKind::Folder, "second");
         let root = root.expect("the name is free in the library");
+        self.tell_of_set(std::slice::from_ref(&root), options);
         let made = self.world.sync_folder(&root, options);
         made.expect("the folder is in no set");
         self.settle();
         "/second"
+    }
+
+    /// Everything, to look at.
+    #[must_use]
+    pub fn world(&self) -> &World {
+        &self.world
+    }
+
+    /// Everything, to do what no user does to files; such a scenario is not told.
+    pub fn world_mut(&mut self) -> &mut World {
+        self.told.goes_beyond("it reaches into the world");
+        &mut self.world
+    }
+
+    /// Chance draws from this seed from now on.
+    pub fn draw_from(&mut self, seed: u64) {
+        self.world.random = Random::new(seed);
     }
 
     /// The repository of a side.
@@ -173,6 +222,10 @@ impl Lab {
         found.unwrap_or_else(|| panic!("{side:?} has no {path}: {:?}", self.tree(side)))
     }
 
+    fn path(&self, side: Side, node: &NodeId) -> String {
+        self.repository(side).path(node)
+    }
+
     fn changed(&mut self, side: Side, node: NodeId) {
         self.world.notice(side, vec![node]);
     }
@@ -198,18 +251,29 @@ impl Lab {
             let content = self.world.ledger.write(0);
             repository.change(&made, |node| node.content = content);
         }
+        let content = self.repository(side).nodes[&made].content;
+        let told = Deed::made(side.into(), self.path(side, &made), content);
+        self.told.deeds.push(told);
         self.changed(side, made.clone());
         made
     }
 
     /// Writes new content; answers it.
     pub fn write(&mut self, side: Side, path: &str) -> u64 {
+        let before = self.content(side, path);
+        let content = self.world.ledger.write(before);
+        self.fill(side, path, content);
+        content
+    }
+
+    /// Gives a document content that is another one's, too.
+    pub fn fill(&mut self, side: Side, path: &str, content: u64) {
         let node = self.node(side, path);
         let repository = &mut self.world.places.get_mut(side).repository;
-        let content = self.world.ledger.write(repository.nodes[&node].content);
         repository.change(&node, |node| node.content = content);
+        let told = Deed::made(side.into(), self.path(side, &node), content);
+        self.told.deeds.push(told);
         self.changed(side, node);
-        content
     }
 
     /// The content of a document.
@@ -224,14 +288,26 @@ impl Lab {
     /// The name is taken.
     pub fn rename(&mut self, side: Side, path: &str, name: &str) {
         let node = self.node(side, path);
+        let before = self.path(side, &node);
         let repository = &mut self.world.places.get_mut(side).repository;
         let parent = repository.nodes[&node].parent.clone();
         assert!(repository.relocate(&node, &parent, name), "{name} is taken");
+        self.moved(side, node, before);
+    }
+
+    fn moved(&mut self, side: Side, node: NodeId, before: String) {
+        let after = self.path(side, &node);
+        self.told.deeds.push(Deed::Move(side.into(), before, after));
         self.changed(side, node);
     }
 
     /// Gives each node the name of the next, the last that of the first.
     pub fn exchange(&mut self, side: Side, paths: &[&str]) {
+        let told = paths
+            .iter()
+            .map(|path| self.path(side, &self.node(side, path)));
+        let told = Deed::Exchange(side.into(), told.collect());
+        self.told.deeds.push(told);
         let nodes: Vec<NodeId> = paths.iter().map(|path| self.node(side, path)).collect();
         let repository = &mut self.world.places.get_mut(side).repository;
         let names = nodes.iter().map(|node| repository.nodes[node].name.clone());
@@ -249,17 +325,19 @@ impl Lab {
     /// The name is taken there, or the folder lies below the node.
     pub fn relocate(&mut self, side: Side, path: &str, folder: &str) {
         let (node, folder) = (self.node(side, path), self.node(side, folder));
+        let before = self.path(side, &node);
         let repository = &mut self.world.places.get_mut(side).repository;
         let name = repository.nodes[&node].name.clone();
         assert!(
             repository.relocate(&node, &folder, &name),
             "{path} cannot move"
         );
-        self.changed(side, node);
+        self.moved(side, node, before);
     }
 
     /// What is special about a node from now on.
     pub fn becomes(&mut self, side: Side, path: &str, node_trait: NodeTrait) {
+        self.told.goes_beyond("a node has a trait that no file has");
         let node = self.node(side, path);
         let repository = &mut self.world.places.get_mut(side).repository;
         repository.change(&node, |node| node.node_trait = node_trait);
@@ -268,6 +346,7 @@ impl Lab {
 
     /// Somebody opens a document for an online edit, or closes it (R-LCK-2).
     pub fn edit_online(&mut self, side: Side, path: &str, edited: bool) {
+        self.told.goes_beyond("a document is edited online");
         let node = self.node(side, path);
         let repository = &mut self.world.places.get_mut(side).repository;
         repository.change(&node, |node| node.edited = edited);
@@ -277,6 +356,8 @@ impl Lab {
     /// Deletes a node with all below it.
     pub fn delete(&mut self, side: Side, path: &str) {
         let node = self.node(side, path);
+        let gone = Deed::Delete(side.into(), self.path(side, &node));
+        self.told.deeds.push(gone);
         let repository = &mut self.world.places.get_mut(side).repository;
         self.world.ledger.give_up(repository, &node);
         let removed = repository.remove(&node);
@@ -286,11 +367,13 @@ impl Lab {
 
     /// The agent of a side does nothing until it is [`Self::back`].
     pub fn away(&mut self, side: Side) {
+        self.told.deeds.push(Deed::Away(side.into()));
         self.away.insert(side);
     }
 
     /// The agent of a side works again.
     pub fn back(&mut self, side: Side) {
+        self.told.deeds.push(Deed::Back(side.into()));
         self.away.remove(&side);
     }
 
@@ -299,6 +382,7 @@ impl Lab {
     /// # Panics
     /// The engine refuses it.
     pub fn request(&mut self, request: Request) {
+        self.told.goes_beyond("a person asks for something");
         let done = self.world.request(request);
         done.unwrap_or_else(|why| panic!("{why}"));
     }
@@ -321,6 +405,7 @@ impl Lab {
         self.restarts = 0;
         for _ in 0..STEPS_MAX {
             if !self.round() {
+                self.told.rest(&self.world);
                 return;
             }
         }
@@ -473,15 +558,27 @@ impl Drop for Lab {
         if std::thread::panicking() {
             return;
         }
-        self.away.clear();
+        for side in std::mem::take(&mut self.away) {
+            self.told.deeds.push(Deed::Back(side.into()));
+        }
         self.settle();
         for _ in 0..IDLE_ROUNDS {
             let moved = self.round();
             assert!(!moved, "{}\nit moves again", self.story());
         }
-        if let Some(file) = end_file() {
-            let written = std::fs::write(&file, end_of(&self.world));
-            written.unwrap_or_else(|error| panic!("{}: {error}", file.display()));
-        }
+        let Some(name) = scenario_name() else { return };
+        write_in(ENDS, &name, || end_of(&self.world));
+        write_in(TOLD, &name, || {
+            serde_json::to_string(&self.told).unwrap_or_default()
+        });
+    }
+}
+
+/// Writes a text into the folder that a variable names, if it names one.
+fn write_in(variable: &str, name: &str, text: impl FnOnce() -> String) {
+    if let Some(folder) = std::env::var_os(variable) {
+        let file = std::path::Path::new(&folder).join(name);
+        let written = std::fs::write(&file, text());
+        written.unwrap_or_else(|error| panic!("{}: {error}", file.display()));
     }
 }

@@ -20,6 +20,7 @@ pub mod script;
 pub mod shrink;
 pub mod store;
 pub mod sweep;
+pub mod told;
 pub mod users;
 pub mod verdicts;
 pub mod ways;

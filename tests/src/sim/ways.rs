@@ -2,7 +2,6 @@
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use tandem_server::domain::copy::CopyState;
 use tandem_server::domain::member::MemberState;
@@ -126,14 +125,13 @@ thread_local! {
     static ENDED: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Where the scenario of this thread says how it ended, each time it does; `None` when nobody asked.
+/// The name of the scenario of this thread, each time another one.
 #[must_use]
-pub fn end_file() -> Option<PathBuf> {
-    let folder = PathBuf::from(std::env::var_os(ENDS)?);
+pub fn scenario_name() -> Option<String> {
     let count = ENDED.replace(ENDED.get() + 1);
     let thread = std::thread::current();
     let name = thread.name()?.replace("::", ".");
-    Some(folder.join(format!("{name}.{count}")))
+    Some(format!("{name}.{count}"))
 }
 
 /// Everything that must be the same, in words: both repositories, the members, and the conflicts.

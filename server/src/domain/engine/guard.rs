@@ -42,7 +42,8 @@ impl Engine<'_> {
         let Some(set) = self.set_of_root(&key)? else {
             return Ok(());
         };
-        if !self.view.children(&key)?.is_empty() {
+        // What came together with the page is no suspect: nobody looks at it again, and it may be younger than the page.
+        if !self.view.old_children(&key)?.is_empty() {
             self.note_emptied(set, repository);
         }
         Ok(())
