@@ -10,7 +10,9 @@ use super::members::MemberView;
 use super::{Error, UserScope};
 use crate::domain::ids::{MemberId, SyncSetId};
 use crate::domain::limits::{PAGE_SIZE_MAX, WATCH_INTERVAL_MILLISECONDS};
+use crate::domain::projection::{NodeKind, Side, Sides};
 use crate::domain::sync_set::SyncSet;
+use crate::domain::view::CopyKey;
 use crate::storage::sync::members::Stamp;
 
 /// What a watcher of members is told.
@@ -28,8 +30,8 @@ pub enum MemberChange {
 const REST: u32 = 10;
 
 impl UserScope {
-    /// Streams the members of a set, then what changes, until the set has ended. Places change without a message of
-    /// their own when a folder above is renamed.
+    /// Streams the members of a set, then what changes, until the set has ended. A synced folder that is renamed or moved
+    /// changes the places of all below it, which are told again.
     ///
     /// # Errors
     /// [`Error::SyncSetNotFound`]; later [`Error::Draining`] and the database's.
@@ -41,6 +43,7 @@ impl UserScope {
                 scope,
                 feeder,
                 known: BTreeMap::new(),
+                places: BTreeMap::new(),
                 paused: false,
             };
             watch.run(set).await
@@ -48,11 +51,13 @@ impl UserScope {
     }
 }
 
-/// One watcher; remembers 32 bytes or so of each member.
+/// One watcher; remembers 32 bytes or so of each member, and the paths of folders.
 struct Watch {
     scope: UserScope,
     feeder: Feeder<MemberChange>,
     known: BTreeMap<MemberId, Stamp>,
+    /// Where the folders lie, as it was told.
+    places: BTreeMap<MemberId, Sides<Option<String>>>,
     paused: bool,
 }
 
@@ -90,6 +95,7 @@ impl Watch {
         let (mut after, mut changed) = (None, false);
         // A pause shows on members that do not change themselves.
         let paused = std::mem::replace(&mut self.paused, set.is_paused()) != set.is_paused();
+        let (mut told, mut moved) = (BTreeSet::new(), Vec::new());
         loop {
             let store = &self.scope.coordinator.store;
             let stamps = store.member_stamps(set, after, PAGE_SIZE_MAX).await?;
@@ -106,24 +112,68 @@ impl Watch {
                 }
             }
             changed |= !differing.is_empty();
-            self.tell(set, &differing).await?;
+            moved.extend(self.tell(set, &differing).await?);
+            told.extend(differing);
         }
+        self.tell_below(set, &moved, &told).await?;
         changed |= !gone.is_empty();
         for member in gone {
             self.known.remove(&member);
+            self.places.remove(&member);
             self.feeder.send(MemberChange::Ended(member)).await?;
         }
         Ok(changed)
     }
 
-    async fn tell(&self, set: &SyncSet, members: &[MemberId]) -> Result<(), Error> {
+    /// Tells what members are; answers the folders among them that lay elsewhere when they were told last.
+    async fn tell(&mut self, set: &SyncSet, members: &[MemberId]) -> Result<Vec<CopyKey>, Error> {
+        let mut moved = Vec::new();
         if members.is_empty() {
-            return Ok(());
+            return Ok(moved);
         }
         let store = &self.scope.coordinator.store;
         let members = store.members_of(set.id, members).await?;
         for view in self.scope.member_views(set, members).await? {
+            if view.member.kind == NodeKind::Folder {
+                moved.extend(self.moved(&view));
+            }
             self.feeder.send(MemberChange::Is(Box::new(view))).await?;
+        }
+        Ok(moved)
+    }
+
+    /// The copies of a folder that have another place than before.
+    fn moved(&mut self, folder: &MemberView) -> Vec<CopyKey> {
+        let path = |side: Side| folder.copies.get(side).as_ref().map(|copy| &copy.path);
+        let now = Sides {
+            on_premise: path(Side::OnPremise).cloned(),
+            cloud: path(Side::Cloud).cloned(),
+        };
+        let before = self.places.insert(folder.member.id, now);
+        let before = before.unwrap_or_default();
+        let moved = Side::BOTH.into_iter().filter_map(|side| {
+            let copy = folder.copies.get(side).as_ref()?;
+            let before = before.get(side).as_ref()?;
+            (*before != copy.path).then(|| (copy.copy.repository, copy.copy.node.clone()))
+        });
+        moved.collect()
+    }
+
+    /// Tells again, page by page, of what lies below folders that have another place, but for what was told just now.
+    async fn tell_below(
+        &mut self,
+        set: &SyncSet,
+        folders: &[CopyKey],
+        told: &BTreeSet<MemberId>,
+    ) -> Result<(), Error> {
+        if folders.is_empty() {
+            return Ok(());
+        }
+        let store = &self.scope.coordinator.store;
+        let below = store.members_below(set.id, folders).await?;
+        let below: Vec<MemberId> = below.difference(told).copied().collect();
+        for page in below.chunks(PAGE_SIZE_MAX) {
+            self.tell(set, page).await?;
         }
         Ok(())
     }

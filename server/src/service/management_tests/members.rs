@@ -7,6 +7,7 @@ use crate::domain::ids::{MemberId, NodeId};
 use crate::domain::limits::SYNC_NAMES_MAX;
 use crate::domain::member::{MemberState, PeerChoice};
 use crate::domain::projection::NodeKind;
+use crate::domain::report::Seen;
 use crate::domain::sync_set::Options;
 use crate::service::Error;
 use crate::service::member_watch::MemberChange;
@@ -197,7 +198,7 @@ async fn r_sta_2_any_reader_learns_how_a_node_is_synced() {
         (NodeKind::Document, "alice")
     );
     let mut link = present("link", "docs", "1", None);
-    if let crate::domain::report::Seen::Present(presence) = &mut link.seen {
+    if let Seen::Present(presence) = &mut link.seen {
         presence.node_trait = crate::domain::report::NodeTrait::Link;
     }
     fixture.report(Side::OnPremise, vec![link]).await;
@@ -244,6 +245,44 @@ async fn watchers_see_the_present_then_changes_then_ends() {
         ended += usize::from(matches!(message.unwrap(), MemberChange::Ended(_)));
     }
     assert_eq!(ended, 2);
+}
+
+#[tokio::test]
+async fn watchers_are_told_again_of_what_lies_below_a_folder_that_is_renamed() {
+    let fixture = Fixture::new().await;
+    let set = fixture.synced(Options::default(), &["a"]).await;
+    fixture
+        .report(Side::OnPremise, vec![present("f", "docs", "1", None)])
+        .await;
+    for (node, parent) in [("g", "f"), ("b", "f")] {
+        let content = (node == "b").then(|| "b".to_owned());
+        let seen = present(node, parent, "1", content);
+        fixture.report(Side::OnPremise, vec![seen]).await;
+    }
+    let seen = present("c", "g", "1", Some("c".to_owned()));
+    fixture.report(Side::OnPremise, vec![seen]).await;
+    fixture.deliver_all(Side::Cloud).await;
+    let viewer = fixture.user("eve", Role::Viewer).await;
+    let mut feed = viewer.watch_members(set.set.id).await.unwrap();
+    let mut told = async || {
+        let mut paths = Vec::new();
+        loop {
+            match feed.next().await.unwrap().unwrap() {
+                MemberChange::Is(view) => paths.push(view.copies.on_premise.unwrap().path),
+                MemberChange::Current => break paths,
+                MemberChange::Ended(member) => panic!("{member:?}"),
+            }
+        }
+    };
+    assert_eq!(told().await.len(), 6);
+    let mut renamed = present("f", "docs", "2", None);
+    if let Seen::Present(presence) = &mut renamed.seen {
+        std::sync::Arc::make_mut(&mut presence.projection).name = "h".to_owned();
+    }
+    fixture.report(Side::OnPremise, vec![renamed]).await;
+    let mut paths = told().await;
+    paths.sort();
+    assert_eq!(paths, ["docs/h", "docs/h/b", "docs/h/g", "docs/h/g/c"]);
 }
 
 #[tokio::test]
