@@ -131,7 +131,7 @@ impl Coordinator {
     /// The database's.
     pub async fn forget_imports(&self) -> Result<(), Error> {
         for network in self.store.networks_with_imports().await? {
-            self.ingest.forget_import(network).await?;
+            self.ingest.end_import(network).await?;
         }
         Ok(())
     }

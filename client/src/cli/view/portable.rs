@@ -40,8 +40,12 @@ impl From<ImportSyncSetsResponse> for ImportView {
 
 impl Show for ImportView {
     fn human(&self) -> String {
+        let anew = match self.sync_sets {
+            0 => "",
+            _ => "; both sides are listed anew",
+        };
         let mut human = format!(
-            "Imported {} sync sets with {} members; both sides are listed anew.\n",
+            "Imported {} sync sets with {} members{anew}.\n",
             self.sync_sets, self.members
         );
         if self.already_there > 0 {
@@ -69,5 +73,8 @@ mod tests {
         );
         view.already_there = 1;
         assert!(view.human().ends_with("1 were there already, and stay.\n"));
+        view.sync_sets = 0;
+        view.members = 0;
+        assert!(!view.human().contains("listed anew"), "nothing is");
     }
 }

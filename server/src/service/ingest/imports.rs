@@ -29,8 +29,9 @@ pub enum ImportStep {
     Left(Vec<Copy>),
     /// All members are there: from now on the set is.
     Finish(Box<SyncSet>, String),
-    /// Removes some of what was written since [`ImportStep::Begin`].
-    Forget,
+    /// Goes on with what [`ImportStep::Finish`] began; or, before that, removes some of what was written since
+    /// [`ImportStep::Begin`].
+    GoOn,
 }
 
 /// A member as it is imported.
@@ -71,12 +72,13 @@ impl Ingest {
         }
     }
 
-    /// Removes whatever is left of an import into the network that broke off.
+    /// Ends the import into the network, if there is one: a set that is there keeps all that was imported of it, of any
+    /// other whatever is left is removed.
     ///
     /// # Errors
     /// [`Error::StoreUnavailable`].
-    pub async fn forget_import(&self, network: NetworkId) -> Result<(), Error> {
-        while self.import(network, ImportStep::Forget).await? == Imported::More {}
+    pub async fn end_import(&self, network: NetworkId) -> Result<(), Error> {
+        while self.import(network, ImportStep::GoOn).await? == Imported::More {}
         Ok(())
     }
 }
@@ -103,7 +105,7 @@ impl Writer {
             ImportStep::Finish(set, actor) => {
                 self.import_set(tx, (set, actor), &importing, finish).await
             }
-            ImportStep::Forget => self.forget_some(tx, &importing).await,
+            ImportStep::GoOn => self.go_on(tx, &importing).await,
         }
     }
 
@@ -175,18 +177,20 @@ impl Writer {
             ..Effects::default()
         };
         self.save_imported(tx, &effects).await?;
-        imports::leave_in(&**tx, importing).await?;
-        imports::forget_note_in(&**tx, self.network).await?;
         imports::list_anew_in(&**tx, set).await?;
         let both = [set.repositories.on_premise, set.repositories.cloud];
         finish.wake.watching.extend(both);
         finish.wake.any = true;
         finish.steps = true;
-        Ok(Imported::Done)
+        self.go_on(tx, importing).await
     }
 
-    async fn forget_some(&self, tx: &Tx, importing: &Importing) -> Result<Imported, Error> {
-        if imports::forget_step_in(&**tx, importing, WALK_STEP_NODES_MAX).await? {
+    async fn go_on(&self, tx: &Tx, importing: &Importing) -> Result<Imported, Error> {
+        let more = match imports::is_imported_in(&**tx, importing).await? {
+            true => imports::leave_some_in(&**tx, importing, WALK_STEP_NODES_MAX).await?,
+            false => imports::forget_step_in(&**tx, importing, WALK_STEP_NODES_MAX).await?,
+        };
+        if more {
             return Ok(Imported::More);
         }
         imports::forget_note_in(&**tx, self.network).await?;

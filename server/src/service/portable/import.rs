@@ -91,7 +91,7 @@ impl AdminScope {
         }
         let turn = Turn(self.clone());
         let ingest = &self.user.coordinator.ingest;
-        ingest.forget_import(self.user.network).await?;
+        ingest.end_import(self.user.network).await?;
         Ok(Import {
             scope: self.clone(),
             rest: Vec::new(),
@@ -157,7 +157,7 @@ impl Import {
     /// The database's; then it is removed when the coordinator starts, or with the next import.
     pub async fn give_up(&mut self) -> Result<(), Error> {
         let ingest = &self.scope.user.coordinator.ingest;
-        ingest.forget_import(self.scope.user.network).await
+        ingest.end_import(self.scope.user.network).await
     }
 
     async fn read(&mut self, line: &[u8]) -> Result<(), Error> {
@@ -355,7 +355,10 @@ impl Import {
         let members = new.counters.members;
         let actor = self.scope.user.user.clone();
         let finish = ImportStep::Finish(Box::new(self.row(new)?), actor);
-        self.step(finish).await?;
+        if self.step(finish).await? == Imported::More {
+            let user = &self.scope.user;
+            user.coordinator.ingest.end_import(user.network).await?;
+        }
         self.done.sync_sets += 1;
         self.done.members += members;
         Ok(())
@@ -460,7 +463,7 @@ impl Import {
         user.coordinator.ingest.import(user.network, step).await
     }
 
-    async fn step(&self, step: ImportStep) -> Result<(), Error> {
+    async fn step(&self, step: ImportStep) -> Result<Imported, Error> {
         match self.answered(step).await? {
             Imported::Unplaced(node) => Err(Error::invalid(
                 "members",
@@ -469,7 +472,7 @@ impl Import {
                      it, and export again"
                 ),
             )),
-            _ => Ok(()),
+            done => Ok(done),
         }
     }
 

@@ -3,10 +3,13 @@
 use tokio_stream::StreamExt;
 
 use crate::domain::access::{Role, Side};
+use crate::domain::copy::{Copy, CopyState};
 use crate::domain::ids::{MemberId, NetworkId, NodeId};
+use crate::domain::limits::WALK_STEP_NODES_MAX;
 use crate::domain::member::MemberState;
 use crate::domain::report::{Observation, Seen};
 use crate::domain::sync_set::Options;
+use crate::service::ingest::{ImportStep, Imported};
 use crate::service::members::Filter;
 use crate::service::portable::ImportResult;
 use crate::service::portable::read::id_in;
@@ -14,6 +17,7 @@ use crate::service::testing::{ALICE, Fixture, NOW, new_set, present};
 use crate::service::{AdminScope, Error};
 use crate::storage::sync::due::After;
 use crate::storage::sync::generations;
+use crate::storage::sync::imports::Importing;
 
 async fn admin(fixture: &Fixture) -> AdminScope {
     let user = fixture.user(ALICE, Role::Admin).await;
@@ -329,6 +333,52 @@ async fn r_adm_1_what_an_import_left_that_broke_off_is_removed() {
     let networks = fixture.coordinator.store.networks_with_imports();
     assert_eq!(networks.await.unwrap(), []);
     assert_eq!(import(&fixture, &text).await.unwrap().members, 3);
+}
+
+#[tokio::test]
+async fn r_mem_4_what_is_left_comes_in_in_steps_and_stays_when_the_last_ones_were_missed() {
+    let fixture = Fixture::new().await;
+    import(&fixture, &exported().await).await.unwrap();
+    let alice = fixture.alice().await;
+    let set = alice.sync_sets(None, 10).await.unwrap().remove(0).set;
+    let members_of = alice.members(set.id, None, Filter::default(), 10).await;
+    let a = members_of.unwrap().into_iter().find_map(|view| {
+        let copy = view.copies.on_premise?.copy;
+        (copy.node.0 == "a.txt").then_some(copy)
+    });
+    let a = a.unwrap();
+    let left: Vec<Copy> = (0..2 * WALK_STEP_NODES_MAX + 1)
+        .map(|number| Copy {
+            node: NodeId(format!("l{number}")),
+            state: CopyState::Left,
+            member: None,
+            ..a.clone()
+        })
+        .collect();
+    let (ingest, network) = (&fixture.coordinator.ingest, fixture.network.id);
+    let step = async |step| ingest.import(network, step).await.unwrap();
+    // As when the coordinator is killed once the set is there, and not all that it leaves.
+    let importing = Importing {
+        set: set.id,
+        repositories: set.repositories,
+    };
+    let begin = || ImportStep::Begin(importing.clone());
+    step(begin()).await;
+    assert_eq!(step(ImportStep::Left(left.clone())).await, Imported::Done);
+    let store = &fixture.coordinator.store;
+    let one = NodeId("l7".to_owned());
+    assert!(!store.is_member(fixture.hq.id, &one).await.unwrap());
+    assert_eq!(step(ImportStep::GoOn).await, Imported::More);
+    assert_eq!(step(ImportStep::GoOn).await, Imported::More);
+    fixture.coordinator.forget_imports().await.unwrap();
+    assert_eq!(store.networks_with_imports().await.unwrap(), []);
+    assert_eq!(members(&fixture).await.len(), 3, "the set stays");
+    let first = NodeId::default();
+    let skipped = store.skipped(set.id, fixture.hq.id, &first, 5_000);
+    assert_eq!(skipped.await.unwrap().len(), left.len());
+    step(begin()).await;
+    let again = step(ImportStep::Left(left)).await;
+    assert_eq!(again, Imported::Done, "they are nobody's");
 }
 
 #[tokio::test]

@@ -107,10 +107,9 @@ pub async fn forget_step_in<C: ConnectionTrait>(
         );
         let values = [repository.into(), set.clone().into(), limit.into()];
         sql::execute(tx, &text, values).await?;
-        let text = "DELETE FROM copy WHERE repository = ?1 AND node IN (SELECT node FROM copy \
-                    INDEXED BY copy_skipped WHERE repository = ?1 \
-                    AND (state = 3 OR state >= 10) AND member = ?2)";
-        sql::execute(tx, text, [repository.into(), set.clone().into()]).await?;
+        let text = format!("DELETE FROM copy WHERE repository = ?1 AND node IN ({LEFT})");
+        let values = [repository.into(), set.clone().into(), limit.into()];
+        sql::execute(tx, &text, values).await?;
     }
     for text in [
         "DELETE FROM version WHERE member IN \
@@ -121,23 +120,64 @@ pub async fn forget_step_in<C: ConnectionTrait>(
         sql::execute(tx, text, [set.clone().into(), limit.into()]).await?;
     }
     let text = "SELECT 1 FROM member WHERE set_id = ? LIMIT 1";
-    Ok(sql::one(tx, text, [set.into()]).await?.is_some())
+    let members = sql::one(tx, text, [set.into()]).await?.is_some();
+    Ok(members || some_left_in(tx, importing).await?)
 }
 
-/// What is left comes to be so when the set is there: until then it is held as the set's, so that it can be removed.
+/// At most so many of what is held as the set's, of one side.
+const LEFT: &str = "SELECT node FROM copy INDEXED BY copy_skipped WHERE repository = ?1 \
+                    AND (state = 3 OR state >= 10) AND member = ?2 ORDER BY node LIMIT ?3";
+
+async fn some_left_in<C: ConnectionTrait>(tx: &C, importing: &Importing) -> Result<bool, Error> {
+    for side in Side::BOTH {
+        let values = [
+            importing.repositories.get(side).0.into(),
+            importing.set.to_bytes().into(),
+            1.into(),
+        ];
+        if sql::one(tx, LEFT, values).await?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// What is left comes to be so when the set is there, at most `limit` nodes of each side at a time: until then it is held
+/// as the set's, so that it can be found. Says whether more is held.
 ///
 /// # Errors
 /// Whatever the database answers.
-pub async fn leave_in<C: ConnectionTrait>(tx: &C, importing: &Importing) -> Result<(), Error> {
+pub async fn leave_some_in<C: ConnectionTrait>(
+    tx: &C,
+    importing: &Importing,
+    limit: usize,
+) -> Result<bool, Error> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     for side in Side::BOTH {
-        let text = "UPDATE copy SET member = NULL WHERE repository = ?1 AND node IN (\
-                    SELECT node FROM copy INDEXED BY copy_skipped WHERE repository = ?1 \
-                    AND (state = 3 OR state >= 10) AND member = ?2)";
+        let text =
+            format!("UPDATE copy SET member = NULL WHERE repository = ?1 AND node IN ({LEFT})");
         let repository = importing.repositories.get(side).0;
-        let values = [repository.into(), importing.set.to_bytes().into()];
-        sql::execute(tx, text, values).await?;
+        let values = [
+            repository.into(),
+            importing.set.to_bytes().into(),
+            limit.into(),
+        ];
+        sql::execute(tx, &text, values).await?;
     }
-    Ok(())
+    some_left_in(tx, importing).await
+}
+
+/// Whether the set is there: what is held as its own is all that its import has left to do.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn is_imported_in<C: ConnectionTrait>(
+    tx: &C,
+    importing: &Importing,
+) -> Result<bool, Error> {
+    let text = "SELECT 1 FROM sync_set WHERE id = ?";
+    let found = sql::one(tx, text, [importing.set.to_bytes().into()]).await?;
+    Ok(found.is_some())
 }
 
 fn node_of(side: Side) -> &'static str {

@@ -40,11 +40,14 @@ pub(super) fn copy(row: &QueryResult) -> Result<Copy, Error> {
     let member: Option<Vec<u8>> = row.try_get_by_index(2)?;
     let projection: Vec<u8> = row.try_get_by_index(9)?;
     let past: Vec<u8> = row.try_get_by_index(10)?;
+    let state = copy_state(row.try_get_by_index(3)?);
+    // What is left is nobody's; while it is imported, the set stands there (`imports.rs`).
+    let member = member.filter(|_| state != CopyState::Left);
     Ok(Copy {
         repository: RepositoryId(row.try_get_by_index(0)?),
         node: NodeId(row.try_get_by_index(1)?),
         member: member.and_then(|bytes| MemberId::from_bytes(&bytes)),
-        state: copy_state(row.try_get_by_index(3)?),
+        state,
         parent: NodeId(row.try_get_by_index(4)?),
         name_key: row.try_get_by_index(5)?,
         revision: row.try_get_by_index(6)?,
