@@ -103,12 +103,28 @@ pub(super) struct MemberLine {
     /// The cloud copy was deleted and the on-premise one stays.
     #[serde(default, skip_serializing_if = "is_false")]
     pub(super) cloud_copy_deleted: bool,
+    /// Somebody asked to delete a copy, and that is not done yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) deleting: Option<DeletingLine>,
+    /// What is to become of the other copy of one that was deleted: `REMOVE` or `KEEP`; absent = nobody said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) choice: Option<String>,
     /// The on-premise folder in which a chosen node was last seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) home_node_id: Option<String>,
     /// Microseconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) last_synced_at: Option<i64>,
+}
+
+/// A deletion that somebody asked for (SPEC §7).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DeletingLine {
+    /// `ON_PREMISE` or `CLOUD`: whose copy goes.
+    pub(super) side: String,
+    /// `REMOVE` or `KEEP`: what becomes of the other one.
+    pub(super) choice: String,
 }
 
 /// What both copies agreed on.

@@ -6,14 +6,14 @@ use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use super::format::{
-    BaseLine, CopyLine, LeftLine, Line, Look, MemberLine, OptionsLine, SetLine, Value,
+    BaseLine, CopyLine, DeletingLine, LeftLine, Line, Look, MemberLine, OptionsLine, SetLine, Value,
 };
 use super::words::{self, Words, meaning};
 use crate::domain::allow_list::is_allowed;
 use crate::domain::copy::{Copy, CopyState};
 use crate::domain::ids::{Digest, MemberId, NetworkId, NodeId, RepositoryId, SyncSetId};
 use crate::domain::limits::{CONTENT_BYTES_MAX, PROPERTIES_BYTES_MAX};
-use crate::domain::member::Member;
+use crate::domain::member::{Member, PeerChoice};
 use crate::domain::names::{NameRule, check_name};
 use crate::domain::projection::{
     ContentRef, NodeKind, Projection, Properties, PropertyValue, Side, Sides, State,
@@ -168,9 +168,21 @@ pub(super) fn member(place: &Place, line: &MemberLine) -> Result<ImportedMember,
     member.base = base;
     member.cloud_copy_deleted = line.cloud_copy_deleted;
     member.last_synced_at = line.last_synced_at;
+    member.deleting = line.deleting.as_ref().map(deleting).transpose()?;
+    member.choice = match &line.choice {
+        Some(word) => Some(of_words("choice", words::PEER_CHOICES, word)?),
+        None => None,
+    };
     member.home = line.home_node_id.clone().map(NodeId);
     member.version = place.version;
     Ok(ImportedMember { member, copies })
+}
+
+fn deleting(line: &DeletingLine) -> Result<(Side, PeerChoice), Error> {
+    Ok((
+        of_words("deleting.side", words::SIDES, &line.side)?,
+        of_words("deleting.choice", words::PEER_CHOICES, &line.choice)?,
+    ))
 }
 
 fn state(place: &Place, line: &BaseLine, kind: NodeKind) -> Result<State, Error> {

@@ -6,7 +6,7 @@ use crate::domain::access::{Role, Side};
 use crate::domain::copy::{Copy, CopyState};
 use crate::domain::ids::{MemberId, NetworkId, NodeId};
 use crate::domain::limits::WALK_STEP_NODES_MAX;
-use crate::domain::member::MemberState;
+use crate::domain::member::{MemberState, PeerChoice};
 use crate::domain::report::{Observation, Seen};
 use crate::domain::sync_set::Options;
 use crate::service::ingest::{ImportStep, Imported};
@@ -165,6 +165,32 @@ async fn r_adm_1_what_changed_on_one_side_since_the_export_is_no_conflict() {
     assert_eq!(due(&fixture, Side::OnPremise).await, 0);
     fixture.deliver_all(Side::Cloud).await;
     until_settled(&fixture).await;
+}
+
+#[tokio::test]
+async fn r_adm_1_a_deletion_that_somebody_asked_for_is_done_where_its_set_was_imported() {
+    for (peer, words) in [(PeerChoice::Remove, "REMOVE"), (PeerChoice::Keep, "KEEP")] {
+        let old = Fixture::new().await;
+        let set = old.synced(Options::default(), &["a.txt", "b.txt"]).await;
+        let b = old.member_named(&set, "b.txt").await;
+        let alice = old.alice().await;
+        let delete = alice.delete_member(set.set.id, b, Side::OnPremise, peer);
+        delete.await.unwrap();
+        let text = export(&old).await;
+        assert!(text.contains(&format!("\"choice\":\"{words}\"")), "{text}");
+        let fixture = Fixture::new().await;
+        import(&fixture, &text).await.unwrap();
+        list_both(&fixture, "first of a.txt").await;
+        while due(&fixture, Side::OnPremise).await == 0 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(due(&fixture, Side::Cloud).await, 0);
+        fixture.deliver_all(Side::OnPremise).await;
+        let removed = usize::from(peer == PeerChoice::Remove);
+        assert_eq!(due(&fixture, Side::Cloud).await, removed);
+        fixture.deliver_all(Side::Cloud).await;
+        assert_eq!(members(&fixture).await.len(), 2);
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! The words of an export that stand for numbers of the coordinator; those of the wire without their prefixes.
 
 use crate::domain::copy::{Absence, CopyState};
+use crate::domain::member::PeerChoice;
 use crate::domain::policy::{ConflictGrain, ConflictPolicy, NameClashPolicy};
 use crate::domain::projection::{NodeKind, Side};
 use crate::domain::sync_set::SetKind;
@@ -32,6 +33,8 @@ pub(super) const CONFLICT_GRAINS: Words<ConflictGrain> = &[
     ("WHOLE_NODE", ConflictGrain::WholeNode),
     ("PER_FIELD", ConflictGrain::PerField),
 ];
+pub(super) const PEER_CHOICES: Words<PeerChoice> =
+    &[("REMOVE", PeerChoice::Remove), ("KEEP", PeerChoice::Keep)];
 pub(super) const NAME_CLASH_POLICIES: Words<NameClashPolicy> = &[
     ("FAIL", NameClashPolicy::Fail),
     ("ADOPT_IDENTICAL", NameClashPolicy::AdoptIdentical),

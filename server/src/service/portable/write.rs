@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::format::{BaseLine, CopyLine, LeftLine, Look, MemberLine, OptionsLine, SetLine, Value};
+use super::format::{
+    BaseLine, CopyLine, DeletingLine, LeftLine, Look, MemberLine, OptionsLine, SetLine, Value,
+};
 use super::words::{self, word};
 use crate::domain::copy::{Copy, CopyState};
 use crate::domain::member::Member;
@@ -59,6 +61,13 @@ pub(super) fn member_line(member: &Member, copies: Sides<Option<&Copy>>) -> Opti
         on_premise: line(Side::OnPremise),
         cloud: line(Side::Cloud),
         cloud_copy_deleted: member.cloud_copy_deleted,
+        deleting: member.deleting.map(|(side, choice)| DeletingLine {
+            side: word(words::SIDES, &side),
+            choice: word(words::PEER_CHOICES, &choice),
+        }),
+        choice: member
+            .choice
+            .map(|choice| word(words::PEER_CHOICES, &choice)),
         home_node_id: member.home.as_ref().map(|home| home.0.clone()),
         last_synced_at: member.last_synced_at,
     })
