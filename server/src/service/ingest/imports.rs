@@ -25,7 +25,7 @@ pub enum ImportStep {
     Begin(Importing),
     /// Members with their copies.
     Members(Vec<ImportedMember>),
-    /// Nodes that were unlinked and lie in the set's folders (R-MEM-4).
+    /// Nodes that were unlinked and lie in the set's folders (R-MEM-4), or are gone from there (R-DEL-4).
     Left(Vec<Copy>),
     /// All members are there: from now on the set is.
     Finish(Box<SyncSet>, String),
@@ -131,15 +131,26 @@ impl Writer {
     ) -> Result<Imported, Error> {
         let holder = Some(MemberId(importing.set.0));
         let mut effects = Effects::default();
+        let keys: Vec<CopyKey> = copies.iter().map(key_of).collect();
+        let taken = imports::taken_in(&**tx, &keys).await?;
+        let is_gone = |copy: &Copy| matches!(copy.state, CopyState::Gone(_));
         for copy in copies {
+            match taken.contains(&key_of(copy)) {
+                // It came back, and is in a set by now.
+                true if is_gone(copy) => continue,
+                true => return Ok(Imported::Taken(copy.repository, copy.node.clone())),
+                false => {}
+            }
             let mut held = copy.clone();
             held.member = holder;
+            held.state = CopyState::Left;
             put(&mut effects.changes, held);
         }
-        match taken(tx, &effects.changes).await? {
-            Some(taken) => Ok(taken),
-            None => self.save_imported(tx, &effects).await,
-        }
+        self.save_imported(tx, &effects).await?;
+        let gone = copies.iter().filter(|copy| is_gone(copy));
+        let gone: Vec<&Copy> = gone.filter(|copy| !taken.contains(&key_of(copy))).collect();
+        imports::hold_gone_in(&**tx, &gone).await?;
+        Ok(Imported::Done)
     }
 
     async fn save_imported(&self, tx: &Tx, effects: &Effects) -> Result<Imported, Error> {
@@ -207,8 +218,11 @@ async fn taken(tx: &Tx, changes: &Changes) -> Result<Option<Imported>, Error> {
 }
 
 fn put(changes: &mut Changes, copy: Copy) {
-    let key = (copy.repository, copy.node.clone());
-    changes.copies.insert(key, Some(copy));
+    changes.copies.insert(key_of(&copy), Some(copy));
+}
+
+fn key_of(copy: &Copy) -> CopyKey {
+    (copy.repository, copy.node.clone())
 }
 
 fn effects_of(members: &[ImportedMember]) -> Effects {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::format::{End, EndSet, FORMAT, Header, Line, VERSION};
-use super::write::{left_line, member_line, set_line};
+use super::write::{gone_line, left_line, member_line, set_line};
 use crate::domain::copy::{Copy, CopyState};
 use crate::domain::ids::{MemberId, NodeId, SyncSetId};
 use crate::domain::limits::{EXPORT_BYTES, EXPORT_ROWS};
@@ -91,6 +91,9 @@ impl Export {
         for side in Side::BOTH {
             self.left(&view.set, side).await?;
         }
+        for side in Side::BOTH {
+            self.gone(&view.set, side).await?;
+        }
         let uid = view.set.id.0;
         self.told += 1;
         self.line(&Line::EndSet(EndSet { uid, members })).await
@@ -134,6 +137,22 @@ impl Export {
             after = last.node.clone();
             for copy in page.iter().filter(|copy| copy.state == CopyState::Left) {
                 self.line(&Line::Left(left_line(side, copy))).await?;
+            }
+        }
+    }
+
+    async fn gone(&mut self, set: &SyncSet, side: Side) -> Result<(), Error> {
+        let store = self.scope.user.coordinator.store.clone();
+        let repository = *set.repositories.get(side);
+        let mut after = NodeId::default();
+        loop {
+            let page = store.gone(set.id, repository, &after, EXPORT_ROWS).await?;
+            let Some(last) = page.last() else {
+                return Ok(());
+            };
+            after = last.node.clone();
+            for copy in &page {
+                self.line(&Line::Gone(gone_line(side, copy))).await?;
             }
         }
     }

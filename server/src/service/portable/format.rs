@@ -22,6 +22,8 @@ pub(super) enum Line {
     Member(Box<MemberLine>),
     /// A node that was unlinked and lies in a folder of the set (R-MEM-4).
     Left(LeftLine),
+    /// A node that was in a folder of the set until it was deleted or moved out (R-DEL-4).
+    Gone(GoneLine),
     /// The set is told.
     EndSet(EndSet),
     /// Every set is told.
@@ -207,6 +209,24 @@ pub(super) struct LeftLine {
     pub(super) parent_node_id: String,
     /// Its name.
     pub(super) name: String,
+}
+
+/// A node that is gone.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct GoneLine {
+    /// `ON_PREMISE` or `CLOUD`.
+    pub(super) side: String,
+    /// `DOCUMENT` or `FOLDER`.
+    pub(super) kind: String,
+    /// The node.
+    pub(super) node_id: String,
+    /// The folder that held it.
+    pub(super) parent_node_id: String,
+    /// Its name.
+    pub(super) name: String,
+    /// `DELETED` or `MOVED_OUT`.
+    pub(super) state: String,
 }
 
 /// The end of a set.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use uuid::Uuid;
 
-use super::format::{EndSet, FORMAT, Header, LeftLine, Line, MemberLine, SetLine, VERSION};
+use super::format::{EndSet, FORMAT, Header, Line, MemberLine, SetLine, VERSION};
 use super::read::{self, Place, id_in};
 use super::words;
 use crate::domain::copy::Copy;
@@ -177,7 +177,8 @@ impl Import {
             Line::Export(_) => Err(Error::invalid("type", "`export` is the first line only")),
             Line::Set(set) => self.begin_set(set).await,
             Line::Member(member) => self.member(&member).await,
-            Line::Left(left) => self.left(&left).await,
+            Line::Left(line) => self.left(|place| read::left(place, &line)).await,
+            Line::Gone(line) => self.left(|place| read::gone(place, &line)).await,
             Line::EndSet(end) => self.end_set(&end).await,
             Line::End(end) => self.end(end.sync_sets),
         };
@@ -318,13 +319,17 @@ impl Import {
         }
     }
 
-    async fn left(&mut self, line: &LeftLine) -> Result<(), Error> {
+    /// A node that is no member.
+    async fn left(
+        &mut self,
+        read: impl FnOnce(&Place) -> Result<Copy, Error>,
+    ) -> Result<(), Error> {
         let number = self.line;
         let set = self.set.as_mut().ok_or_else(outside_set)?;
         let Some(new) = &mut set.new else {
             return Ok(());
         };
-        new.left.push((number, read::left(&new.place, line)?));
+        new.left.push((number, read(&new.place)?));
         match new.left.len() >= IMPORT_ROWS {
             true => self.write_left().await,
             false => Ok(()),

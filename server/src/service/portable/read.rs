@@ -6,7 +6,8 @@ use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use super::format::{
-    BaseLine, CopyLine, DeletingLine, LeftLine, Line, Look, MemberLine, OptionsLine, SetLine, Value,
+    BaseLine, CopyLine, DeletingLine, GoneLine, LeftLine, Line, Look, MemberLine, OptionsLine,
+    SetLine, Value,
 };
 use super::words::{self, Words, meaning};
 use crate::domain::allow_list::is_allowed;
@@ -64,6 +65,7 @@ pub fn check_line(line: &[u8]) -> Result<(), Error> {
         }
         Line::Member(line) => member(&place(SetKind::Folder), &line).map(drop),
         Line::Left(line) => left(&place(SetKind::Folder), &line).map(drop),
+        Line::Gone(line) => gone(&place(SetKind::Folder), &line).map(drop),
         Line::Export(_) | Line::EndSet(_) | Line::End(_) => Ok(()),
     }
 }
@@ -245,6 +247,26 @@ pub(super) fn left(place: &Place, line: &LeftLine) -> Result<Copy, Error> {
     let projection = Arc::new(projection("", &look, kind)?);
     let nodes = (line.node_id.as_str(), line.parent_node_id.as_str());
     Ok(unlinked(place, side, nodes, projection))
+}
+
+/// A node that is gone.
+pub(super) fn gone(place: &Place, line: &GoneLine) -> Result<Copy, Error> {
+    let state = of_words("state", words::COPY_STATES, &line.state)?;
+    if !matches!(state, CopyState::Gone(_)) {
+        let rule = "must be DELETED or MOVED_OUT of a node that is gone";
+        return Err(Error::invalid("state", rule));
+    }
+    let node = LeftLine {
+        side: line.side.clone(),
+        kind: line.kind.clone(),
+        node_id: line.node_id.clone(),
+        parent_node_id: line.parent_node_id.clone(),
+        name: line.name.clone(),
+    };
+    Ok(Copy {
+        state,
+        ..left(place, &node)?
+    })
 }
 
 /// A node without a member; its revision, its agent tells.

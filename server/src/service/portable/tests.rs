@@ -3,7 +3,7 @@
 use tokio_stream::StreamExt;
 
 use crate::domain::access::{Role, Side};
-use crate::domain::copy::{Copy, CopyState};
+use crate::domain::copy::{Absence, Copy, CopyState};
 use crate::domain::ids::{MemberId, NetworkId, NodeId};
 use crate::domain::limits::WALK_STEP_NODES_MAX;
 use crate::domain::member::{MemberState, PeerChoice};
@@ -13,7 +13,7 @@ use crate::service::ingest::{ImportStep, Imported};
 use crate::service::members::Filter;
 use crate::service::portable::ImportResult;
 use crate::service::portable::read::id_in;
-use crate::service::testing::{ALICE, Fixture, NOW, new_set, present};
+use crate::service::testing::{ALICE, Fixture, NOW, absent, new_set, present};
 use crate::service::{AdminScope, Error};
 use crate::storage::sync::due::After;
 use crate::storage::sync::generations;
@@ -191,6 +191,37 @@ async fn r_adm_1_a_deletion_that_somebody_asked_for_is_done_where_its_set_was_im
         fixture.deliver_all(Side::Cloud).await;
         assert_eq!(members(&fixture).await.len(), 2);
     }
+}
+
+#[tokio::test]
+async fn r_del_4_what_was_deleted_before_the_export_does_not_come_back_with_a_restored_repository()
+{
+    let old = Fixture::new().await;
+    let set = old.synced(Options::default(), &["a.txt", "b.txt"]).await;
+    old.report(Side::OnPremise, vec![absent("b.txt")]).await;
+    old.deliver_all(Side::Cloud).await;
+    assert_eq!(old.members_of(set.set.id).await, 2);
+    let text = export(&old).await;
+    let gone = text.lines().filter(|line| line.contains("\"gone\""));
+    assert_eq!(gone.count(), 2, "on both sides: {text}");
+    let fixture = Fixture::new().await;
+    import(&fixture, &text).await.unwrap();
+    list_both(&fixture, "first of a.txt").await;
+    until_settled(&fixture).await;
+    assert_eq!(members(&fixture).await.len(), 2, "b.txt is none");
+    let alice = fixture.alice().await;
+    let set = alice.sync_sets(None, 10).await.unwrap().remove(0).set.id;
+    let (store, first) = (&fixture.coordinator.store, NodeId::default());
+    let left = store.skipped(set, fixture.hq.id, &first, 10).await.unwrap();
+    assert_eq!(left.len(), 1, "it is left");
+    // What is not listed again stays gone.
+    let quiet = Fixture::new().await;
+    import(&quiet, &text).await.unwrap();
+    let set = quiet.alice().await.sync_sets(None, 10).await.unwrap();
+    let (store, set) = (&quiet.coordinator.store, set[0].set.id);
+    let gone = store.gone(set, quiet.hq.id, &first, 10).await.unwrap();
+    assert_eq!(gone.len(), 1);
+    assert_eq!(gone[0].state, CopyState::Gone(Absence::Deleted));
 }
 
 #[tokio::test]

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::format::{
-    BaseLine, CopyLine, DeletingLine, LeftLine, Look, MemberLine, OptionsLine, SetLine, Value,
+    BaseLine, CopyLine, DeletingLine, GoneLine, LeftLine, Look, MemberLine, OptionsLine, SetLine,
+    Value,
 };
 use super::words::{self, word};
 use crate::domain::copy::{Copy, CopyState};
@@ -91,6 +92,25 @@ pub(super) fn left_line(side: Side, copy: &Copy) -> LeftLine {
         node_id: copy.node.0.clone(),
         parent_node_id: copy.parent.0.clone(),
         name: copy.projection.name.clone(),
+    }
+}
+
+/// A node that was a member and is gone.
+pub(super) fn gone_line(side: Side, copy: &Copy) -> GoneLine {
+    let LeftLine {
+        side,
+        kind,
+        node_id,
+        parent_node_id,
+        name,
+    } = left_line(side, copy);
+    GoneLine {
+        side,
+        kind,
+        node_id,
+        parent_node_id,
+        name,
+        state: word(words::COPY_STATES, &copy.state),
     }
 }
 

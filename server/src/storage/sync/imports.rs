@@ -124,6 +124,27 @@ pub async fn forget_step_in<C: ConnectionTrait>(
     Ok(members || some_left_in(tx, importing).await?)
 }
 
+/// Added to the state of what is gone and held as a set's: it is read as left, and found as such.
+const HELD: i64 = 1_000;
+
+/// These copies, which are held as a set's, are going to be gone.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn hold_gone_in<C: ConnectionTrait>(tx: &C, gone: &[&Copy]) -> Result<(), Error> {
+    let gone: Vec<(i64, &str, i64)> = gone
+        .iter()
+        .map(|copy| {
+            let state = i64::from(read::state_number(copy.state));
+            (copy.repository.0, copy.node.0.as_str(), HELD + state)
+        })
+        .collect();
+    let text = "UPDATE copy SET state = j.value->>2 FROM json_each(?) j \
+                WHERE copy.repository = j.value->>0 AND copy.node = j.value->>1";
+    sql::execute(tx, text, [json(&gone)]).await?;
+    Ok(())
+}
+
 /// At most so many of what is held as the set's, of one side.
 const LEFT: &str = "SELECT node FROM copy INDEXED BY copy_skipped WHERE repository = ?1 \
                     AND (state = 3 OR state >= 10) AND member = ?2 ORDER BY node LIMIT ?3";
@@ -154,8 +175,11 @@ pub async fn leave_some_in<C: ConnectionTrait>(
 ) -> Result<bool, Error> {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     for side in Side::BOTH {
-        let text =
-            format!("UPDATE copy SET member = NULL WHERE repository = ?1 AND node IN ({LEFT})");
+        let text = format!(
+            "UPDATE copy SET member = NULL, \
+             state = CASE WHEN state > {HELD} THEN state - {HELD} ELSE state END \
+             WHERE repository = ?1 AND node IN ({LEFT})"
+        );
         let repository = importing.repositories.get(side).0;
         let values = [
             repository.into(),

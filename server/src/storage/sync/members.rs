@@ -256,6 +256,35 @@ impl Store {
         rows.iter().map(read::copy).collect()
     }
 
+    /// Nodes of a repository that were members in folders of a set and are gone, by node id, behind one of them (R-DEL-4).
+    ///
+    /// # Errors
+    /// Whatever the database answers.
+    pub async fn gone(
+        &self,
+        set: SyncSetId,
+        repository: RepositoryId,
+        after: &NodeId,
+        limit: usize,
+    ) -> Result<Vec<Copy>, Error> {
+        let text = format!(
+            "SELECT {} FROM copy c WHERE c.repository = ?1 AND c.node > ?2 AND c.state IN (1, 2) \
+             AND NOT EXISTS (SELECT 1 FROM member m WHERE m.id = c.member) \
+             AND EXISTS (SELECT 1 FROM copy p JOIN member m ON m.id = p.member \
+             WHERE p.repository = c.repository AND p.node = c.parent AND m.set_id = ?3) \
+             ORDER BY c.node LIMIT ?4",
+            read::COPY
+        );
+        let values: [Value; 4] = [
+            repository.0.into(),
+            after.0.as_str().into(),
+            set.to_bytes().into(),
+            i64::try_from(limit).unwrap_or(i64::MAX).into(),
+        ];
+        let rows = sql::all(self.reader(), &text, values).await?;
+        rows.iter().map(read::copy).collect()
+    }
+
     /// The members of a set behind one of them, each with what tells whether it changed: its version, and whether a
     /// removal of it is held.
     ///

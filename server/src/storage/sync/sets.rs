@@ -216,7 +216,7 @@ impl Store {
     ) -> Result<BTreeSet<NodeId>, Error> {
         let text = "SELECT c.node FROM json_each(?) j CROSS JOIN copy c \
                     ON c.repository = ? AND c.node = j.value \
-                    WHERE c.member IS NOT NULL AND c.state <> 3";
+                    WHERE c.member IS NOT NULL AND c.state < 3";
         let nodes: Vec<&str> = nodes.iter().map(|node| node.0.as_str()).collect();
         let rows = sql::all(self.reader(), text, [json(&nodes), repository.0.into()]).await?;
         rows.iter()
@@ -235,7 +235,7 @@ pub async fn is_member_in<C: ConnectionTrait>(
     node: &NodeId,
 ) -> Result<bool, Error> {
     let text = "SELECT 1 FROM copy WHERE repository = ? AND node = ? AND member IS NOT NULL \
-                AND state <> 3";
+                AND state < 3";
     let values = [repository.0.into(), node.0.as_str().into()];
     Ok(sql::one(connection, text, values).await?.is_some())
 }
