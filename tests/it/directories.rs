@@ -106,6 +106,7 @@ const BESIDE: &[(&str, &[&str])] = &[
         "agents stop between two steps, tell by hand, or do not tell of a move",
         &[
             "r_del_3_a_page_that_is_older_than_what_came_with_it_does_not_make_its_root_empty",
+            "r_con_2_a_node_that_comes_back_after_its_deletion_lost_gets_the_change_that_won",
             "r_con_4_a_node_that_comes_back_while_its_peer_is_removed_is_no_conflict",
             "r_del_2_what_is_made_in_a_folder_that_was_just_moved_out_is_kept",
             "r_mem_4_a_copy_that_was_unlinked_while_it_was_moved_is_known_where_it_came_to_lie",
