@@ -27,6 +27,9 @@ pub(super) struct Disk {
     pub(super) attributes: bool,
 }
 
+/// Bytes of the number of the disk, before those of the inode.
+const DEVICE_BYTES: usize = size_of::<u64>();
+
 /// The bytes by which another start recognises the root.
 pub(super) fn identity_bytes(stat: &Stat) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(24);
@@ -34,6 +37,14 @@ pub(super) fn identity_bytes(stat: &Stat) -> Vec<u8> {
     bytes.extend_from_slice(&stat.inode.number.to_le_bytes());
     bytes.extend_from_slice(&stat.inode.born.to_le_bytes());
     bytes
+}
+
+/// Whether the root that was remembered so is this one. After a restart of the machine a disk may have another number, so
+/// that counts only where the file system does not tell when the root was made.
+pub(super) fn is_root(remembered: &[u8], stat: &Stat) -> bool {
+    let present = identity_bytes(stat);
+    let same_inode = remembered.get(DEVICE_BYTES..) == present.get(DEVICE_BYTES..);
+    remembered == present || (stat.inode.born != 0 && same_inode)
 }
 
 /// The root is not there, or is another.
@@ -134,5 +145,37 @@ impl Disk {
     pub(super) fn tidy(&self) {
         // It stays while something is under way in it; the next one to finish removes it.
         drop(os::remove_folder(self.root(), names::WORK));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn root(device: u64, number: u64, born: i64) -> Stat {
+        let folder = tempfile::tempdir().expect("a folder");
+        let root = os::open_root(folder.path()).expect("it is there");
+        let inode = os::Inode { number, born };
+        Stat {
+            device,
+            inode,
+            ..os::stat(&root).expect("it is there")
+        }
+    }
+
+    #[test]
+    fn a_root_is_known_by_its_inode_and_by_its_disk_where_its_age_is_unknown() {
+        let remembered = identity_bytes(&root(1, 2, 3));
+        assert!(is_root(&remembered, &root(1, 2, 3)));
+        assert!(
+            is_root(&remembered, &root(9, 2, 3)),
+            "the disk has another number"
+        );
+        assert!(!is_root(&remembered, &root(1, 9, 3)));
+        assert!(!is_root(&remembered, &root(1, 2, 9)));
+        assert!(!is_root(b"", &root(1, 2, 3)));
+        let remembered = identity_bytes(&root(1, 2, 0));
+        assert!(is_root(&remembered, &root(1, 2, 0)));
+        assert!(!is_root(&remembered, &root(9, 2, 0)));
     }
 }

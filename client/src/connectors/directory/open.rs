@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::{
     apply::intent,
     core::{Core, State, unavailable},
-    disk::{Disk, identity_bytes, root_gone},
+    disk::{Disk, identity_bytes, is_root, root_gone},
     faults::Faults,
     index::{self, Index},
     look, names,
@@ -119,9 +119,8 @@ fn remember_root(index: &Index, disk: &Disk) -> Result<(), Error> {
         }
         Ok(remembered)
     });
-    let present = identity_bytes(disk.identity());
     match remembered.map_err(unavailable)? {
-        Some(remembered) if remembered != present => Err(root_gone(disk.path())),
+        Some(remembered) if !is_root(&remembered, disk.identity()) => Err(root_gone(disk.path())),
         _ => Ok(()),
     }
 }
