@@ -35,6 +35,7 @@ mod pair;
 mod pauses;
 mod policies;
 mod portable;
+mod power_cut;
 mod races;
 mod rules;
 mod rules_deletes_and_conflicts;

@@ -72,8 +72,7 @@ impl Coordinator {
         let mut coordinator = Self::prepare()?;
         if let Some(mebibytes) = mebibytes {
             let logs = coordinator.logs();
-            let disk = SmallDisk::mount(&coordinator.data, mebibytes, &logs).await?;
-            coordinator.disk = Some(disk);
+            coordinator.put_on(SmallDisk::mount(&coordinator.data, mebibytes, &logs).await?);
         }
         coordinator.go_on().await?;
         Ok(coordinator)
@@ -145,6 +144,11 @@ impl Coordinator {
         self.disk
             .as_ref()
             .context("the coordinator has no small disk")
+    }
+
+    /// From now on its data lies on this disk.
+    pub fn put_on(&mut self, disk: SmallDisk) {
+        self.disk = Some(disk);
     }
 
     /// Starts it again, at the same address and on the same data.
@@ -472,6 +476,22 @@ impl Coordinator {
             }
             request.page_token = page.next_page_token;
         }
+    }
+
+    /// Fails if there was a conflict.
+    ///
+    /// # Errors
+    /// The coordinator does not answer.
+    ///
+    /// # Panics
+    /// There was one.
+    pub async fn assert_no_conflict(&self, network: &str) -> Result<()> {
+        let journal = self.journal(network).await?;
+        let mut conflicts = journal
+            .iter()
+            .filter(|entry| entry.kind() == wire::JournalKind::Conflict);
+        assert!(conflicts.next().is_none(), "{journal:?}");
+        Ok(())
     }
 
     /// What a failing test tells: the log, the journal and the members.

@@ -6,6 +6,7 @@ pub mod agents;
 pub mod change;
 pub mod coordinator;
 pub mod decoders;
+pub mod disk_image;
 pub mod generate;
 pub mod hand_agent;
 pub mod memory_pair;

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use tandem_client::agent::memory::{MemoryRepository, ROOT, Rules};
-use tandem_proto::v1::{JournalKind, MemberState, Side, SyncSetOptions};
+use tandem_proto::v1::{MemberState, Side, SyncSetOptions};
 
 use crate::agents::{TaskAgent, listing, memory};
 use crate::coordinator::Coordinator;
@@ -102,11 +102,6 @@ impl MemoryPair {
     /// # Panics
     /// There was one.
     pub async fn assert_no_conflict(&self) -> Result<()> {
-        let journal = self.coordinator.journal(NETWORK).await?;
-        let conflicts = journal
-            .iter()
-            .filter(|entry| entry.kind() == JournalKind::Conflict);
-        assert_eq!(conflicts.count(), 0, "{journal:?}");
-        Ok(())
+        self.coordinator.assert_no_conflict(NETWORK).await
     }
 }

@@ -33,18 +33,36 @@ impl SmallDisk {
     pub async fn mount(path: &Path, mebibytes: usize, logs: &Path) -> Result<Self> {
         let user = !rustix::process::geteuid().is_root();
         let size = format!("size={mebibytes}m");
+        let options = ["-t", "tmpfs", "-o", &size, "tmpfs"];
+        let held = Self::hold(user, (&options, path), logs).await;
+        held.context(
+            "a full disk cannot be tested here: run as root, or allow user namespaces and tmpfs",
+        )
+    }
+
+    /// Mounts the file system in a file at `path`. It flushes nothing that nobody asks it to, as long as a test lasts.
+    ///
+    /// # Errors
+    /// This is not root, or there are no loop devices.
+    pub(crate) async fn mount_image(path: &Path, image: &Path, logs: &Path) -> Result<Self> {
+        let image = image.to_str().context("a path that is no text")?;
+        let options = ["-o", "loop,commit=300,noauto_da_alloc", image];
+        let held = Self::hold(false, (&options, path), logs).await;
+        held.context("a power cut cannot be tested here: run as root, with loop devices and ext4")
+    }
+
+    /// Mounts something in a namespace that lives as long as this does.
+    async fn hold(user: bool, (what, path): (&[&str], &Path), logs: &Path) -> Result<Self> {
         // Standard input is closed, so that it waits for its end alone.
-        let script = "mount -t tmpfs -o \"$1\" tmpfs \"$0\" && echo mounted && exec sleep infinity";
+        let script = "mount \"$@\" \"$0\" && echo mounted && exec sleep infinity";
         let mut launch = Launch::command("unshare", "small-disk").arg("--mount");
         if user {
             launch = launch.args(["--user", "--map-root-user"]);
         }
-        let launch = launch.args(["sh", "-c", script]).arg(path).arg(size);
+        let launch = launch.args(["sh", "-c", script]).arg(path).args(what);
         let mut holder = launch.start(logs)?;
         let mounted = holder.line(0, PATIENCE, |line| (line == "mounted").then_some(()));
-        mounted.await.context(
-            "a full disk cannot be tested here: run as root, or allow user namespaces and tmpfs",
-        )?;
+        mounted.await?;
         Ok(Self {
             holder,
             path: path.to_path_buf(),
