@@ -1,26 +1,38 @@
 //! What a peer sends never brings a decoder down: the corpus of the fuzz targets, and valid frames with a few wrong bytes.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use proptest::prelude::*;
 use prost::Message as _;
 use prost::bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 use tandem_proto::v1 as wire;
-use tandem_tests::decoders::{DECODERS, frames};
+use tandem_tests::decoders::{DECODERS, Decoder, frames};
+
+/// Where the fuzz targets are.
+fn fuzz() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz")
+}
+
+/// The files of the corpus of a fuzz target, sorted.
+fn corpus(name: &str) -> Vec<PathBuf> {
+    let files = fs::read_dir(fuzz().join("corpus").join(name)).unwrap();
+    let mut files: Vec<_> = files.map(|file| file.unwrap().path()).collect();
+    files.sort();
+    files
+}
 
 #[test]
 fn the_corpus_of_every_fuzz_target_is_answered() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");
+    let root = fuzz();
     for (name, decoder) in DECODERS {
         assert!(
             root.join(format!("fuzz_targets/{name}.rs")).exists(),
             "the decoder {name} has no fuzz target"
         );
-        let files = fs::read_dir(root.join("corpus").join(name)).unwrap();
-        let mut files: Vec<_> = files.map(|file| file.unwrap().path()).collect();
-        files.sort();
+        let files = corpus(name);
         assert!(files.len() >= 5, "{name} has a corpus of {}", files.len());
         for file in files {
             println!("{}", file.display());
@@ -184,5 +196,35 @@ proptest! {
         let mut bytes = frame(vec![items().swap_remove(which)]);
         mutations.into_iter().for_each(|mutation| mutation.apply(&mut bytes));
         frames(&bytes);
+    }
+}
+
+/// A decoder, and the bytes of a file of its corpus.
+static SEEDS: LazyLock<Vec<(Decoder, Vec<u8>)>> = LazyLock::new(|| {
+    let all = DECODERS.into_iter().flat_map(|decoder| {
+        let files = corpus(decoder.0).into_iter();
+        files.map(move |file| (decoder, fs::read(file).unwrap()))
+    });
+    all.collect()
+});
+
+/// More of them are a fuzz run for compilers that have none: `TANDEM_FUZZ_CASES=10000000`.
+fn cases() -> u32 {
+    let asked = std::env::var("TANDEM_FUZZ_CASES").ok();
+    asked.map_or(20_000, |asked| asked.parse().unwrap())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_corpus_with_wrong_bytes_is_answered(
+        which in any::<prop::sample::Index>(),
+        mutations in prop::collection::vec(mutation(), 1..8),
+    ) {
+        let ((_, decoder), bytes) = which.get(&SEEDS);
+        let mut bytes = bytes.clone();
+        mutations.into_iter().for_each(|mutation| mutation.apply(&mut bytes));
+        decoder(&bytes);
     }
 }
