@@ -33,6 +33,7 @@ mod moves_and_copies;
 mod os_users;
 mod pair;
 mod pauses;
+mod planted_bugs;
 mod policies;
 mod portable;
 mod power_cut;

@@ -10,6 +10,7 @@ use super::super::delivery::{Action, Delivery, FolderRef};
 use super::super::free_name::{aside_name, is_aside_name};
 use super::super::ids::MemberId;
 use super::super::member::{Due, Lane, Member};
+use super::super::planted::planted;
 use super::super::projection::{Projection, Side, State};
 use super::super::repository::Repository;
 use super::super::sync_set::SyncSet;
@@ -195,7 +196,10 @@ fn wanted_projection(
 /// R-PRJ-3: a type is sent at creation, to who knows it. Anybody else makes a node of the base type.
 fn typed(projection: Arc<Projection>, receiver: Option<&Repository>) -> Arc<Projection> {
     let name = &projection.node_type;
-    if name.is_empty() || receiver.is_some_and(|receiver| receiver.node_types.contains(name)) {
+    if name.is_empty()
+        || planted("type-sent-to-anybody")
+        || receiver.is_some_and(|receiver| receiver.node_types.contains(name))
+    {
         return projection;
     }
     let mut base = (*projection).clone();

@@ -305,7 +305,9 @@ impl Writer {
                     answer: serde_json::to_vec(&accepted).unwrap_or_default(),
                 };
                 let answers = finish.accepted.entry(batch.repository).or_default();
-                answers.push(answer);
+                if !planted("answer-not-kept") {
+                    answers.push(answer);
+                }
                 Ok(Done::Accepted(accepted))
             }
             Change::Request(_) => Ok(Done::Plain),

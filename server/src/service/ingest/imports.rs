@@ -10,6 +10,7 @@ use crate::domain::ids::{MemberId, NetworkId, NodeId, RepositoryId};
 use crate::domain::journal::{Entry, JournalKind};
 use crate::domain::limits::WALK_STEP_NODES_MAX;
 use crate::domain::member::Member;
+use crate::domain::planted::planted;
 use crate::domain::projection::{Side, Sides};
 use crate::domain::sync_set::SyncSet;
 use crate::domain::view::{Changes, CopyKey, Loaded};
@@ -167,7 +168,9 @@ impl Writer {
         finish: &mut Finish,
     ) -> Result<Imported, Error> {
         for side in Side::BOTH {
-            if let Some(node) = imports::unplaced_in(&**tx, importing, side).await? {
+            if let Some(node) = imports::unplaced_in(&**tx, importing, side).await?
+                && !planted("unplaced-node-imported")
+            {
                 return Ok(Imported::Unplaced(node));
             }
         }
@@ -188,7 +191,9 @@ impl Writer {
             ..Effects::default()
         };
         self.save_imported(tx, &effects).await?;
-        imports::list_anew_in(&**tx, set).await?;
+        if !planted("import-is-not-listed") {
+            imports::list_anew_in(&**tx, set).await?;
+        }
         let both = [set.repositories.on_premise, set.repositories.cloud];
         finish.wake.watching.extend(both);
         finish.wake.any = true;
@@ -199,6 +204,7 @@ impl Writer {
     async fn go_on(&self, tx: &Tx, importing: &Importing) -> Result<Imported, Error> {
         let more = match imports::is_imported_in(&**tx, importing).await? {
             true => imports::leave_some_in(&**tx, importing, WALK_STEP_NODES_MAX).await?,
+            false if planted("half-an-import-stays") => false,
             false => imports::forget_step_in(&**tx, importing, WALK_STEP_NODES_MAX).await?,
         };
         if more {
@@ -213,7 +219,10 @@ impl Writer {
 async fn taken(tx: &Tx, changes: &Changes) -> Result<Option<Imported>, Error> {
     let keys: Vec<CopyKey> = changes.copies.keys().cloned().collect();
     let taken = imports::taken_in(&**tx, &keys).await?;
-    let first = taken.into_iter().next();
+    let first = taken
+        .into_iter()
+        .next()
+        .filter(|_| !planted("import-takes-any-node"));
     Ok(first.map(|(repository, node)| Imported::Taken(repository, node)))
 }
 

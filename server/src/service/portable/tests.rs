@@ -1,5 +1,7 @@
 //! Exports and imports on a real database (R-ADM-1); with real agents, see `tests/it/portable.rs`.
 
+use std::time::Duration;
+
 use tokio_stream::StreamExt;
 
 use crate::domain::access::{Role, Side};
@@ -18,6 +20,9 @@ use crate::service::{AdminScope, Error};
 use crate::storage::sync::due::After;
 use crate::storage::sync::generations;
 use crate::storage::sync::imports::Importing;
+
+/// Longer than anything here takes.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 async fn admin(fixture: &Fixture) -> AdminScope {
     let user = fixture.user(ALICE, Role::Admin).await;
@@ -111,16 +116,22 @@ async fn list_both(fixture: &Fixture, a_on_premise: &str) {
         fixture.report(side, seen.clone()).await;
         fixture.list(side, seen).await;
     }
-    while is_listing(fixture).await {
-        tokio::task::yield_now().await;
-    }
+    until(async || !is_listing(fixture).await).await;
+}
+
+/// Looks again and again; a test that waits in vain fails, and does not hang.
+async fn until(holds: impl AsyncFn() -> bool) {
+    let wait = async {
+        while !holds().await {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, wait).await.unwrap();
 }
 
 async fn until_settled(fixture: &Fixture) {
     let is_synced = |(_, state): &(MemberId, MemberState)| *state == MemberState::Synced;
-    while !members(fixture).await.iter().all(is_synced) {
-        tokio::task::yield_now().await;
-    }
+    until(async || members(fixture).await.iter().all(is_synced)).await;
 }
 
 #[tokio::test]
@@ -158,9 +169,7 @@ async fn r_adm_1_what_changed_on_one_side_since_the_export_is_no_conflict() {
     let fixture = Fixture::new().await;
     import(&fixture, &text).await.unwrap();
     list_both(&fixture, "second").await;
-    while due(&fixture, Side::Cloud).await == 0 {
-        tokio::task::yield_now().await;
-    }
+    until(async || due(&fixture, Side::Cloud).await > 0).await;
     assert_eq!(due(&fixture, Side::Cloud).await, 1, "the change is pushed");
     assert_eq!(due(&fixture, Side::OnPremise).await, 0);
     fixture.deliver_all(Side::Cloud).await;
@@ -239,6 +248,28 @@ async fn r_adm_1_an_import_is_repeatable_also_where_the_export_was_made() {
     }
     let again = export(&fixture).await;
     assert_eq!(again.lines().count(), text.lines().count());
+}
+
+#[tokio::test]
+async fn r_adm_1_a_pause_and_what_was_unlinked_are_imported_too() {
+    let origin = Fixture::new().await;
+    let options = Options {
+        allow_delete_on_cloud: false,
+        ..Options::default()
+    };
+    let set = origin.synced(options, &["a.txt", "b.txt"]).await.set.id;
+    origin.report(Side::OnPremise, vec![absent("a.txt")]).await;
+    let alice = origin.alice().await;
+    alice.pause_set(set, true).await.unwrap();
+    let text = export(&origin).await;
+    let fixture = Fixture::new().await;
+    assert_eq!(import(&fixture, &text).await.unwrap().members, 2);
+    let alice = fixture.alice().await;
+    let set = alice.sync_sets(None, 10).await.unwrap().remove(0).set;
+    assert!(set.paused);
+    let skipped = alice.skipped_nodes(set.id, None, 10).await.unwrap();
+    let skipped = skipped.iter().map(|one| (one.side, one.node.0.as_str()));
+    assert_eq!(skipped.collect::<Vec<_>>(), [(Side::Cloud, "c:a.txt")]);
 }
 
 /// Files that are not whole, or not in order, each with what is said of it.

@@ -9,6 +9,7 @@ use super::format::{
 use super::words::{self, word};
 use crate::domain::copy::{Copy, CopyState};
 use crate::domain::member::Member;
+use crate::domain::planted::planted;
 use crate::domain::projection::{Projection, PropertyValue, Side, Sides};
 use crate::domain::sync_set::Options;
 use crate::service::sync_sets::SetView;
@@ -24,7 +25,7 @@ pub(super) fn set_line(view: &SetView) -> SetLine {
         target_folder_node_id: set.target.0.clone(),
         source_folder_node_id: set.source_folder.0.clone(),
         owner: set.owner.clone(),
-        paused: set.paused,
+        paused: set.paused && !planted("export-forgets-pauses"),
         options: options_line(&set.options),
     }
 }
