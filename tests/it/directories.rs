@@ -107,6 +107,9 @@ const BESIDE: &[(&str, &[&str])] = &[
         &[
             "r_del_3_a_page_that_is_older_than_what_came_with_it_does_not_make_its_root_empty",
             "r_con_2_a_node_that_comes_back_after_its_deletion_lost_gets_the_change_that_won",
+            "r_set_1_a_cloud_copy_that_was_on_its_way_when_its_document_was_deleted_follows_the_options",
+            "r_uns_1_a_cloud_copy_that_was_on_its_way_when_its_document_was_unsynced_goes_too",
+            "r_uns_1_what_somebody_wrote_into_a_copy_that_was_on_its_way_stays",
             "r_con_4_a_node_that_comes_back_while_its_peer_is_removed_is_no_conflict",
             "r_del_2_what_is_made_in_a_folder_that_was_just_moved_out_is_kept",
             "r_mem_4_a_copy_that_was_unlinked_while_it_was_moved_is_known_where_it_came_to_lie",

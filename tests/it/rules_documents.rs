@@ -350,3 +350,66 @@ fn r_mem_4_a_copy_that_was_unlinked_while_it_was_moved_is_known_where_it_came_to
     lab.converge();
     assert_eq!(lab.tree(Cloud), ["f", "f/e (1).txt", "f/e.txt"]);
 }
+
+/// Two documents are chosen; the cloud has just made its copy of the second one, and nobody has heard so.
+fn just_made(options: Options) -> Lab {
+    let mut lab = Lab::choosing(options, &["/z.txt"]);
+    let nodes = ["/a.txt", "/b.txt"].map(|path| lab.make(OnPremise, path));
+    lab.world_mut().sync_documents(&nodes, options).unwrap();
+    while !there(&lab, Cloud, "/b.txt") {
+        let moved =
+            lab.world_mut().agent_step(OnPremise, 0) | lab.world_mut().coordinator_step().unwrap();
+        assert!(moved | lab.world_mut().agent_step(Cloud, 0));
+    }
+    lab.away(Cloud);
+    lab
+}
+
+#[test]
+fn r_uns_1_a_cloud_copy_that_was_on_its_way_when_its_document_was_unsynced_goes_too() {
+    for (removal, stays) in [(Removal::None, true), (Removal::Everything, false)] {
+        let mut lab = just_made(Options::default());
+        unsync(&mut lab, "/b.txt", removal);
+        lab.settle();
+        assert!(lab.member(OnPremise, "/b.txt").is_none(), "ended at once");
+        lab.back(Cloud);
+        lab.converge();
+        assert_eq!(there(&lab, Cloud, "/b.txt"), stays, "{removal:?}");
+        assert!(there(&lab, OnPremise, "/b.txt"));
+        let written = lab.write(OnPremise, "/a.txt");
+        lab.converge();
+        assert_eq!(lab.content(Cloud, "/a.txt"), written, "the set goes on");
+    }
+}
+
+#[test]
+fn r_uns_1_what_somebody_wrote_into_a_copy_that_was_on_its_way_stays() {
+    let mut lab = just_made(Options::default());
+    unsync(&mut lab, "/b.txt", Removal::Everything);
+    lab.settle();
+    let node = lab.find(Cloud, "/b.txt").unwrap();
+    let written = lab.world_mut().ledger.write(0);
+    let repository = &mut lab.world_mut().places.cloud.repository;
+    repository.change(&node, |node| node.content = written);
+    lab.back(Cloud);
+    lab.settle();
+    lab.converge();
+    assert_eq!(lab.content(Cloud, "/b.txt"), written);
+}
+
+#[test]
+fn r_set_1_a_cloud_copy_that_was_on_its_way_when_its_document_was_deleted_follows_the_options() {
+    for allow_delete_on_cloud in [true, false] {
+        let mut lab = just_made(Options {
+            allow_delete_on_cloud,
+            ..Options::default()
+        });
+        lab.delete(OnPremise, "/b.txt");
+        lab.settle();
+        lab.back(Cloud);
+        lab.converge();
+        let stays = !allow_delete_on_cloud;
+        assert_eq!(there(&lab, Cloud, "/b.txt"), stays);
+        assert!(there(&lab, Cloud, "/a.txt"));
+    }
+}

@@ -4,11 +4,11 @@
 use super::super::copy::{Absence, Copy, CopyState, Unfit};
 use super::super::ids::{MemberId, NodeId, RepositoryId};
 use super::super::journal::{Entry, JournalKind};
-use super::super::member::{Due, Hold, Lane, Member, MemberState, Obstacle};
+use super::super::member::{Due, Hold, Lane, Leaving, Member, MemberState, Obstacle};
 use super::super::projection::{NodeKind, Side};
 use super::super::report::{Observation, Presence, Seen};
 use super::super::stay::{Stay, StayReason};
-use super::super::sync_set::{Removal, SyncSet};
+use super::super::sync_set::{Removal, SetKind, SyncSet};
 use super::super::view::{CopyKey, Miss};
 use super::Engine;
 use super::leaving::removal_of;
@@ -346,7 +346,7 @@ impl Engine<'_> {
         self.list_stay(set, &row, StayReason::Came)
     }
 
-    /// What was just made for a member that ended with its set goes with the rest, unless somebody wrote into it already.
+    /// What was just made for a member that ended, with its set or alone, goes too, unless somebody wrote into it already.
     pub(super) fn clear_orphan(
         &mut self,
         set: &SyncSet,
@@ -361,9 +361,15 @@ impl Engine<'_> {
         self.view.enter(id);
         let mut row = self.row(repository, node, set, Side::Cloud, presence);
         row.member = Some(id);
-        let mut member = Member::new(id, set.id, presence.projection.kind, false);
+        // A chosen document is watched until it is gone.
+        let direct = set.kind == SetKind::Documents;
+        let mut member = Member::new(id, set.id, presence.projection.kind, direct);
         member.nodes.cloud = Some(node.clone());
         member.clearing = true;
+        member.leaving = (!set.ending).then(|| Leaving {
+            removal: Removal::Everything,
+            actor: set.owner.clone(),
+        });
         self.new_version(&row, id, Side::Cloud);
         self.put_copy_and_wake(None, row, set)?;
         self.view.put_member(set, member);

@@ -1,13 +1,14 @@
 //! Memberships that end (R-MEM-4, R-UNS-1).
 
 use super::super::copy::{Absence, Copy, CopyState};
-use super::super::ids::{MemberId, NodeId, RepositoryId};
+use super::super::ids::{MemberId, NodeId, RepositoryId, SyncSetId};
 use super::super::journal::{Entry, JournalKind};
-use super::super::member::{Due, Lane, Member, MemberState, Obstacle};
+use super::super::member::{Due, Lane, Member, MemberState, Obstacle, PeerChoice};
 use super::super::planted::planted;
-use super::super::projection::Side;
-use super::super::sync_set::SyncSet;
+use super::super::projection::{Side, Sides};
+use super::super::sync_set::{Removal, SyncSet};
 use super::super::view::Miss;
+use super::leaving::{is_over, removal_of};
 use super::{Engine, VersionChange};
 
 impl Engine<'_> {
@@ -47,14 +48,21 @@ impl Engine<'_> {
     ) -> Result<(), Miss> {
         self.close_conflict(set, &mut member, None)?;
         let node_name = self.name_of(set, &member)?;
+        let removes = self.removes_what_is_made(set, &member)?;
+        let mut copies = Sides::default();
         for side in Side::BOTH {
-            if let Some(copy) = self.copy_of(set, &member, side)? {
-                self.unlink(set, &member, copy, side)?;
-            } else if let Some(source) = self.copy_of(set, &member, side.other())?
+            *copies.get_mut(side) = self.copy_of(set, &member, side)?;
+        }
+        for side in Side::BOTH {
+            if let Some(copy) = copies.get(side) {
+                self.unlink(set, &member, copy.clone(), side)?;
+            } else if let Some(source) = copies.get(side.other())
                 && !member.clearing
                 && member.leaving.is_none()
             {
-                self.remember_ended(*set.repositories.get(side), member.id, &source, "");
+                let removed = removes && side == Side::Cloud;
+                let mark = if removed { REMOVED } else { "" };
+                self.remember_ended(set, (side, member.id), source, mark);
             }
         }
         if member.sibling.is_some() {
@@ -94,17 +102,17 @@ impl Engine<'_> {
     /// `mark` is [`REMOVED`] where somebody asked for the removal of the cloud copy.
     pub(super) fn remember_ended(
         &mut self,
-        repository: RepositoryId,
-        member: MemberId,
+        set: &SyncSet,
+        (side, member): (Side, MemberId),
         source: &Copy,
         mark: &str,
     ) {
         self.view.put_copy(Copy {
-            repository,
+            repository: *set.repositories.get(side),
             node: ended_node(member),
             member: None,
             state: CopyState::Gone(Absence::Deleted),
-            parent: NodeId::default(),
+            parent: set_node(set.id),
             name_key: String::new(),
             revision: mark.to_owned(),
             projection: source.projection.clone(),
@@ -114,6 +122,38 @@ impl Engine<'_> {
             unfit: None,
             past: Vec::new(),
         });
+    }
+
+    /// R-UNS-1, SPEC §7: whether a cloud copy that is just being made goes when it is there. What is made inside a synced
+    /// folder shares the fate of that.
+    fn removes_what_is_made(&mut self, set: &SyncSet, member: &Member) -> Result<bool, Miss> {
+        if is_over(set, member) {
+            return Ok(removal_of(set, member) != Removal::None);
+        }
+        let source = self.copy_of(set, member, Side::OnPremise)?;
+        let deleted = CopyState::Gone(Absence::Deleted);
+        let deleted = source.is_some_and(|source| source.state == deleted);
+        Ok(member.direct
+            && deleted
+            && match member.choice {
+                Some(choice) => choice == PeerChoice::Remove,
+                None => set.options.allow_delete_on_cloud,
+            })
+    }
+
+    /// The set, as long as it is there, whose membership ended here before its cloud copy was heard of, and that removes
+    /// that copy.
+    pub(super) fn set_that_removes(
+        &mut self,
+        repository: RepositoryId,
+        member: MemberId,
+    ) -> Result<Option<SyncSet>, Miss> {
+        let row = self.view.copy(&(repository, ended_node(member)))?;
+        let row = row.filter(|row| row.revision == REMOVED && !planted("made-too-late-stays"));
+        match row.and_then(|row| set_of_node(&row.parent)) {
+            Some(set) => self.view.set(set),
+            None => Ok(None),
+        }
     }
 
     /// Whether a membership ended here before its copy on this side was heard of.
@@ -195,4 +235,15 @@ pub const REMOVED: &str = "removed";
 #[must_use]
 pub fn ended_node(member: MemberId) -> NodeId {
     NodeId(format!("ended member {member}"))
+}
+
+/// In the row that remembers an ended membership its set stands in place of a folder.
+fn set_node(set: SyncSetId) -> NodeId {
+    NodeId(format!("sync set {set}"))
+}
+
+/// Reads what [`set_node`] wrote.
+fn set_of_node(node: &NodeId) -> Option<SyncSetId> {
+    let id = node.0.strip_prefix("sync set ")?;
+    id.parse().ok().map(SyncSetId)
 }

@@ -44,7 +44,7 @@ impl Engine<'_> {
         };
         if let Some(known) = known {
             for side in Side::BOTH {
-                self.remember_ended(*set.repositories.get(side), member.id, &known, mark);
+                self.remember_ended(set, (side, member.id), &known, mark);
             }
         }
         Ok(())

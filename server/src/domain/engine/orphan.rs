@@ -43,6 +43,11 @@ impl Engine<'_> {
         if let Some(set) = self.clearing_set(repository, &presence.parent)? {
             return self.clear_orphan(&set, (repository, node), presence, written);
         }
+        if side == Side::Cloud
+            && let Some(set) = self.set_that_removes(repository, member)?
+        {
+            return self.clear_orphan(&set, (repository, node), presence, written);
+        }
         if !is_known && !self.has_ended(repository, member)? {
             return self.made_for_the_forgotten(&key, presence, at);
         }

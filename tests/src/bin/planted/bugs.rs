@@ -93,6 +93,7 @@ pub(crate) const BUGS: &[(&str, Finder)] = &[
     ("lock-outlives-membership", SIMULATION),
     // Online edits (§10).
     ("online-edit-ignored", RULES),
+    ("made-too-late-stays", RULES),
     ("edit-wakes-nobody", tests("management_tests::editing")),
     // Observations and outcomes (§4, §5).
     ("echo-keeps-old-revision", SIMULATION),
