@@ -6,8 +6,9 @@
 use std::collections::BTreeSet;
 
 use sea_orm_migration::prelude::*;
-use sea_orm_migration::sea_orm::{DatabaseConnection, Statement};
+use sea_orm_migration::sea_orm::{DatabaseBackend, DatabaseConnection, Statement};
 
+mod dialect;
 mod m20261123_000001_access;
 mod m20261123_000002_content;
 mod m20261123_000003_sync;
@@ -22,6 +23,8 @@ mod m20261125_000013_documents;
 mod m20261126_000014_accounts;
 mod m20261126_000015_imports;
 mod m20261126_000016_edited;
+
+pub use dialect::FLAGS;
 
 /// Every migration, oldest first.
 #[derive(Debug)]
@@ -117,11 +120,12 @@ pub async fn schema_state(database: &DatabaseConnection) -> Result<SchemaState, 
 
 /// Runs the statements of a migration in order.
 async fn run(manager: &SchemaManager<'_>, statements: &[&str]) -> Result<(), DbErr> {
+    let connection = manager.get_connection();
+    let is_postgres = manager.get_database_backend() == DatabaseBackend::Postgres;
     for statement in statements {
-        manager
-            .get_connection()
-            .execute_unprepared(statement)
-            .await?;
+        let turned = is_postgres.then(|| dialect::postgres(statement));
+        let text = turned.as_deref().unwrap_or(statement);
+        connection.execute_unprepared(text).await?;
     }
     Ok(())
 }
@@ -148,13 +152,20 @@ mod tests {
 
     use super::*;
 
-    async fn database() -> DatabaseConnection {
-        Database::connect("sqlite::memory:").await.unwrap()
+    /// A connection, and what drops its database afterwards when the tests run on a server.
+    async fn database() -> (DatabaseConnection, Option<tandem_test_database::Database>) {
+        let made = match tandem_test_database::Server::named() {
+            Some(server) => Some(server.create(None).await.unwrap()),
+            None => None,
+        };
+        let url = made.as_ref().map(tandem_test_database::Database::url);
+        let url = url.unwrap_or_else(|| "sqlite::memory:".to_owned());
+        (Database::connect(url).await.unwrap(), made)
     }
 
     #[tokio::test]
     async fn up_twice_changes_nothing_the_second_time() {
-        let database = database().await;
+        let (database, _made) = database().await;
         Migrator::up(&database, None).await.unwrap();
         Migrator::up(&database, None).await.unwrap();
         assert_eq!(schema_state(&database).await.unwrap(), SchemaState::Current);
@@ -162,7 +173,7 @@ mod tests {
 
     #[tokio::test]
     async fn down_then_up_ends_where_it_began() {
-        let database = database().await;
+        let (database, _made) = database().await;
         Migrator::up(&database, None).await.unwrap();
         Migrator::down(&database, None).await.unwrap();
         assert!(matches!(
@@ -173,9 +184,21 @@ mod tests {
         assert_eq!(schema_state(&database).await.unwrap(), SchemaState::Current);
     }
 
+    /// Existing databases of SQLite were made by exactly these.
+    #[test]
+    fn the_names_of_migrations_stay() {
+        let names: Vec<String> = Migrator::migrations()
+            .iter()
+            .map(|migration| migration.name().to_owned())
+            .collect();
+        assert_eq!(names[0], "m20261123_000001_access");
+        assert_eq!(names[13], "m20261126_000016_edited");
+        assert!(names.is_sorted());
+    }
+
     #[tokio::test]
     async fn an_empty_database_is_older_and_stays_empty() {
-        let database = database().await;
+        let (database, _made) = database().await;
         let SchemaState::Older(pending) = schema_state(&database).await.unwrap() else {
             panic!("an empty database has every migration before it");
         };
@@ -190,7 +213,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_migration_from_the_future_is_noticed() {
-        let database = database().await;
+        let (database, _made) = database().await;
         Migrator::up(&database, None).await.unwrap();
         database
             .execute_unprepared(

@@ -2,9 +2,10 @@
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::schema::{
-    big_integer, big_integer_null, binary, binary_null, boolean, pk_auto, pk_uuid, string,
-    string_null, string_uniq,
+    big_integer, big_integer_null, big_pk_auto, binary, binary_null, boolean, pk_auto, pk_uuid,
+    string, string_null, string_uniq,
 };
+use sea_orm_migration::sea_orm::DatabaseBackend;
 
 const NETWORK: &str = "network";
 const JOURNAL_HEAD: &str = "journal_head";
@@ -24,9 +25,13 @@ impl MigrationName for Migration {
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        manager.create_table(network()).await?;
+        manager
+            .create_table(network(manager.get_database_backend()))
+            .await?;
         manager.create_table(journal_head()).await?;
-        manager.create_table(repository()).await?;
+        manager
+            .create_table(repository(manager.get_database_backend()))
+            .await?;
         manager.create_index(repository_name()).await?;
         manager.create_table(token()).await?;
         manager.create_index(token_network()).await
@@ -46,11 +51,19 @@ impl MigrationTrait for Migration {
     }
 }
 
+/// The number of a row has 64 bits everywhere; SQLite has no other, and knows its own by the plain type only.
+fn row_id(backend: DatabaseBackend) -> ColumnDef {
+    match backend {
+        DatabaseBackend::Postgres => big_pk_auto("id"),
+        _ => pk_auto("id"),
+    }
+}
+
 /// Times are microseconds since 1970-01-01 UTC everywhere.
-fn network() -> TableCreateStatement {
+fn network(backend: DatabaseBackend) -> TableCreateStatement {
     Table::create()
         .table(NETWORK)
-        .col(pk_auto("id"))
+        .col(row_id(backend))
         .col(string_uniq("name"))
         .col(string("display_name"))
         .col(big_integer("created_at"))
@@ -70,10 +83,10 @@ fn journal_head() -> TableCreateStatement {
         .take()
 }
 
-fn repository() -> TableCreateStatement {
+fn repository(backend: DatabaseBackend) -> TableCreateStatement {
     Table::create()
         .table(REPOSITORY)
-        .col(pk_auto("id"))
+        .col(row_id(backend))
         .col(big_integer("network"))
         .col(string("name"))
         .col(string("side"))

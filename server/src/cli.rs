@@ -38,9 +38,13 @@ enum Command {
 /// Flags for whatever uses the database.
 #[derive(Debug, Args)]
 struct Store {
-    /// Where the database and the content are kept.
+    /// Where the content is kept, and the database unless it has a url.
     #[arg(long, value_name = "DIRECTORY")]
     data_dir: Option<PathBuf>,
+    /// A file of SQLite, or postgres://USER@HOST/DATABASE; a password stands better in the environment
+    /// (TANDEM_DATABASE__URL, PGPASSWORD), where others do not see it.
+    #[arg(long, value_name = "URL")]
+    database_url: Option<String>,
     /// Which events to log, such as `info` or `tandem_server=debug,warn`.
     #[arg(long, value_name = "FILTER")]
     log: Option<String>,
@@ -67,6 +71,9 @@ impl Store {
         let mut flags = Vec::new();
         if let Some(directory) = &self.data_dir {
             flags.push(("data_dir", text(directory)?));
+        }
+        if let Some(url) = &self.database_url {
+            flags.push(("database.url", url.clone()));
         }
         if let Some(filter) = &self.log {
             flags.push(("log.filter", filter.clone()));

@@ -1,7 +1,7 @@
 //! The settings of `tandemd`: a TOML file, then the environment (`TANDEM_…`), then flags; the later wins.
 //!
-//! A key that is not known is refused wherever it comes from, with the keys that are. No setting is a secret: where one
-//! is made or needed, the setting is the path of its file.
+//! A key that is not known is refused wherever it comes from, with the keys that are. No setting is a secret but the
+//! password in `database.url`, which is never shown: where else one is made or needed, the setting is the path of its file.
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -9,6 +9,9 @@ use std::path::{Path, PathBuf};
 
 use config::{Environment, File, FileFormat};
 use serde::{Deserialize, Serialize};
+
+use crate::storage::Place;
+use crate::storage::place::WrongUrl;
 
 /// What every variable of the environment begins with; `TANDEM_LOG__FORMAT` is `log.format`.
 const PREFIX: &str = "TANDEM";
@@ -29,9 +32,12 @@ pub struct Config {
     /// Where to listen; port 0 takes a free one.
     #[serde(default = "default_listen")]
     pub listen: SocketAddr,
-    /// Where the database and the content are kept.
+    /// Where the content is kept, and the database unless `database.url` says otherwise.
     #[serde(default = "default_data_dir")]
     pub data_dir: PathBuf,
+    /// Which database.
+    #[serde(default)]
+    pub database: Database,
     /// Apply missing migrations before serving, instead of refusing to serve.
     #[serde(default = "default_migrate")]
     pub migrate: bool,
@@ -47,6 +53,34 @@ pub struct Config {
     /// What is logged, and how.
     #[serde(default)]
     pub log: Log,
+}
+
+/// Which database.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Database {
+    /// A file of SQLite, or `postgres://USER:PASSWORD@HOST:PORT/DATABASE`; a file in the data directory when left out.
+    #[serde(default)]
+    pub url: Option<DatabaseUrl>,
+}
+
+/// Where the database is; shown without its password, wherever it is shown.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct DatabaseUrl(Place);
+
+impl TryFrom<String> for DatabaseUrl {
+    type Error = WrongUrl;
+
+    fn try_from(text: String) -> Result<Self, WrongUrl> {
+        Place::parse(&text).map(Self)
+    }
+}
+
+impl Serialize for DatabaseUrl {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
 }
 
 /// What is logged, and how; always to standard error.
@@ -111,6 +145,7 @@ impl Default for Config {
         Self {
             listen: default_listen(),
             data_dir: default_data_dir(),
+            database: Database::default(),
             migrate: default_migrate(),
             admin_token_file: default_admin_token_file(),
             reflection: default_reflection(),
@@ -188,10 +223,13 @@ impl Config {
         Ok(builder.build()?.try_deserialize()?)
     }
 
-    /// The database file.
+    /// Where the database is.
     #[must_use]
-    pub fn database(&self) -> PathBuf {
-        self.data_dir.join("tandem.db")
+    pub fn database(&self) -> Place {
+        match &self.database.url {
+            Some(DatabaseUrl(place)) => place.clone(),
+            None => Place::File(self.data_dir.join("tandem.db")),
+        }
     }
 
     /// Where large content is kept.
@@ -277,6 +315,39 @@ mod tests {
             let (sources, _directory) = sources(file, &[]);
             assert!(Config::load(sources).is_err(), "{file}");
         }
+    }
+
+    #[test]
+    fn a_database_is_a_file_or_on_a_server_and_its_password_is_never_shown() {
+        let (given, _directory) = sources("data_dir = '/d'", &[]);
+        let config = Config::load(given).unwrap();
+        assert_eq!(config.database(), Place::File("/d/tandem.db".into()));
+        let (given, _directory) = sources("[database]\nurl = 'sqlite:///e/t.db'", &[]);
+        let config = Config::load(given).unwrap();
+        assert_eq!(config.database(), Place::File("/e/t.db".into()));
+        let url = "postgres://tandem:hunter2@db/tandem";
+        let (given, _directory) = sources("", &[("TANDEM_DATABASE__URL", url)]);
+        let config = Config::load(given).unwrap();
+        assert_eq!(config.database(), Place::Postgres(url.to_owned()));
+        let shown = serde_json::to_string(&config).unwrap();
+        assert!(shown.contains("postgres://tandem:***@db/tandem"), "{shown}");
+        assert!(!format!("{config:?}").contains("hunter2"), "{config:?}");
+    }
+
+    #[test]
+    fn a_wrong_database_is_refused_with_its_rule_and_never_with_its_password() {
+        let url = "mysql://tandem:hunter2@db/tandem";
+        let (given, _directory) = sources("", &[("TANDEM_DATABASE__URL", url)]);
+        let text = format!(
+            "{:#}",
+            anyhow::Error::from(Config::load(given).unwrap_err())
+        );
+        assert!(
+            text.contains("database.url begins with `mysql://`"),
+            "{text}"
+        );
+        assert!(text.contains("write a path"), "{text}");
+        assert!(!text.contains("hunter2"), "{text}");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use rand::rngs::StdRng;
 use sha2::{Digest, Sha256};
 use tandem_proto::v1 as wire;
 use tandem_proto::v1::restore_version_request::Source;
-use tandem_server::storage::{Error as StorageError, Options, Store, sql};
+use tandem_server::storage::{Error as StorageError, Options, Place, Store, sql};
 use tandem_tests::agents::DirectoryAgent;
 use tandem_tests::coordinator::Coordinator;
 use tandem_tests::generate;
@@ -507,7 +507,7 @@ impl World {
 
 /// Makes all that a stopped coordinator keeps for a time so old that the time is over.
 async fn age(data: &Path) -> Result<()> {
-    let store = Store::open(Options::new(data.join("tandem.db"))).await?;
+    let store = Store::open(Options::new(Place::File(data.join("tandem.db")))).await?;
     let aged = store.write(|tx| async move {
         for aged in [
             "UPDATE version SET keep_until = 0 WHERE keep_until IS NOT NULL",

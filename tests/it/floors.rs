@@ -194,6 +194,7 @@ fn the_wire_and_the_schema_history_use_nothing_of_ours() {
     };
     assert_eq!(ours("proto/Cargo.toml"), BTreeSet::new());
     assert_eq!(dependencies("tests/crash/Cargo.toml"), BTreeSet::new());
+    assert_eq!(ours("tests/database/Cargo.toml"), BTreeSet::new());
     assert_eq!(
         dependencies("migrations/Cargo.toml"),
         BTreeSet::from(["sea_orm_migration".to_owned()])

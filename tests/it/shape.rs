@@ -15,6 +15,7 @@ fn program_files() -> Vec<PathBuf> {
     [
         "proto/src",
         "tests/crash/src",
+        "tests/database/src",
         "migrations/src",
         "server/src",
         "client/src",

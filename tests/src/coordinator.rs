@@ -10,6 +10,7 @@ use tandem_client::client::Client;
 use tandem_proto::v1 as wire;
 use tandem_server::app::{self, Running};
 use tandem_server::config::Config;
+use tandem_test_database::{Database, Server};
 use tempfile::TempDir;
 
 use crate::pair::PATIENCE;
@@ -34,6 +35,8 @@ pub struct Coordinator {
     disk: Option<SmallDisk>,
     process: Option<Process>,
     within: Option<Running>,
+    /// Where its state is when the tests run on a server; behind the process, so that it outlives it.
+    database: Option<Database>,
 }
 
 /// A token of an agent.
@@ -49,6 +52,14 @@ pub struct AgentToken {
 #[must_use]
 pub fn repository_name(network: &str, repository: &str) -> String {
     format!("networks/{network}/repositories/{repository}")
+}
+
+/// An empty database, when the tests run on a server; on SQLite the coordinator makes its own.
+async fn database() -> Result<Option<Database>> {
+    Ok(match Server::named() {
+        Some(server) => Some(server.create(None).await?),
+        None => None,
+    })
 }
 
 impl Coordinator {
@@ -70,6 +81,7 @@ impl Coordinator {
 
     async fn start_on(mebibytes: Option<usize>) -> Result<Self> {
         let mut coordinator = Self::prepare()?;
+        coordinator.database = database().await?;
         if let Some(mebibytes) = mebibytes {
             let logs = coordinator.logs();
             coordinator.put_on(SmallDisk::mount(&coordinator.data, mebibytes, &logs).await?);
@@ -94,6 +106,7 @@ impl Coordinator {
             disk: None,
             process: None,
             within: None,
+            database: None,
         })
     }
 
@@ -106,10 +119,14 @@ impl Coordinator {
         let directory = TempDir::with_prefix("tandem-e2e-")?;
         fs::create_dir(directory.path().join("logs"))?;
         let data = directory.path().join("coordinator");
-        let config = Config {
+        let mut config = Config {
             admin_token_file: Some(directory.path().join(TOKEN_FILE)),
             ..Config::embedded(&data)
         };
+        let database = database().await?;
+        if let Some(database) = &database {
+            config.database.url = Some(database.url().try_into()?);
+        }
         let running = app::start(config).await?;
         Ok(Self {
             directory,
@@ -118,6 +135,7 @@ impl Coordinator {
             disk: None,
             process: None,
             within: Some(running),
+            database,
         })
     }
 
@@ -206,6 +224,10 @@ impl Coordinator {
             .arg(&self.data)
             .arg("--admin-token-file")
             .arg(self.token_file());
+        let launch = match &self.database {
+            Some(database) => launch.arg("--database-url").arg(database.url()),
+            None => launch,
+        };
         Ok(match &self.disk {
             Some(disk) => disk.launch(&launch),
             None => launch,

@@ -102,6 +102,8 @@ pub const PAGE_TOKEN_BYTES_MAX: usize = 4 * 1024;
 pub const TRANSACTION_TRIES_MAX: usize = 8;
 /// Seconds that a statement waits for another writer, or for a free connection.
 pub const STORE_BUSY_SECONDS_MAX: u64 = 10;
+/// Statements that one connection to PostgreSQL keeps prepared.
+pub const STORE_STATEMENTS_MAX: usize = 512;
 /// KiB of cache of one database connection.
 pub const STORE_CACHE_KIB: u32 = 16 * 1024;
 /// Milliseconds between a commit and the checkpoint that follows.

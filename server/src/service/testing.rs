@@ -29,7 +29,7 @@ use crate::domain::session::{Greeting, ResumeKey};
 use crate::domain::sync_set::Options;
 use crate::storage::access::{Network, Repository};
 use crate::storage::sync::due::After;
-use crate::storage::testing::TestStore;
+use crate::storage::testing::{Home, TestStore};
 
 /// When everything happens.
 pub(crate) const NOW: i64 = 1_800_000_000_000_000;
@@ -67,34 +67,33 @@ impl Fixture {
         }
     }
 
-    /// What another fixture on a copy of the same files is made of.
+    /// What another fixture on a copy of the same database is made of.
     pub(crate) async fn template(self) -> Template {
         self.test.store.close().await.unwrap();
         Template {
-            directory: self.test.directory,
+            home: self.test.home,
             network: self.network,
             hq: self.hq,
             cloud: self.cloud,
         }
     }
 
-    /// The coordinator stops, whatever it was about, and another one starts on the same files.
+    /// The coordinator stops, whatever it was about, and another one starts on the same database.
     pub(crate) async fn restart(self) -> Self {
         self.coordinator.ingest.stop();
         self.coordinator.tasks.close();
         self.coordinator.tasks.wait().await;
         drop(self.coordinator);
-        let TestStore { store, directory } = self.test;
+        let TestStore { store, home } = self.test;
         // A process that dies tells nobody how its files were closed.
         let _ = store.close().await;
         drop(store);
         crate::storage::faults::start_again();
-        let options = crate::storage::Options::new(directory.path().join("tandem.db"));
-        let store = crate::storage::Store::open(options).await.unwrap();
+        let store = crate::storage::Store::open(home.options()).await.unwrap();
         let coordinator = Coordinator::new(store.clone(), Clock::manual(NOW));
         coordinator.ingest.resume().await.unwrap();
         Self {
-            test: TestStore { store, directory },
+            test: TestStore { store, home },
             coordinator,
             ..self
         }
@@ -366,9 +365,9 @@ pub(crate) fn hello(key: Option<ResumeKey>) -> Hello {
     }
 }
 
-/// The files of a closed fixture.
+/// What a closed fixture kept.
 pub(crate) struct Template {
-    directory: tempfile::TempDir,
+    home: Home,
     network: Network,
     hq: Repository,
     cloud: Repository,
@@ -377,17 +376,11 @@ pub(crate) struct Template {
 impl Template {
     /// A fixture on a copy of them: quicker than a new one.
     pub(crate) async fn copied(&self) -> Fixture {
-        // In memory where there is such a place: these lives are many, and no power is cut.
-        let directory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
-        let directory = directory.unwrap();
-        let name = "tandem.db";
-        let path = directory.path().join(name);
-        std::fs::copy(self.directory.path().join(name), &path).unwrap();
-        let options = crate::storage::Options::new(path);
-        let store = crate::storage::Store::open(options).await.unwrap();
+        let home = self.home.copied().await;
+        let store = crate::storage::Store::open(home.options()).await.unwrap();
         let coordinator = Coordinator::new(store.clone(), Clock::manual(NOW));
         Fixture {
-            test: TestStore { store, directory },
+            test: TestStore { store, home },
             coordinator,
             network: self.network.clone(),
             hq: self.hq.clone(),

@@ -12,7 +12,7 @@ use crate::domain::limits::{CHECKPOINT_INTERVAL_MILLISECONDS, WAL_BYTES_MAX};
 
 impl Store {
     /// Runs until it is told to stop: after commits, and at most once per interval, moves what it can without making
-    /// any writer wait. Without commits it sleeps.
+    /// any writer wait. Without commits it sleeps. PostgreSQL makes its checkpoints itself.
     pub async fn checkpoint_task(&self, shutdown: CancellationToken) {
         let work = async {
             loop {
@@ -27,8 +27,10 @@ impl Store {
     }
 
     async fn checkpoint(&self) -> Result<(), Error> {
-        let connection = &self.inner.checkpointer;
-        sql::one(connection, "PRAGMA wal_checkpoint(PASSIVE)", []).await?;
+        let Some(file) = &self.inner.file else {
+            return Ok(());
+        };
+        sql::one(&file.checkpointer, "PRAGMA wal_checkpoint(PASSIVE)", []).await?;
         if self.wal_bytes() > WAL_BYTES_MAX {
             // Little is left after the passive one, so writers wait for little.
             self.checkpoint_all().await?;
@@ -38,15 +40,20 @@ impl Store {
 
     /// Moves all of the log and cuts it to nothing; writers wait meanwhile.
     pub(crate) async fn checkpoint_all(&self) -> Result<(), Error> {
-        let connection = &self.inner.checkpointer;
-        sql::one(connection, "PRAGMA wal_checkpoint(TRUNCATE)", []).await?;
+        if let Some(file) = &self.inner.file {
+            let text = "PRAGMA wal_checkpoint(TRUNCATE)";
+            sql::one(&file.checkpointer, text, []).await?;
+        }
         Ok(())
     }
 
-    /// Bytes of the log file.
+    /// Bytes of the log beside the file of the database.
     #[must_use]
     pub fn wal_bytes(&self) -> u64 {
-        let mut path = self.path().as_os_str().to_owned();
+        let Some(file) = &self.inner.file else {
+            return 0;
+        };
+        let mut path = file.path.as_os_str().to_owned();
         path.push("-wal");
         std::fs::metadata(path).map_or(0, |metadata| metadata.len())
     }
@@ -59,7 +66,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_full_checkpoint_empties_the_log() {
-        let test = TestStore::new().await;
+        let test = TestStore::sqlite().await;
         assert!(test.store.wal_bytes() > 0, "the migrations are in the log");
         test.store.checkpoint_all().await.unwrap();
         assert_eq!(test.store.wal_bytes(), 0);

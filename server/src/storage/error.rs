@@ -4,7 +4,9 @@ use std::io;
 use std::path::PathBuf;
 
 use sea_orm::{DbErr, RuntimeErr, SqlErr};
+use sqlx::postgres::PgDatabaseError;
 
+use super::place::WrongUrl;
 use super::tx::Busy;
 
 /// A failure of the database, with the facts of it.
@@ -12,11 +14,27 @@ use super::tx::Busy;
 #[non_exhaustive]
 pub enum Error {
     /// Another process has the database.
-    #[error("another coordinator serves {}; stop it, or choose another data directory", path.display())]
+    #[error(
+        "another coordinator serves {database}; stop it, or choose another database or data directory"
+    )]
     InUse {
-        /// The database file.
-        path: PathBuf,
+        /// Where the database is, without its password.
+        database: String,
     },
+    /// The url of the database cannot be used.
+    #[error(transparent)]
+    WrongUrl(#[from] WrongUrl),
+    /// The server cannot be reached, or lets nobody in.
+    #[error(
+        "the database server cannot be used; check database.url, the server, and the rights of its role"
+    )]
+    Unreachable(#[source] sqlx::Error),
+    /// Text is not kept as the program relies on.
+    #[error(
+        "the database does not keep text as UTF-8 in the order of its bytes; make one with \
+         CREATE DATABASE … TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'"
+    )]
+    Unfit,
     /// A file beside the database cannot be reached.
     #[error("cannot use {}", path.display())]
     File {
@@ -88,26 +106,70 @@ impl From<DbErr> for Error {
         if matches!(error, DbErr::ConnectionAcquire(_) | DbErr::Conn(_)) {
             return Self::Unavailable(error);
         }
-        match sqlite_code(&error) {
-            // BUSY and BUSY_SNAPSHOT.
-            Some(5 | 517) => Self::Busy,
-            Some(13) => Self::Full(error),
-            // LOCKED, READONLY, IOERR, CORRUPT, CANTOPEN: the primary code is the low byte.
-            Some(code) if matches!(code & 0xff, 5 | 6 | 8 | 10 | 11 | 14) => {
-                Self::Unavailable(error)
-            }
-            _ => Self::Statement(error),
+        match refusal(&error) {
+            Refusal::Busy => Self::Busy,
+            Refusal::Full => Self::Full(error),
+            Refusal::Away => Self::Unavailable(error),
+            Refusal::Statement => Self::Statement(error),
         }
     }
 }
 
-fn sqlite_code(error: &DbErr) -> Option<u32> {
+/// What a database means by what it answers.
+enum Refusal {
+    Busy,
+    Full,
+    Away,
+    Statement,
+}
+
+fn refusal(error: &DbErr) -> Refusal {
     let (DbErr::Exec(RuntimeErr::SqlxError(cause)) | DbErr::Query(RuntimeErr::SqlxError(cause))) =
         error
     else {
-        return None;
+        return Refusal::Statement;
     };
-    cause.as_database_error()?.code()?.parse().ok()
+    match &**cause {
+        sqlx::Error::Database(answer) => match answer.try_downcast_ref::<PgDatabaseError>() {
+            Some(answer) => of_postgres(answer.code()),
+            None => of_sqlite(answer.code().and_then(|code| code.parse().ok())),
+        },
+        // The connection broke: whether the server did what it was told is not known.
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::Protocol(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed => Refusal::Away,
+        _ => Refusal::Statement,
+    }
+}
+
+/// Result codes of SQLite.
+fn of_sqlite(code: Option<u32>) -> Refusal {
+    match code {
+        // BUSY and BUSY_SNAPSHOT.
+        Some(5 | 517) => Refusal::Busy,
+        Some(13) => Refusal::Full,
+        // LOCKED, READONLY, IOERR, CORRUPT, CANTOPEN: the primary code is the low byte.
+        Some(code) if matches!(code & 0xff, 5 | 6 | 8 | 10 | 11 | 14) => Refusal::Away,
+        _ => Refusal::Statement,
+    }
+}
+
+/// Codes of PostgreSQL (its manual, appendix A).
+fn of_postgres(code: &str) -> Refusal {
+    match code {
+        // A serialization failure, a deadlock, a lock that was waited for too long.
+        "40001" | "40P01" | "55P03" => Refusal::Busy,
+        "53100" => Refusal::Full,
+        // Connections, resources, operators who intervene, the system below, a server that became a standby.
+        "25006" => Refusal::Away,
+        code if ["08", "53", "57", "58"].contains(&code.get(..2).unwrap_or_default()) => {
+            Refusal::Away
+        }
+        _ => Refusal::Statement,
+    }
 }
 
 impl Busy for Error {

@@ -34,7 +34,7 @@ impl Lock {
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Self { _file: file }),
             Err(rustix::io::Errno::WOULDBLOCK) => Err(Error::InUse {
-                path: database.to_owned(),
+                database: database.display().to_string(),
             }),
             Err(errno) => Err(failed(errno.into())),
         }

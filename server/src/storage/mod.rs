@@ -3,10 +3,10 @@
 //! [`Store`] opens the database; each noun has a file with its `impl Store` block. Public methods open their own
 //! transaction, helpers that end in `_in` join the one they are given, so a reader knows who owns the commit.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use sea_orm::DatabaseConnection;
+use sea_orm::{DatabaseConnection, DatabaseTransaction, IsolationLevel, TransactionTrait};
 use sea_orm_migration::MigratorTrait;
 use tandem_migrations::{Migrator, SchemaState};
 use tokio::sync::Notify;
@@ -20,14 +20,19 @@ pub mod error;
 pub(crate) mod faults;
 mod lock;
 pub mod open;
+pub mod place;
+mod postgres;
 mod repositories;
 pub mod sql;
 pub mod sync;
+#[cfg(test)]
+pub(crate) mod testing;
 mod tokens;
 pub mod tx;
 
 pub use error::Error;
 pub use open::Options;
+pub use place::Place;
 pub use tx::{Busy, Tx};
 
 /// The database of one coordinator; cloning it is cheap.
@@ -38,36 +43,56 @@ pub struct Store {
 
 #[derive(Debug)]
 struct Inner {
-    /// The only connection that writes; begins every transaction IMMEDIATE.
+    /// The only connection that writes; on SQLite it begins every transaction IMMEDIATE.
     writer: DatabaseConnection,
     readers: DatabaseConnection,
-    /// Connects nobody but the checkpoint task, so that no commit pays for a checkpoint.
-    checkpointer: DatabaseConnection,
+    /// What SQLite has beside them; none on PostgreSQL.
+    file: Option<DatabaseFile>,
     /// Told after each commit; wakes the checkpoint task.
     committed: Notify,
+}
+
+/// A database of SQLite.
+#[derive(Debug)]
+struct DatabaseFile {
+    /// Connects nobody but the checkpoint task, so that no commit pays for a checkpoint.
+    checkpointer: DatabaseConnection,
     path: PathBuf,
     /// Held for as long as the store lives: one coordinator per database file.
     _lock: lock::Lock,
 }
 
 impl Store {
-    /// Opens the database file, making it if it is missing; applies no migration.
+    /// Opens the database, making a file if it is missing; applies no migration.
     ///
     /// # Errors
-    /// [`Error::InUse`] when another process serves the file, [`Error::File`] when it cannot be reached.
+    /// [`Error::InUse`] when another process serves it, [`Error::File`] and [`Error::Unreachable`] when it cannot be
+    /// reached, [`Error::Unfit`] when a server's database is not one that can be used.
     pub async fn open(options: Options) -> Result<Self, Error> {
-        let lock = lock::Lock::take(&options.path)?;
-        let writer = open::writer(&options).await?;
-        let readers = open::readers(&options).await?;
-        let checkpointer = open::checkpointer(&options).await?;
+        let (writer, readers, file) = match &options.place {
+            Place::File(path) => {
+                let lock = lock::Lock::take(path)?;
+                let writer = open::writer(path).await?;
+                let readers = open::readers(path, options.readers).await?;
+                let file = DatabaseFile {
+                    checkpointer: open::checkpointer(path).await?,
+                    path: path.clone(),
+                    _lock: lock,
+                };
+                (writer, readers, Some(file))
+            }
+            Place::Postgres(url) => {
+                let writer = postgres::writer(url, &options.place.to_string()).await?;
+                let readers = postgres::readers(url, options.readers).await?;
+                (writer, readers, None)
+            }
+        };
         Ok(Self {
             inner: Arc::new(Inner {
                 writer,
                 readers,
-                checkpointer,
+                file,
                 committed: Notify::new(),
-                path: options.path,
-                _lock: lock,
             }),
         })
     }
@@ -78,10 +103,18 @@ impl Store {
         &self.inner.readers
     }
 
-    /// The database file.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.inner.path
+    /// A transaction that reads one state of the database, whatever is written meanwhile.
+    ///
+    /// # Errors
+    /// Whatever the database answers.
+    pub(crate) async fn snapshot(&self) -> Result<DatabaseTransaction, Error> {
+        // On SQLite every transaction is one; it knows no levels.
+        let level = match &self.inner.file {
+            Some(_) => None,
+            None => Some(IsolationLevel::RepeatableRead),
+        };
+        let begun = self.inner.readers.begin_with_config(level, None);
+        Ok(begun.await?)
     }
 
     /// Applies every migration that is missing.
@@ -114,93 +147,46 @@ impl Store {
         }
     }
 
-    /// Writes everything back into the database file and closes the connections.
+    /// Writes everything back into the file of the database, if it has one, and closes the connections.
     ///
     /// # Errors
     /// Whatever the database answers; the data is safe in the log even then.
     pub async fn close(&self) -> Result<(), Error> {
         let checkpointed = self.checkpoint_all().await;
         self.inner.readers.clone().close().await?;
-        self.inner.checkpointer.clone().close().await?;
+        if let Some(file) = &self.inner.file {
+            file.checkpointer.clone().close().await?;
+        }
         self.inner.writer.clone().close().await?;
         checkpointed
     }
 }
 
 #[cfg(test)]
-pub(crate) mod testing {
-    //! A migrated database in a directory of its own.
-
-    use super::sync::load::Declared;
-    use super::{Options, Store};
-    use crate::domain::ids::RepositoryId;
-
-    /// A store whose files go away with it.
-    pub(crate) struct TestStore {
-        /// The store.
-        pub(crate) store: Store,
-        /// Its directory.
-        pub(crate) directory: tempfile::TempDir,
-    }
-
-    impl TestStore {
-        /// Opens and migrates a new database.
-        pub(crate) async fn new() -> Self {
-            let directory = tempfile::tempdir().unwrap();
-            let store = Store::open(Options::new(directory.path().join("tandem.db")))
-                .await
-                .unwrap();
-            store.migrate().await.unwrap();
-            Self { store, directory }
-        }
-
-        /// Notes what a repository would declare in its handshake.
-        pub(crate) async fn declare(&self, repository: RepositoryId, declared: &Declared) {
-            let declared = serde_json::to_vec(declared).unwrap();
-            let done = self.store.write(move |tx| {
-                let values = [declared.clone().into(), repository.0.into()];
-                async move {
-                    let text = "UPDATE repository SET capabilities = ? WHERE id = ?";
-                    super::sql::execute(&*tx, text, values).await
-                }
-            });
-            assert_eq!(done.await.unwrap(), 1);
-        }
-
-        /// Changes the schema, such as by a trigger that refuses what a test wants to fail.
-        pub(crate) async fn change_schema(&self, sql: &'static str) {
-            use sea_orm::ConnectionTrait;
-            let done = self.store.write(move |tx| async move {
-                tx.execute_unprepared(sql).await?;
-                Ok::<_, super::Error>(())
-            });
-            done.await.unwrap();
-        }
-    }
-}
-
-#[cfg(test)]
 mod tests {
-    use super::testing::TestStore;
+    use sea_orm_migration::SchemaManager;
+    use sha2::Digest as _;
+
+    use super::testing::{Home, TestStore};
     use super::*;
+    use crate::domain::ids::{Digest, NetworkId, NodeId, RepositoryId, SyncSetId};
+    use crate::domain::projection::NodeKind;
+    use crate::domain::stay::{Stay, StayReason};
 
     #[tokio::test]
-    async fn one_coordinator_per_database_file() {
-        let test = TestStore::new().await;
-        let path = test.directory.path().join("tandem.db");
-        let second = Store::open(Options::new(path.clone())).await;
+    async fn one_coordinator_per_database() {
+        let TestStore { store, home } = TestStore::new().await;
+        let second = Store::open(home.options()).await;
         assert!(matches!(second, Err(Error::InUse { .. })));
-        test.store.close().await.unwrap();
-        drop(test.store);
-        Store::open(Options::new(path)).await.unwrap();
+        store.close().await.unwrap();
+        drop(store);
+        Store::open(home.options()).await.unwrap();
     }
 
     #[tokio::test]
     async fn an_older_and_a_newer_schema_are_refused() {
-        let directory = tempfile::tempdir().unwrap();
-        let store = Store::open(Options::new(directory.path().join("tandem.db")))
-            .await
-            .unwrap();
+        let home = Home::empty().await;
+        let store = Store::open(home.options()).await.unwrap();
         assert!(matches!(
             store.check_schema().await,
             Err(Error::SchemaOlder { .. })
@@ -227,17 +213,16 @@ mod tests {
     /// Stops at S12.
     #[tokio::test]
     async fn a_migration_that_breaks_off_leaves_nothing_and_is_done_the_next_time() {
-        let directory = tempfile::tempdir().unwrap();
-        let options = Options::new(directory.path().join("tandem.db"));
-        let store = Store::open(options).await.unwrap();
+        let home = Home::empty().await;
+        let store = Store::open(home.options()).await.unwrap();
         let writer = &store.inner.writer;
         // In the way of a late statement of the migration that makes `copy`.
-        sql::execute(writer, "CREATE TABLE conflict (x)", [])
+        sql::execute(writer, "CREATE TABLE conflict (x INTEGER)", [])
             .await
             .unwrap();
         store.migrate().await.unwrap_err();
-        let made = "SELECT name FROM sqlite_schema WHERE name = 'copy'";
-        assert!(sql::one(writer, made, []).await.unwrap().is_none());
+        let made = SchemaManager::new(writer).has_table("copy").await;
+        assert!(!made.unwrap());
         sql::execute(writer, "DROP TABLE conflict", [])
             .await
             .unwrap();
@@ -247,7 +232,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_pragmas_hold_on_every_connection() {
-        let test = TestStore::new().await;
+        let test = TestStore::sqlite().await;
         for connection in [&test.store.inner.writer, test.store.reader()] {
             for (pragma, expected) in [
                 ("PRAGMA synchronous", 2),
@@ -267,6 +252,38 @@ mod tests {
                 .unwrap();
             assert_eq!(row.try_get_by_index::<String>(0).unwrap(), "wal");
         }
+    }
+
+    #[tokio::test]
+    async fn what_a_list_names_twice_is_written_once() {
+        let test = TestStore::new().await;
+        let (from, to) = (RepositoryId(1), RepositoryId(2));
+        let bytes = bytes::Bytes::from_static(b"text");
+        let digest = Digest(sha2::Sha256::digest(&bytes).into());
+        let root = NodeId("root".to_owned());
+        let stay = |path: &str| Stay {
+            set: SyncSetId::default(),
+            node: root.clone(),
+            kind: NodeKind::Folder,
+            path: path.to_owned(),
+            reason: StayReason::Came,
+        };
+        let (content, roots) = ([(digest, bytes)], [root.clone(), root.clone()]);
+        let (content, roots, stays) = (&content, &roots, &[stay("first"), stay("last")]);
+        let written = test.store.write(|tx| async move {
+            content_index::put_small_in(&*tx, NetworkId(1), from, content, 0).await?;
+            content_index::share_in(&*tx, from, to, &[digest, digest], 0).await?;
+            sync::scans::doubt_in(&*tx, from, roots).await?;
+            sync::stays::insert_in(&*tx, stays).await
+        });
+        written.await.unwrap();
+        let reader = test.store.reader();
+        let present = content_index::presence(reader, to, &[digest]).await;
+        assert_eq!(present.unwrap().len(), 1);
+        let after = NodeId(String::new());
+        let kept = test.store.stays(SyncSetId::default(), &after, 9).await;
+        let paths: Vec<String> = kept.unwrap().into_iter().map(|stay| stay.path).collect();
+        assert_eq!(paths, ["last"]);
     }
 
     #[tokio::test]

@@ -1,56 +1,56 @@
-//! How the connections are made, and with which pragmas.
+//! How the connections to a file are made, and with which pragmas.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::Duration;
 
 use sea_orm::{ConnectOptions, Database, DatabaseConnection};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 
-use super::Error;
+use super::{Error, Place};
 use crate::domain::limits::{STORE_BUSY_SECONDS_MAX, STORE_CACHE_KIB};
 
 /// Where the database is and how many may read it at once.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The database file.
-    pub path: PathBuf,
+    /// Where it is.
+    pub place: Place,
     /// Connections that read; at least one.
     pub readers: u32,
 }
 
 impl Options {
-    /// A database file, read by as many connections as there are cores.
+    /// A database, read by as many connections as there are cores.
     #[must_use]
-    pub fn new(path: PathBuf) -> Self {
+    pub fn new(place: Place) -> Self {
         let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
         Self {
-            path,
+            place,
             readers: u32::try_from(cores).unwrap_or(2).clamp(2, 16),
         }
     }
 }
 
 /// Makes the file if it is missing; must be opened first, because it sets the journal mode.
-pub(crate) async fn writer(options: &Options) -> Result<DatabaseConnection, Error> {
-    connect(options, 1, false).await
+pub(crate) async fn writer(path: &Path) -> Result<DatabaseConnection, Error> {
+    connect(path, 1, false).await
 }
 
 /// Refuses every write.
-pub(crate) async fn readers(options: &Options) -> Result<DatabaseConnection, Error> {
-    connect(options, options.readers.max(1), true).await
+pub(crate) async fn readers(path: &Path, connections: u32) -> Result<DatabaseConnection, Error> {
+    connect(path, connections.max(1), true).await
 }
 
 /// A connection of its own for checkpoints (ARCHITECTURE, invariant 13).
-pub(crate) async fn checkpointer(options: &Options) -> Result<DatabaseConnection, Error> {
-    connect(options, 1, false).await
+pub(crate) async fn checkpointer(path: &Path) -> Result<DatabaseConnection, Error> {
+    connect(path, 1, false).await
 }
 
 async fn connect(
-    options: &Options,
+    path: &Path,
     connections: u32,
     read_only: bool,
 ) -> Result<DatabaseConnection, Error> {
-    let path = options.path.clone();
+    let path = path.to_owned();
     // The address only chooses the driver; the path is set below, so that no character of it needs escaping.
     let mut connect = ConnectOptions::new("sqlite::memory:");
     connect
@@ -65,7 +65,7 @@ async fn connect(
     Ok(Database::connect(connect).await?)
 }
 
-fn pragmas(path: &std::path::Path, read_only: bool) -> SqliteConnectOptions {
+fn pragmas(path: &Path, read_only: bool) -> SqliteConnectOptions {
     use sqlx::ConnectOptions;
     let options = SqliteConnectOptions::new()
         .filename(path)

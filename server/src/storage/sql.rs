@@ -1,8 +1,9 @@
-//! Raw statements for hot paths: fixed texts, so that each is prepared once per connection.
+//! Raw statements for hot paths: fixed texts, so that each is prepared once per connection. They are written as SQLite
+//! reads them; for PostgreSQL they are turned.
 
-use sea_orm::{ConnectionTrait, QueryResult, Statement, Value};
+use sea_orm::{ConnectionTrait, DatabaseBackend, QueryResult, Statement, Value};
 
-use super::Error;
+use super::{Error, postgres};
 
 /// Runs a statement; returns the number of rows it changed.
 ///
@@ -54,5 +55,13 @@ fn statement<C: ConnectionTrait>(
     text: &str,
     values: impl IntoIterator<Item = Value>,
 ) -> Statement {
-    Statement::from_sql_and_values(connection.get_database_backend(), text, values)
+    let backend = connection.get_database_backend();
+    match backend {
+        DatabaseBackend::Postgres => {
+            let text = postgres::turned(text);
+            let values = values.into_iter().map(postgres::kept);
+            Statement::from_sql_and_values(backend, &*text, values)
+        }
+        _ => Statement::from_sql_and_values(backend, text, values),
+    }
 }

@@ -1,6 +1,6 @@
 //! Tokens; a secret is kept as its hash only.
 
-use sea_orm::sea_query::Expr;
+use sea_orm::sea_query::{Expr, Func, SimpleExpr};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect,
 };
@@ -90,7 +90,10 @@ impl Store {
                 token::Entity::update_many()
                     .col_expr(
                         token::Column::RevokedAt,
-                        Expr::cust_with_values("coalesce(revoked_at, ?)", [now]),
+                        SimpleExpr::from(Func::coalesce([
+                            Expr::col(token::Column::RevokedAt),
+                            Expr::val(now),
+                        ])),
                     )
                     .filter(token::Column::Id.eq(id.0))
                     .filter(of_network(network))

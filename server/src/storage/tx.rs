@@ -121,17 +121,22 @@ impl Store {
     /// Closes the connection for writing; the next transaction gets a new one.
     ///
     /// On a full disk SQLite gives a transaction up by itself. The driver goes on counting it as open and begins the
-    /// next ones inside it, as savepoints: those would be answered as committed and never be.
+    /// next ones inside it, as savepoints: those would be answered as committed and never be. And on a connection to
+    /// PostgreSQL that broke nobody knows what is open.
     async fn renew_writer(&self) {
-        let pool = self.inner.writer.get_sqlite_connection_pool();
-        let closed = match pool.acquire().await {
-            Ok(connection) => connection.close().await,
-            Err(error) => Err(error),
+        let writer = &self.inner.writer;
+        let closed = match &self.inner.file {
+            Some(_) => close_one(writer.get_sqlite_connection_pool()).await,
+            None => close_one(writer.get_postgres_connection_pool()).await,
         };
         if let Err(error) = closed {
             tracing::warn!(%error, "the connection for writing could not be closed well");
         }
     }
+}
+
+async fn close_one<D: sqlx::Database>(pool: &sqlx::Pool<D>) -> Result<(), sqlx::Error> {
+    pool.acquire().await?.close().await
 }
 
 #[cfg(test)]
@@ -185,7 +190,7 @@ mod tests {
         const SEVERAL: &str = "INSERT INTO network (name, display_name, created_at)
              SELECT 'n' || value, hex(zeroblob(100000)), 0
              FROM json_each('[1,2,3]')";
-        let test = TestStore::new().await;
+        let test = TestStore::sqlite().await;
         let store = &test.store;
         let mut written = 0;
         for large in [ONE, SEVERAL, SEVERAL, ONE] {

@@ -16,7 +16,7 @@ use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 
-use crate::server::Server;
+use crate::server::{Home, Server};
 
 fn health_of(service: &str) -> HealthCheckRequest {
     HealthCheckRequest {
@@ -117,7 +117,7 @@ async fn an_open_stream_is_cut_at_the_deadline() {
         .into_inner();
     answers.next().await.unwrap().unwrap();
     let begun = Instant::now();
-    let directory = server.stop().await;
+    let home = server.stop().await;
     assert!(
         begun.elapsed() >= Duration::from_secs(1),
         "it waited for the stream"
@@ -126,10 +126,8 @@ async fn an_open_stream_is_cut_at_the_deadline() {
     let end = answers.next().await;
     assert!(matches!(end, None | Some(Err(_))), "the stream is over");
     drop(requests);
-    // Everything is closed: the data directory can be served again at once.
-    let again = app::start(Config::embedded(directory.path()))
-        .await
-        .unwrap();
+    // Everything is closed: the same data can be served again at once.
+    let again = app::start(home.config()).await.unwrap();
     again.shutdown.cancel();
     again.join.await.unwrap().unwrap();
 }
@@ -139,26 +137,24 @@ async fn the_first_operator_token_is_made_once_and_its_file_is_private() {
     let file = |config: &Config| config.data_dir.join("operator.token");
     let server = Server::start_with(|config| config.admin_token_file = Some(file(config))).await;
     let token = server.operator_token();
-    let path = server.directory.path().join("operator.token");
+    let path = server.home.path().join("operator.token");
     assert_eq!(std::fs::read_to_string(&path).unwrap().trim(), token);
     let mode = std::fs::metadata(&path).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
-    let directory = server.stop().await;
-    let running = app::start(Config::embedded(directory.path()))
-        .await
-        .unwrap();
+    let home = server.stop().await;
+    let running = app::start(home.config()).await.unwrap();
     assert_eq!(running.operator_token, None);
-    let server = Server { running, directory };
+    let server = Server { running, home };
     let mut client = server.access(Some(&token)).await;
     client.who_am_i(wire::WhoAmIRequest {}).await.unwrap();
 }
 
 #[tokio::test]
 async fn an_empty_database_is_not_served_without_migrating() {
-    let directory = tempfile::tempdir().unwrap();
+    let home = Home::new().await;
     let config = Config {
         migrate: false,
-        ..Config::embedded(directory.path())
+        ..home.config()
     };
     let refused = app::start(config.clone()).await.unwrap_err().to_string();
     assert!(refused.contains("tandemd migrate"), "{refused}");
@@ -171,7 +167,9 @@ async fn an_empty_database_is_not_served_without_migrating() {
 #[tokio::test]
 async fn a_second_coordinator_on_the_same_data_is_refused() {
     let server = Server::start().await;
-    let config = Config::embedded(server.directory.path());
-    let refused = app::start(config).await.unwrap_err().to_string();
+    let refused = app::start(server.home.config())
+        .await
+        .unwrap_err()
+        .to_string();
     assert!(refused.contains("another coordinator"), "{refused}");
 }

@@ -4,6 +4,7 @@ use tandem_proto::v1 as wire;
 use tandem_proto::v1::access_service_client::AccessServiceClient;
 use tandem_server::app::{self, Running};
 use tandem_server::config::Config;
+use tandem_test_database::Database;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
@@ -13,10 +14,40 @@ use tonic_types::StatusExt;
 
 pub(crate) type Access = AccessServiceClient<InterceptedService<Channel, Bearer>>;
 
+/// Where a coordinator keeps what it has: files, and a database on the server that the tests run on, if on one.
+pub(crate) struct Home {
+    directory: tempfile::TempDir,
+    database: Option<Database>,
+}
+
+impl Home {
+    pub(crate) async fn new() -> Self {
+        let database = match tandem_test_database::Server::named() {
+            Some(server) => Some(server.create(None).await.unwrap()),
+            None => None,
+        };
+        Self {
+            directory: tempfile::tempdir().unwrap(),
+            database,
+        }
+    }
+
+    pub(crate) fn path(&self) -> &std::path::Path {
+        self.directory.path()
+    }
+
+    pub(crate) fn config(&self) -> Config {
+        let mut config = Config::embedded(self.path());
+        let url = self.database.as_ref().map(Database::url);
+        config.database.url = url.map(|url| url.try_into().unwrap());
+        config
+    }
+}
+
 /// A coordinator that goes away with its data.
 pub(crate) struct Server {
     pub(crate) running: Running,
-    pub(crate) directory: tempfile::TempDir,
+    pub(crate) home: Home,
 }
 
 impl Server {
@@ -25,11 +56,11 @@ impl Server {
     }
 
     pub(crate) async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let mut config = Config::embedded(directory.path());
+        let home = Home::new().await;
+        let mut config = home.config();
         change(&mut config);
         let running = app::start(config).await.unwrap();
-        Self { running, directory }
+        Self { running, home }
     }
 
     pub(crate) fn operator_token(&self) -> String {
@@ -90,10 +121,10 @@ impl Server {
         made.into_inner().secret
     }
 
-    pub(crate) async fn stop(self) -> tempfile::TempDir {
+    pub(crate) async fn stop(self) -> Home {
         self.running.shutdown.cancel();
         self.running.join.await.unwrap().unwrap();
-        self.directory
+        self.home
     }
 }
 

@@ -13,17 +13,23 @@ const PATIENCE: Duration = Duration::from_secs(20);
 async fn a_step_that_failed_is_done_again_though_nobody_asks_for_anything() {
     let fixture = Fixture::new().await;
     let set = fixture.synced(Options::default(), &["a", "b"]).await.set.id;
-    fixture
-        .test
-        .change_schema(
+    let [refuse, allow] = match fixture.test.home.is_postgres() {
+        false => [
             "CREATE TRIGGER refused BEFORE DELETE ON member BEGIN SELECT RAISE(ABORT, 'refused'); END",
-        )
-        .await;
+            "DROP TRIGGER refused",
+        ],
+        true => [
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'refused'; END $$;
+             CREATE TRIGGER refused BEFORE DELETE ON member EXECUTE FUNCTION refuse()",
+            "DROP TRIGGER refused ON member",
+        ],
+    };
+    fixture.test.change_schema(refuse).await;
     let alice = fixture.alice().await;
     alice.unsync_set(set, false).await.unwrap();
     let members = fixture.members_of(set).await;
     assert_eq!(members, 3, "no step was done");
-    fixture.test.change_schema("DROP TRIGGER refused").await;
+    fixture.test.change_schema(allow).await;
     let mut bell = fixture.coordinator.wakeup.network(fixture.network.id);
     let ended = async {
         while !matches!(

@@ -184,8 +184,8 @@ impl Plan {
 
 /// Bytes travel as one value and are cut by the database: one statement for any number of rows, and no hex of bytes.
 const INSERT_BYTES: &str = "INSERT INTO blob (id, network, digest, size, state, created_at, object, bytes) \
-    SELECT unhex(substr(value, 1, 32)), ?1, unhex(substr(value, 33, 64)), CAST(substr(value, 107, 10) AS INTEGER), \
-    'W', ?4, NULL, substr(?3, CAST(substr(value, 97, 10) AS INTEGER), CAST(substr(value, 107, 10) AS INTEGER)) \
+    SELECT unhex(substr(value, 1, 32)), ?1, unhex(substr(value, 33, 64)), CAST(substr(value, 107, 10) AS INT), \
+    'W', ?4, NULL, substr(?3, CAST(substr(value, 97, 10) AS INT), CAST(substr(value, 107, 10) AS INT)) \
     FROM json_each(?2)";
 
 async fn insert_bytes<C: ConnectionTrait>(
@@ -224,8 +224,8 @@ fn pack(blobs: &[(BlobId, Digest, Bytes)]) -> (String, Vec<u8>) {
 }
 
 const INSERT_OBJECTS: &str = "INSERT INTO blob (id, network, digest, size, state, created_at, object, bytes) \
-    SELECT unhex(value ->> 0), ?1, unhex(value ->> 1), CAST(unhex(value ->> 2) AS INTEGER), 'W', ?3, \
-    CAST(unhex(value ->> 3) AS TEXT), NULL FROM json_each(?2)";
+    SELECT unhex(value ->> 0), ?1, unhex(value ->> 1), CAST(value ->> 2 AS BIGINT), 'W', ?3, \
+    value ->> 3, NULL FROM json_each(?2)";
 
 async fn insert_objects<C: ConnectionTrait>(
     transaction: &C,
@@ -237,12 +237,11 @@ async fn insert_objects<C: ConnectionTrait>(
         return Ok(());
     }
     let records = blobs.iter().map(|(blob, digest, size)| {
-        let (size, path) = (size.to_string(), object_path(*blob).to_string());
         [
-            blob.to_bytes(),
-            digest.0.to_vec(),
-            size.into_bytes(),
-            path.into_bytes(),
+            blob.0.simple().to_string(),
+            digest.to_string(),
+            size.to_string(),
+            object_path(*blob).to_string(),
         ]
     });
     let values = [network.0.into(), record_list(records).into(), now.into()];
@@ -251,7 +250,7 @@ async fn insert_objects<C: ConnectionTrait>(
 }
 
 const INSERT_CONTENT: &str = "INSERT INTO content (repository, digest, blob, size, touched_at) \
-    SELECT ?1, unhex(substr(value, 33, 64)), unhex(substr(value, 1, 32)), CAST(substr(value, 97) AS INTEGER), ?3 \
+    SELECT ?1, unhex(substr(value, 33, 64)), unhex(substr(value, 1, 32)), CAST(substr(value, 97) AS BIGINT), ?3 \
     FROM json_each(?2) WHERE TRUE \
     ON CONFLICT (repository, digest) DO UPDATE SET blob = excluded.blob, touched_at = excluded.touched_at";
 

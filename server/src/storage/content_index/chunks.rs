@@ -38,7 +38,7 @@ pub struct ChunkPlace {
 }
 
 const INSERT: &str = "INSERT OR REPLACE INTO chunk (blob, start, size, digest) \
-    SELECT ?1, CAST(unhex(value ->> 0) AS INTEGER), CAST(unhex(value ->> 1) AS INTEGER), unhex(value ->> 2) \
+    SELECT ?1, CAST(value ->> 0 AS BIGINT), CAST(value ->> 1 AS BIGINT), unhex(value ->> 2) \
     FROM json_each(?2)";
 
 /// Notes chunks of a blob or of an upload; the caller bounds their number.
@@ -53,11 +53,13 @@ pub async fn insert_chunks_in<C: ConnectionTrait>(
     if chunks.is_empty() {
         return Ok(());
     }
-    let records = chunks.iter().map(|chunk| {
+    // No statement of PostgreSQL changes one row twice.
+    let chunks: BTreeMap<i64, &NewChunk> = chunks.iter().map(|one| (one.start, one)).collect();
+    let records = chunks.values().map(|chunk| {
         [
-            chunk.start.to_string().into_bytes(),
-            chunk.size.to_string().into_bytes(),
-            chunk.digest.0.to_vec(),
+            chunk.start.to_string(),
+            chunk.size.to_string(),
+            chunk.digest.to_string(),
         ]
     });
     let values = [blob.to_bytes().into(), record_list(records).into()];
@@ -67,10 +69,12 @@ pub async fn insert_chunks_in<C: ConnectionTrait>(
 
 /// What came in another repository, or in an upload that is not whole, is not found. Of several places the one in the
 /// newest blob, which is kept longest.
-const FIND: &str = "SELECT k.digest, max(k.blob), c.digest, k.start, k.size FROM json_each(?2) AS wanted \
-    CROSS JOIN chunk AS k ON k.digest = unhex(wanted.value) \
+const FIND: &str = "SELECT digest, blob, content, start, size FROM (\
+    SELECT k.digest, k.blob, c.digest AS content, k.start, k.size, \
+    row_number() OVER (PARTITION BY k.digest ORDER BY k.blob DESC, k.start) AS place \
+    FROM json_each(?2) AS wanted CROSS JOIN chunk AS k ON k.digest = unhex(wanted.value) \
     CROSS JOIN content AS c ON c.blob = k.blob AND c.repository = ?1 \
-    WHERE k.blob NOT IN (SELECT id FROM blob WHERE state = 'D') GROUP BY k.digest";
+    WHERE k.blob NOT IN (SELECT id FROM blob WHERE state = 'D')) AS found WHERE place = 1";
 
 /// Those of the chunks that lie in content which the repository sent or received, and where.
 ///
@@ -122,8 +126,8 @@ pub async fn chunks_of<C: ConnectionTrait>(
 }
 
 /// Steps from blob to blob along the primary key, however many chunks each has.
-const BLOBS: &str = "WITH RECURSIVE walk (id) AS (SELECT min(blob) FROM chunk WHERE blob > ?1 \
-    UNION ALL SELECT (SELECT min(blob) FROM chunk WHERE blob > walk.id) FROM walk WHERE walk.id IS NOT NULL) \
+const BLOBS: &str = "WITH RECURSIVE walk (id) AS (SELECT (SELECT blob FROM chunk WHERE blob > ?1 ORDER BY blob LIMIT 1) \
+    UNION ALL SELECT (SELECT blob FROM chunk WHERE blob > walk.id ORDER BY blob LIMIT 1) FROM walk WHERE walk.id IS NOT NULL) \
     SELECT id FROM walk WHERE id IS NOT NULL LIMIT ?2";
 
 /// The next blobs that have chunks, by id; the walk over all of them is the caller's.

@@ -5,7 +5,7 @@
 //! on its way. `chunk` tells which parts of large ones are which chunks. `version` says who names which content: the only thing that collection asks.
 //!
 //! Functions ending in `_in` join an open write transaction; each takes a constant number of statements for a whole group.
-//! The statements are written for SQLite: `json_each` carries lists, so that each text is prepared once.
+//! `json_each` carries lists, so that each text is prepared once.
 
 mod blobs;
 mod chunks;
@@ -59,13 +59,13 @@ fn digest_list<'a>(digests: impl IntoIterator<Item = &'a Digest>) -> String {
     hex_list(digests.into_iter().map(|digest| digest.0))
 }
 
-/// A JSON list of records, each a list of hex texts.
-fn record_list<const N: usize>(records: impl IntoIterator<Item = [Vec<u8>; N]>) -> String {
+/// A JSON list of records, each a list of texts in which nothing needs to be escaped: numbers, hex, paths of objects.
+fn record_list<const N: usize>(records: impl IntoIterator<Item = [String; N]>) -> String {
     let mut list = String::from("[");
     for (index, record) in records.into_iter().enumerate() {
         let separator = if index == 0 { "" } else { "," };
         // Writing to a String cannot fail.
-        let _ = write!(list, "{separator}{}", hex_list(record));
+        let _ = write!(list, "{separator}[\"{}\"]", record.join("\",\""));
     }
     list.push(']');
     list

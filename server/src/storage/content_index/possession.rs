@@ -126,6 +126,8 @@ pub async fn share_in<C: ConnectionTrait>(
     if digests.is_empty() {
         return Ok(());
     }
+    // No statement of PostgreSQL changes one row twice.
+    let digests: BTreeSet<&Digest> = digests.iter().collect();
     let values = [
         from.0.into(),
         to.0.into(),

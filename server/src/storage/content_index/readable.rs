@@ -86,7 +86,7 @@ pub struct Readable {
     pub size: i64,
 }
 
-const BY_MEMBER: &str = "SELECT w.value ->> 0, b.id, b.size FROM json_each(?1) AS w \
+const BY_MEMBER: &str = "SELECT CAST(w.value ->> 0 AS BIGINT), b.id, b.size FROM json_each(?1) AS w \
     CROSS JOIN member AS m ON m.id = unhex(w.value ->> 2) \
     CROSS JOIN sync_set AS s ON s.id = m.set_id AND s.network = ifnull(?2, s.network) \
     CROSS JOIN content AS c ON c.repository IN (s.on_premise_repository, s.cloud_repository) \
@@ -99,7 +99,7 @@ const BY_MEMBER: &str = "SELECT w.value ->> 0, b.id, b.size FROM json_each(?1) A
     OR EXISTS (SELECT 1 FROM version AS v WHERE v.member = m.id AND v.digest = unhex(w.value ->> 1)))";
 
 /// A conflict names content through the versions that keep it, so it can be read when the set is long gone.
-const BY_CONFLICT: &str = "SELECT w.value ->> 0, b.id, b.size FROM json_each(?1) AS w \
+const BY_CONFLICT: &str = "SELECT CAST(w.value ->> 0 AS BIGINT), b.id, b.size FROM json_each(?1) AS w \
     CROSS JOIN conflict AS k ON k.id = unhex(w.value ->> 2) AND k.network = ifnull(?2, k.network) \
     AND unhex(w.value ->> 1) IN (k.on_premise_digest, k.cloud_digest) \
     CROSS JOIN version AS v ON v.member = k.member AND v.digest = unhex(w.value ->> 1) \
@@ -108,8 +108,8 @@ const BY_CONFLICT: &str = "SELECT w.value ->> 0, b.id, b.size FROM json_each(?1)
     WHERE ?3 IS NULL OR v.repository = ?3 OR EXISTS (SELECT 1 FROM sync_set AS s WHERE s.id = k.set_id \
     AND ?3 IN (s.on_premise_repository, s.cloud_repository))";
 
-const BY_VERSION: &str = "SELECT w.value ->> 0, b.id, b.size FROM json_each(?1) AS w \
-    CROSS JOIN version AS v ON v.member = unhex(w.value ->> 2) AND v.position = w.value ->> 3 \
+const BY_VERSION: &str = "SELECT CAST(w.value ->> 0 AS BIGINT), b.id, b.size FROM json_each(?1) AS w \
+    CROSS JOIN version AS v ON v.member = unhex(w.value ->> 2) AND v.position = CAST(w.value ->> 3 AS BIGINT) \
     AND v.side = w.value ->> 4 AND v.digest = unhex(w.value ->> 1) \
     CROSS JOIN content AS c ON c.repository = v.repository AND c.digest = v.digest \
     CROSS JOIN blob AS b ON b.id = c.blob AND b.network = ifnull(?2, b.network) AND b.state = 'W' \

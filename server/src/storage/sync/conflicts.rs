@@ -1,5 +1,7 @@
 //! Conflicts as they are kept (R-CON-4).
 
+use std::collections::BTreeMap;
+
 use sea_orm::{ConnectionTrait, QueryResult, Value};
 
 use super::super::{Error, Store, sql};
@@ -33,8 +35,10 @@ pub async fn insert_in<C: ConnectionTrait>(
     network: NetworkId,
     conflicts: &[Conflict],
 ) -> Result<(), Error> {
-    let rows: Vec<_> = conflicts
-        .iter()
+    // No statement of PostgreSQL changes one row twice.
+    let last: BTreeMap<ConflictId, &Conflict> = conflicts.iter().map(|one| (one.id, one)).collect();
+    let rows: Vec<_> = last
+        .into_values()
         .map(|conflict| row(network, conflict))
         .collect();
     let any = !rows.is_empty();

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use sea_orm::TransactionTrait;
 
 use super::super::{Error, Store, content_index};
 use super::load;
@@ -32,7 +31,7 @@ impl Store {
         if members.is_empty() {
             return Ok(Vec::new());
         }
-        let snapshot = self.reader().begin().await?;
+        let snapshot = self.snapshot().await?;
         let mut loaded = load::repositories(&snapshot, network).await?;
         let mut needs = members.iter().copied().map(Need::Member).collect();
         for _ in 0..ENGINE_ROUNDS_MAX {

@@ -62,17 +62,17 @@ pub async fn rescanning_in<C: ConnectionTrait>(
 pub async fn take_in<C: ConnectionTrait>(tx: &C, effects: &Effects) -> Result<(), Error> {
     if !effects.lost.is_empty() {
         let text = "INSERT OR IGNORE INTO lost (repository, node) \
-                    SELECT value->>0, value->>1 FROM json_each(?)";
+                    SELECT CAST(value->>0 AS BIGINT), value->>1 FROM json_each(?)";
         sql::execute(tx, text, [list(&effects.lost)]).await?;
         // A root that is known to be absent cannot be listed.
         let text = "DELETE FROM scan WHERE kind = 2 AND (repository, root) IN \
-                    (SELECT value->>0, value->>1 FROM json_each(?))";
+                    (SELECT CAST(value->>0 AS BIGINT), value->>1 FROM json_each(?))";
         sql::execute(tx, text, [list(&effects.lost)]).await?;
     }
     if !effects.emptied.is_empty() {
         let text = "INSERT OR IGNORE INTO lost (repository, node) \
                     SELECT c.repository, c.node FROM json_each(?) j CROSS JOIN copy c \
-                    ON c.repository = j.value->>0 AND c.parent = j.value->>1 \
+                    ON c.repository = CAST(j.value->>0 AS BIGINT) AND c.parent = j.value->>1 \
                     WHERE c.state IN (0, 3)";
         sql::execute(tx, text, [list(&effects.emptied)]).await?;
     }
@@ -81,10 +81,10 @@ pub async fn take_in<C: ConnectionTrait>(tx: &C, effects: &Effects) -> Result<()
         for text in [
             "INSERT OR REPLACE INTO suspect (repository, scan, node) \
              SELECT c.repository, x'', c.node FROM json_each(?) j CROSS JOIN copy c \
-             ON c.repository = j.value->>0 AND c.parent = j.value->>1 WHERE c.state IN (0, 3)",
+             ON c.repository = CAST(j.value->>0 AS BIGINT) AND c.parent = j.value->>1 WHERE c.state IN (0, 3)",
             "INSERT OR IGNORE INTO observe (repository, node) \
              SELECT c.repository, c.node FROM json_each(?) j CROSS JOIN copy c \
-             ON c.repository = j.value->>0 AND c.parent = j.value->>1 WHERE c.state IN (0, 3)",
+             ON c.repository = CAST(j.value->>0 AS BIGINT) AND c.parent = j.value->>1 WHERE c.state IN (0, 3)",
         ] {
             sql::execute(tx, text, [folders.clone()]).await?;
         }
@@ -92,11 +92,11 @@ pub async fn take_in<C: ConnectionTrait>(tx: &C, effects: &Effects) -> Result<()
     if !effects.found.is_empty() {
         for text in [
             "DELETE FROM lost WHERE (repository, node) IN \
-             (SELECT value->>0, value->>1 FROM json_each(?))",
+             (SELECT CAST(value->>0 AS BIGINT), value->>1 FROM json_each(?))",
             "DELETE FROM suspect WHERE (repository, node) IN \
-             (SELECT value->>0, value->>1 FROM json_each(?))",
+             (SELECT CAST(value->>0 AS BIGINT), value->>1 FROM json_each(?))",
             "DELETE FROM observe WHERE (repository, node) IN \
-             (SELECT value->>0, value->>1 FROM json_each(?))",
+             (SELECT CAST(value->>0 AS BIGINT), value->>1 FROM json_each(?))",
         ] {
             sql::execute(tx, text, [list(&effects.found)]).await?;
         }
@@ -104,10 +104,10 @@ pub async fn take_in<C: ConnectionTrait>(tx: &C, effects: &Effects) -> Result<()
     Ok(())
 }
 
-/// Nodes as a JSON list of pairs.
+/// Nodes as a JSON list of pairs; each once: no statement of PostgreSQL changes one row twice.
 fn list<'a>(keys: impl IntoIterator<Item = &'a CopyKey>) -> Value {
     let keys = keys.into_iter();
-    let pairs: Vec<(i64, &str)> = keys.map(|(of, node)| (of.0, node.0.as_str())).collect();
+    let pairs: BTreeSet<(i64, &str)> = keys.map(|(of, node)| (of.0, node.0.as_str())).collect();
     json(&pairs)
 }
 

@@ -139,8 +139,8 @@ pub async fn hold_gone_in<C: ConnectionTrait>(tx: &C, gone: &[&Copy]) -> Result<
             (copy.repository.0, copy.node.0.as_str(), HELD + state)
         })
         .collect();
-    let text = "UPDATE copy SET state = j.value->>2 FROM json_each(?) j \
-                WHERE copy.repository = j.value->>0 AND copy.node = j.value->>1";
+    let text = "UPDATE copy SET state = CAST(j.value->>2 AS INT) FROM json_each(?) j \
+                WHERE copy.repository = CAST(j.value->>0 AS BIGINT) AND copy.node = j.value->>1";
     sql::execute(tx, text, [json(&gone)]).await?;
     Ok(())
 }
@@ -220,7 +220,7 @@ pub async fn taken_in<C: ConnectionTrait>(
     nodes: &[CopyKey],
 ) -> Result<BTreeSet<CopyKey>, Error> {
     let text = "SELECT c.repository, c.node FROM json_each(?) j CROSS JOIN copy c \
-                ON c.repository = j.value->>0 AND c.node = j.value->>1 WHERE c.member IS NOT NULL";
+                ON c.repository = CAST(j.value->>0 AS BIGINT) AND c.node = j.value->>1 WHERE c.member IS NOT NULL";
     let rows = sql::all(tx, text, [keys(nodes)]).await?;
     rows.iter()
         .map(|row| {
@@ -352,7 +352,7 @@ impl Store {
     pub async fn copies_of(&self, set: &SyncSet, members: &[Member]) -> Result<Vec<Copy>, Error> {
         let text = format!(
             "SELECT {} FROM json_each(?) j CROSS JOIN copy c \
-             ON c.repository = j.value->>0 AND c.node = j.value->>1 WHERE c.member IS NOT NULL",
+             ON c.repository = CAST(j.value->>0 AS BIGINT) AND c.node = j.value->>1 WHERE c.member IS NOT NULL",
             read::COPY
         );
         let nodes: Vec<CopyKey> = members

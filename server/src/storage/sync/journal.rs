@@ -1,6 +1,6 @@
 //! The journal: append-only, in order, one head for each network (R-JRN-1).
 
-use sea_orm::{ConnectionTrait, QueryResult, Value};
+use sea_orm::{ConnectionTrait, DatabaseBackend, QueryResult, Value};
 use uuid::Uuid;
 
 use super::super::{Error, Store, sql};
@@ -52,7 +52,13 @@ pub struct Row {
 /// # Errors
 /// Whatever the database answers.
 pub async fn lock_in<C: ConnectionTrait>(tx: &C, network: NetworkId) -> Result<Mark, Error> {
-    let text = "UPDATE journal_head SET mark = mark WHERE network = ? RETURNING position, mark";
+    // SQLite locks everything at once; PostgreSQL would write a row for nothing.
+    let text = match tx.get_database_backend() {
+        DatabaseBackend::Postgres => {
+            "SELECT position, mark FROM journal_head WHERE network = ? FOR UPDATE"
+        }
+        _ => "UPDATE journal_head SET mark = mark WHERE network = ? RETURNING position, mark",
+    };
     let row = sql::one(tx, text, [network.0.into()]).await?;
     let row = row.ok_or(Error::Corrupt {
         what: "the journal head of a network",

@@ -23,7 +23,7 @@ type Text = LazyLock<String>;
 static COPIES: Text = LazyLock::new(|| {
     format!(
         "SELECT {} FROM json_each(?) j CROSS JOIN copy c \
-         ON c.repository = j.value->>0 AND c.node = j.value->>1",
+         ON c.repository = CAST(j.value->>0 AS BIGINT) AND c.node = j.value->>1",
         read::COPY
     )
 });
@@ -42,7 +42,7 @@ static SETS: Text = LazyLock::new(|| {
 static HOLDERS: Text = LazyLock::new(|| {
     format!(
         "SELECT {} FROM json_each(?) j CROSS JOIN copy c INDEXED BY copy_place \
-         ON c.repository = j.value->>0 AND c.parent = j.value->>1 \
+         ON c.repository = CAST(j.value->>0 AS BIGINT) AND c.parent = j.value->>1 \
          AND c.name_key = j.value->>2 AND c.state NOT IN (1, 2)",
         read::COPY
     )
@@ -50,7 +50,7 @@ static HOLDERS: Text = LazyLock::new(|| {
 static CHILDREN: Text = LazyLock::new(|| {
     format!(
         "SELECT {} FROM json_each(?) j CROSS JOIN copy c INDEXED BY copy_place \
-         ON c.repository = j.value->>0 AND c.parent = j.value->>1 \
+         ON c.repository = CAST(j.value->>0 AS BIGINT) AND c.parent = j.value->>1 \
          AND c.state NOT IN (1, 2) LIMIT {}",
         read::COPY,
         TRANSACTION_ROWS_MAX + 1
@@ -59,7 +59,7 @@ static CHILDREN: Text = LazyLock::new(|| {
 static ANCESTORS: Text = LazyLock::new(|| {
     format!(
         "WITH RECURSIVE above(repository, node, depth) AS (\
-         SELECT j.value->>0, j.value->>1, 0 FROM json_each(?) j \
+         SELECT CAST(j.value->>0 AS BIGINT), j.value->>1, 0 FROM json_each(?) j \
          UNION SELECT c.repository, c.parent, depth + 1 FROM above a JOIN copy c \
          ON c.repository = a.repository AND c.node = a.node WHERE depth < 10000) \
          SELECT {} FROM (SELECT DISTINCT repository, node FROM above) a \
@@ -68,7 +68,7 @@ static ANCESTORS: Text = LazyLock::new(|| {
     )
 });
 const WAITING: &str = "SELECT b.repository, b.obstacle, b.member FROM json_each(?) j \
-                       CROSS JOIN blocked b ON b.repository = j.value->>0 \
+                       CROSS JOIN blocked b ON b.repository = CAST(j.value->>0 AS BIGINT) \
                        AND b.obstacle = j.value->>1";
 
 /// The text by which the table `blocked` finds an obstacle.

@@ -51,7 +51,7 @@ static OF_SET: LazyLock<[String; 3]> = LazyLock::new(|| {
 static COPIES: LazyLock<String> = LazyLock::new(|| {
     format!(
         "WITH RECURSIVE above(repository, node) AS (\
-         SELECT j.value->>0, j.value->>1 FROM json_each(?) j \
+         SELECT CAST(j.value->>0 AS BIGINT), j.value->>1 FROM json_each(?) j \
          UNION SELECT c.repository, c.parent FROM above a JOIN copy c \
          ON c.repository = a.repository AND c.node = a.node) \
          SELECT {} FROM above a CROSS JOIN copy c \
@@ -215,7 +215,7 @@ impl Store {
         folders: &[CopyKey],
     ) -> Result<BTreeSet<MemberId>, Error> {
         let text = "WITH RECURSIVE below(repository, node) AS (\
-                    SELECT j.value->>0, j.value->>1 FROM json_each(?) j \
+                    SELECT CAST(j.value->>0 AS BIGINT), j.value->>1 FROM json_each(?) j \
                     UNION SELECT c.repository, c.node FROM below b JOIN copy c \
                     ON c.repository = b.repository AND c.parent = b.node \
                     WHERE c.member IS NOT NULL) \

@@ -1,5 +1,7 @@
 //! Scans that agents are asked for, and nodes that they did not list (R-AGT-5).
 
+use std::collections::BTreeSet;
+
 use sea_orm::ConnectionTrait;
 use uuid::Uuid;
 
@@ -53,8 +55,9 @@ pub async fn ask_in<C: ConnectionTrait>(
     // A scan that a generation waits for stays one.
     let text = "INSERT INTO scan (id, repository, root, kind, read_content) \
                 VALUES (?, ?, ?, ?, ?) ON CONFLICT (repository, root) DO UPDATE SET \
-                id = excluded.id, kind = max(kind, excluded.kind), \
-                read_content = max(read_content, excluded.read_content)";
+                id = excluded.id, \
+                kind = CASE WHEN excluded.kind > scan.kind THEN excluded.kind ELSE scan.kind END, \
+                read_content = (scan.read_content OR excluded.read_content)";
     let values = [
         ScanId(Uuid::now_v7()).to_bytes().into(),
         repository.0.into(),
@@ -109,7 +112,8 @@ pub async fn doubt_in<C: ConnectionTrait>(
     Ok(())
 }
 
-fn texts(nodes: &[NodeId]) -> Vec<&str> {
+/// Each once: no statement of PostgreSQL changes one row twice.
+fn texts(nodes: &[NodeId]) -> BTreeSet<&str> {
     nodes.iter().map(|node| node.0.as_str()).collect()
 }
 
@@ -122,7 +126,7 @@ pub async fn roots_in<C: ConnectionTrait>(
     connection: &C,
     repository: RepositoryId,
 ) -> Result<Vec<Root>, Error> {
-    let text = "SELECT r.node, r.include_subfolders, x.id, coalesce(x.read_content, 0), r.kind FROM (\
+    let text = "SELECT r.node, r.include_subfolders, x.id, coalesce(x.read_content, FALSE), r.kind FROM (\
          SELECT m.on_premise_node AS node, s.include_subfolders, m.kind FROM sync_set s \
          CROSS JOIN member m INDEXED BY member_direct ON m.set_id = s.id AND m.direct = 1 \
          WHERE s.on_premise_repository = ?1 AND s.ending = 0 \

@@ -1,5 +1,7 @@
 //! What stays on the cloud although its set removes the cloud copy (R-UNS-1).
 
+use std::collections::BTreeMap;
+
 use sea_orm::{ConnectionTrait, QueryResult, Value};
 
 use super::super::{Error, Store, sql};
@@ -19,7 +21,12 @@ const STAYS: Insert = Insert {
 /// # Errors
 /// Whatever the database answers.
 pub async fn insert_in<C: ConnectionTrait>(tx: &C, stays: &[Stay]) -> Result<(), Error> {
-    STAYS.rows(tx, stays.iter().map(row).collect()).await
+    // No statement of PostgreSQL changes one row twice.
+    let last: BTreeMap<_, &Stay> = stays
+        .iter()
+        .map(|stay| ((stay.set, &stay.node), stay))
+        .collect();
+    STAYS.rows(tx, last.into_values().map(row).collect()).await
 }
 
 fn row(stay: &Stay) -> Vec<Value> {

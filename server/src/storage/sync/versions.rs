@@ -1,5 +1,7 @@
 //! Which content members have and had; the only thing that collection asks (R-CNT-2).
 
+use std::collections::BTreeMap;
+
 use sea_orm::{ConnectionTrait, QueryResult, Value};
 
 use super::super::{Error, Store, sql};
@@ -86,8 +88,13 @@ pub async fn change_in<C: ConnectionTrait>(
 
 /// The last content of each copy in this transaction; what it had in between was never accepted by itself.
 fn rows(changes: &[VersionChange], position: i64, now: i64) -> Vec<Vec<Value>> {
+    let last: BTreeMap<(MemberId, Side), &VersionChange> = changes
+        .iter()
+        .filter(|change| change.content.is_some())
+        .map(|change| ((change.member, change.side), change))
+        .collect();
     let mut rows = Vec::new();
-    for change in changes {
+    for change in last.into_values() {
         let Some(content) = change.content else {
             continue;
         };

@@ -119,7 +119,7 @@ mod calls {
 
     async fn fixture() -> Fixture {
         let test = TestStore::new().await;
-        let objects = Objects::open(&test.directory.path().join("content")).unwrap();
+        let objects = Objects::open(&test.home.path().join("content")).unwrap();
         let coordinator = Coordinator::new(test.store.clone(), Clock::manual(0));
         let content = Content::new(coordinator.clone(), objects);
         Fixture {

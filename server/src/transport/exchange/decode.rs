@@ -134,7 +134,7 @@ impl Decoder {
                     node_trait => node_trait,
                 };
                 Seen::Present(Presence {
-                    parent: parent_id(observation.parent_node_id, path)?,
+                    parent: optional_id(observation.parent_node_id, path, "parent_node_id")?,
                     revision: revision(observation.revision, path)?,
                     projection: Arc::new(projection),
                     mark: MemberId::from_bytes(&observation.member_mark),
@@ -288,8 +288,8 @@ impl Decoder {
         Ok(Item::ScanPage(ScanPage {
             scan,
             folder: node_id(page.folder_node_id, path, "folder_node_id")?,
-            after: NodeId(page.after_node_id),
-            through: NodeId(page.through_node_id),
+            after: optional_id(page.after_node_id, path, "after_node_id")?,
+            through: optional_id(page.through_node_id, path, "through_node_id")?,
             readable: page.readable,
             children,
         }))
@@ -318,24 +318,25 @@ fn node_trait(node_trait: i32) -> NodeTrait {
 }
 
 fn node_id(node: String, path: &str, field: &str) -> Decoded<NodeId> {
-    if node.is_empty() || node.len() > NODE_ID_BYTES_MAX {
-        let rule = format!("a node id has 1 to {NODE_ID_BYTES_MAX} bytes");
+    // PostgreSQL keeps no NUL in a text.
+    if node.is_empty() || node.len() > NODE_ID_BYTES_MAX || node.contains('\0') {
+        let rule = format!("a node id has 1 to {NODE_ID_BYTES_MAX} bytes, none of them NUL");
         return Err(Error::invalid(at(path, field), rule));
     }
     Ok(NodeId(node))
 }
 
-fn parent_id(node: String, path: &str) -> Decoded<NodeId> {
+fn optional_id(node: String, path: &str, field: &str) -> Decoded<NodeId> {
     if node.is_empty() {
         Ok(NodeId::default())
     } else {
-        node_id(node, path, "parent_node_id")
+        node_id(node, path, field)
     }
 }
 
 fn revision(revision: String, path: &str) -> Decoded<String> {
-    if revision.len() > REVISION_BYTES_MAX {
-        let rule = format!("a revision has at most {REVISION_BYTES_MAX} bytes");
+    if revision.len() > REVISION_BYTES_MAX || revision.contains('\0') {
+        let rule = format!("a revision has at most {REVISION_BYTES_MAX} bytes, none of them NUL");
         return Err(Error::invalid(at(path, "revision"), rule));
     }
     Ok(revision)

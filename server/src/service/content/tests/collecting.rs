@@ -197,7 +197,7 @@ async fn files_that_no_row_names_are_deleted() {
         .put(loose, bytes(2, 10))
         .await
         .unwrap();
-    let half = fixture.test.directory.path().join("content/uploads");
+    let half = fixture.test.home.path().join("content/uploads");
     std::fs::write(half.join(Uuid::now_v7().simple().to_string()), "half").unwrap();
     std::fs::write(half.join("not ours"), "foreign").unwrap();
     let staged = format!("{}#1", fixture.files("blobs")[0].display());
@@ -213,15 +213,17 @@ async fn files_that_no_row_names_are_deleted() {
 #[tokio::test]
 async fn a_walk_over_several_doses_sees_everything_once() {
     let fixture = Fixture::new().await;
-    let rows = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?) \
-        INSERT INTO content (repository, digest, blob, size, touched_at) \
-        SELECT 1 + i % 2, randomblob(32), randomblob(16), 1, 0 FROM n";
-    let count = i64::try_from(2 * COLLECT_ROWS_MAX + 1).unwrap();
-    fixture.execute(rows, [count.into()]).await;
-    assert_eq!(
-        i64::try_from(fixture.collect().await.contents).unwrap(),
-        count
-    );
+    let half = COLLECT_ROWS_MAX + 1;
+    for rows in [
+        "INSERT INTO content (repository, digest, blob, size, touched_at) \
+         SELECT 1, unhex(value->>1), unhex(value->>0), 1, 0 FROM json_each(?)",
+        "INSERT INTO content (repository, digest, blob, size, touched_at) \
+         SELECT 2, unhex(value->>1), unhex(value->>0), 1, 0 FROM json_each(?)",
+    ] {
+        fixture.execute_for(half, rows).await;
+    }
+    let collected = usize::try_from(fixture.collect().await.contents).unwrap();
+    assert_eq!(collected, 2 * half);
 }
 
 #[tokio::test]

@@ -17,8 +17,8 @@ use super::*;
 use crate::domain::access::Side;
 use crate::domain::ids::{ConflictId, MemberId, Position, SyncSetId};
 use crate::service::Clock;
+use crate::storage::sql;
 use crate::storage::testing::TestStore;
-use crate::storage::{Options, sql};
 
 /// Before every real file was written, so that files are young until time is moved.
 const START: i64 = 1_000_000_000_000_000;
@@ -65,7 +65,7 @@ impl Fixture {
     }
 
     fn open(test: &TestStore, clock: &Clock) -> Content {
-        let objects = Objects::open(&test.directory.path().join("content")).unwrap();
+        let objects = Objects::open(&test.home.path().join("content")).unwrap();
         Content::new(Coordinator::new(test.store.clone(), clock.clone()), objects)
     }
 
@@ -78,12 +78,12 @@ impl Fixture {
         } = self;
         test.store.close().await.unwrap();
         drop(content);
-        let TestStore { store, directory } = test;
+        let TestStore { store, home } = test;
         drop(store);
-        let store = Store::open(Options::new(directory.path().join("tandem.db"))).await;
+        let store = Store::open(home.options()).await;
         let test = TestStore {
             store: store.unwrap(),
-            directory,
+            home,
         };
         let content = Self::open(&test, &clock);
         Self {
@@ -103,6 +103,14 @@ impl Fixture {
             .unwrap();
     }
 
+    /// Runs a statement on a list of that many rows, each an id and a digest of its own.
+    async fn execute_for(&self, count: usize, text: &'static str) {
+        let row = |number| [format!("{number:032x}"), format!("{number:064x}")];
+        let rows: Vec<[String; 2]> = (0..count).map(row).collect();
+        let rows = serde_json::to_string(&rows).unwrap();
+        self.execute(text, [rows.into()]).await;
+    }
+
     async fn number(&self, text: &'static str) -> i64 {
         let row = sql::one(self.test.store.reader(), text, []).await.unwrap();
         row.unwrap().try_get_by_index(0).unwrap()
@@ -110,7 +118,7 @@ impl Fixture {
 
     fn files(&self, directory: &str) -> Vec<PathBuf> {
         let mut files = Vec::new();
-        let mut directories = vec![self.test.directory.path().join("content").join(directory)];
+        let mut directories = vec![self.test.home.path().join("content").join(directory)];
         while let Some(directory) = directories.pop() {
             for entry in std::fs::read_dir(directory).unwrap() {
                 let path = entry.unwrap().path();
@@ -150,12 +158,12 @@ impl Fixture {
              include_subfolders, lock_on_premise_copy, allow_delete_on_cloud, delete_on_premise, \
              max_delete_percent, owner, ending, members, pending, failed, bytes, gate, deletions, \
              guard_since, counting) \
-             VALUES (?, 1, 1, 2, x'', '', '', 1, 0, 1, 0, 50, '', 0, 0, 0, 0, 0, 0, 0, 0, 0)",
+             VALUES (?, 1, 1, 2, x'', '', '', TRUE, FALSE, TRUE, FALSE, 50, '', FALSE, 0, 0, 0, 0, 0, 0, 0, 0)",
             [set.to_bytes().into()],
         )
         .await;
         self.execute(
-            "INSERT INTO member VALUES (?, ?, 1, 0, 0, 0, ?, NULL, 0, x'')",
+            "INSERT INTO member VALUES (?, ?, 1, FALSE, 0, 0, ?, NULL, 0, x'')",
             [
                 member.to_bytes().into(),
                 set.to_bytes().into(),
@@ -164,7 +172,7 @@ impl Fixture {
         )
         .await;
         self.execute(
-            "INSERT INTO copy VALUES (1, ?, ?, 0, '', '', '', ?, 0, '', x'', x'', 0, 0)",
+            "INSERT INTO copy VALUES (1, ?, ?, 0, '', '', '', ?, FALSE, '', x'', x'', 0, FALSE)",
             [
                 node.into(),
                 member.to_bytes().into(),

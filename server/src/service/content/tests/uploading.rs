@@ -275,11 +275,10 @@ async fn uploads_at_once_are_bounded_and_one_per_content() {
 #[tokio::test]
 async fn unfinished_uploads_are_bounded() {
     let fixture = Fixture::new().await;
-    let rows = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?) \
-        INSERT INTO upload (id, repository, digest, size, committed, updated_at) \
-        SELECT randomblob(16), 1, randomblob(32), 1, 0, 0 FROM n";
-    let almost = UPLOADS_UNFINISHED_PER_REPOSITORY_MAX - 1;
-    fixture.execute(rows, [almost.into()]).await;
+    let rows = "INSERT INTO upload (id, repository, digest, size, committed, updated_at) \
+        SELECT unhex(value->>0), 1, unhex(value->>1), 1, 0, 0 FROM json_each(?)";
+    let almost = usize::try_from(UPLOADS_UNFINISHED_PER_REPOSITORY_MAX - 1).unwrap();
+    fixture.execute_for(almost, rows).await;
     fixture.begin(&bytes(1, LARGE), 0).await.unwrap();
     let refused = fixture.begin(&bytes(2, LARGE), 0).await;
     assert!(matches!(refused, Err(Error::RateLimited { .. })));

@@ -457,7 +457,7 @@ impl Life {
             "SELECT 'copy ' || repository || ' ' || node || ' ' || state || ' ' || parent || ' ' || name_key \
              || ' ' || revision FROM copy ORDER BY repository, node",
             "SELECT 'member ' || count(*) || ' ' || state FROM member GROUP BY state ORDER BY state",
-            "SELECT 'version ' || side || ' ' || hex(digest) || ' ' || reason FROM version \
+            "SELECT 'version ' || side || ' ' || reason, digest FROM version \
              ORDER BY side, digest, reason",
             "SELECT 'conflict ' || kind || ' ' || winner FROM conflict ORDER BY kind",
             "SELECT 'due ' || count(*) FROM due",
@@ -466,7 +466,8 @@ impl Life {
                 .insist(async |fixture| Ok(sql::all(fixture.test.store.reader(), text, []).await?));
             for row in rows.await {
                 let line: String = row.try_get_by_index(0).unwrap();
-                writeln!(told, "{line}").unwrap();
+                let digest: Vec<u8> = row.try_get_by_index(1).unwrap_or_default();
+                writeln!(told, "{line} {}", hex::encode(digest)).unwrap();
             }
         }
         self.told += &told;

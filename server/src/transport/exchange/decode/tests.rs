@@ -59,17 +59,20 @@ fn names_that_leave_their_folder_are_named_by_field() {
 
 #[test]
 fn every_malformed_field_is_named() {
-    let long = "x".repeat(256);
-    assert_eq!(
-        field_of(decoded(|observation| observation.node_id.clone_from(&long))),
-        "items[0].observation.node_id"
-    );
-    assert_eq!(
-        field_of(decoded(|observation| observation
-            .revision
-            .clone_from(&long))),
-        "items[0].observation.revision"
-    );
+    for wrong in ["x".repeat(256), "a\0".to_owned()] {
+        assert_eq!(
+            field_of(decoded(|observation| observation
+                .node_id
+                .clone_from(&wrong))),
+            "items[0].observation.node_id"
+        );
+        assert_eq!(
+            field_of(decoded(|observation| observation
+                .revision
+                .clone_from(&wrong))),
+            "items[0].observation.revision"
+        );
+    }
     assert_eq!(
         field_of(decoded(|observation| observation.state = None)),
         "items[0].observation.state"
