@@ -603,7 +603,7 @@ fn r_con_2_a_node_that_comes_back_after_its_deletion_lost_gets_the_change_that_w
         ..follows()
     };
     for seed in 0..40 {
-        let mut lab = Lab::holding(wins.clone(), &["x.txt"]);
+        let mut lab = Lab::holding(wins, &["x.txt"]);
         lab.draw_from(seed);
         lab.world_mut().places.cloud.agent.tells_move_out = false;
         let node = lab.find(Cloud, "x.txt");

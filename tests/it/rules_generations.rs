@@ -292,7 +292,7 @@ fn r_agt_4_content_that_a_restored_repository_has_again_is_named_by_a_version() 
         ..Options::default()
     };
     for seed in 0..20 {
-        let mut lab = Lab::choosing(wins.clone(), &["/x.txt", "/y.txt"]);
+        let mut lab = Lab::choosing(wins, &["/x.txt", "/y.txt"]);
         lab.draw_from(seed);
         lab.world_mut().back_up(Cloud);
         let newest = lab.write(OnPremise, "/x.txt");
