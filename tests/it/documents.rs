@@ -71,6 +71,16 @@ impl Lab {
         done.context(story)
     }
 
+    /// Waits until the coordinator has heard that all is the same: an agent that is killed before it said so, and whose
+    /// user edits the file then, cannot tell the two changes apart.
+    async fn in_sync(&self) -> Result<()> {
+        poll(PATIENCE, "the set is in sync", async || {
+            let sets = self.coordinator.tandem(NETWORK, &["set", "list"]).await;
+            (sets.ok()?[0]["state"] == "SYNCED").then_some(())
+        })
+        .await
+    }
+
     /// Waits until a file holds what another does.
     async fn same(&self, one: &Path, other: &Path) -> Result<()> {
         let what = format!("{} is as {}", one.display(), other.display());
@@ -111,6 +121,7 @@ async fn r_set_1_documents_are_previewed_made_and_kept_the_same_wherever_they_mo
     fs::write(lab.right("inbox/March/b.txt"), "from the cloud")?;
     lab.same(&lab.left("sub/b.txt"), &lab.right("inbox/March/b.txt"))
         .await?;
+    lab.in_sync().await?;
     // Moved elsewhere on both sides; renamed, and edited, while the agent is down.
     fs::rename(lab.right("inbox/March/b.txt"), lab.right("b.txt"))?;
     lab.processes[0].take().context("it runs")?.kill().await?;
