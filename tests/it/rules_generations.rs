@@ -4,7 +4,7 @@ use tandem_server::domain::copy::CopyState;
 use tandem_server::domain::ids::NodeId;
 use tandem_server::domain::policy::ConflictPolicy;
 use tandem_server::domain::projection::Side::{self, Cloud, OnPremise};
-use tandem_server::domain::sync_set::Options;
+use tandem_server::domain::sync_set::{Options, Removal};
 use tandem_tests::sim::coordinator::repository_id;
 use tandem_tests::sim::disaster::Disaster;
 use tandem_tests::sim::lab::Lab;
@@ -325,5 +325,39 @@ fn r_agt_4_edits_of_what_a_restored_coordinator_does_not_know_are_kept() {
         let mut kept = lab.world().coordinator.store.losers.iter();
         let kept = kept.any(|(_, _, digest)| *digest == content_ref(written).digest);
         assert!(there || kept, "seed {seed}");
+    }
+}
+
+#[test]
+fn r_agt_4_a_set_that_was_ended_since_the_backup_is_listed_anew() {
+    for (seed, side) in (0..20).flat_map(|seed| Side::BOTH.map(|side| (seed, side))) {
+        let mut lab = lab_with(&["x.txt", "y.txt"]);
+        lab.draw_from(seed);
+        lab.world_mut().back_up_coordinator();
+        lab.end_set(Removal::None);
+        lab.settle();
+        let written = lab.write(side, "/root/x.txt");
+        lab.delete(side, "/root/y.txt");
+        lab.settle();
+        suffer(&mut lab, Disaster::CoordinatorRestored, OnPremise);
+        lab.converge();
+        assert_eq!(lab.content(side.other(), "x.txt"), written, "seed {seed}");
+        assert_eq!(lab.tree(side), ["x.txt", "y.txt"], "seed {seed}");
+    }
+}
+
+#[test]
+fn r_agt_4_chosen_documents_that_were_unsynced_since_the_backup_are_looked_at() {
+    for (seed, side) in (0..20).flat_map(|seed| Side::BOTH.map(|side| (seed, side))) {
+        let mut lab = Lab::choosing(Options::default(), &["/x.txt", "/y.txt"]);
+        lab.draw_from(seed);
+        lab.world_mut().back_up_coordinator();
+        lab.end_set(Removal::None);
+        lab.settle();
+        let written = lab.write(side, "/x.txt");
+        lab.settle();
+        suffer(&mut lab, Disaster::CoordinatorRestored, OnPremise);
+        lab.converge();
+        assert_eq!(lab.content(side.other(), "/x.txt"), written, "seed {seed}");
     }
 }

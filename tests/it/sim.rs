@@ -1,7 +1,10 @@
 //! Many seeds of the simulation, and that a seed is a run.
 
+use std::fs;
+use std::path::Path;
 use std::thread::available_parallelism;
 
+use anyhow::{Result, ensure};
 use tandem_tests::sim::census::Census;
 use tandem_tests::sim::run::{play, run};
 use tandem_tests::sim::script::{Act, Script};
@@ -53,6 +56,23 @@ fn assert_policies_are_judged(found: &Census) {
     for name in policies {
         assert!(found.of_content(name) >= 5, "{name}: {found}");
     }
+}
+
+/// Each was shrunk from a seed that broke a promise; its name says what was wrong. A plan whose moves mean something else
+/// by now still has to hold.
+#[test]
+fn plans_that_broke_a_promise_once_hold_it() -> Result<()> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("it/plans");
+    let mut played = 0;
+    for plan in fs::read_dir(folder)? {
+        let path = plan?.path();
+        let script: Script = serde_json::from_slice(&fs::read(&path)?)?;
+        let broken = play(&script).broken;
+        ensure!(broken.is_none(), "{}: {broken:?}", path.display());
+        played += 1;
+    }
+    ensure!(played > 0, "no plan was found");
+    Ok(())
 }
 
 #[test]

@@ -39,6 +39,10 @@ const MAY_DIFFER: &[(&str, &str)] = &[
         "an agent that starts finds by a scan that a synced folder is gone, and that is held (R-DEL-3)",
     ),
     (
+        "r_mov_4_a_chosen_document_keeps_its_own_set_in_a_synced_folder_once_per_side",
+        "a chosen document that an agent is asked for and finds gone is held, one that it tells of is not (R-DEL-3)",
+    ),
+    (
         "r_del_3_what_is_seen_again_is_released_by_itself_piece_by_piece",
         "an agent that starts looks at all by itself, so nothing is seen piece by piece",
     ),

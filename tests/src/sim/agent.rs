@@ -14,7 +14,7 @@ use tandem_server::domain::report::{Answer, Item, Observation, ScanOutcome, Scan
 use tandem_server::domain::session::ResumeKey;
 
 use super::apply::{applied, look};
-use super::link::{Batch, Down, Link, Up};
+use super::link::{Batch, Down, Link, Root, Up};
 use super::random::Random;
 use super::repository::{Repository, Trace};
 
@@ -48,6 +48,8 @@ pub struct Durable {
     generation: Generation,
     answered: (i64, Option<BatchId>),
     roots: BTreeSet<NodeId>,
+    /// Documents that are watched, and that it told nothing of since.
+    unheard: BTreeSet<NodeId>,
     /// Roots that it made itself, until the coordinator names them.
     made_roots: BTreeSet<NodeId>,
     index: BTreeMap<NodeId, Reported>,
@@ -182,15 +184,29 @@ impl Agent {
             Down::Cloned => link.cut(),
             Down::Accepted(number, notes) => self.accepted(number, &notes, repository),
             Down::Deliver(delivery) => self.memory.deliveries.push_back(delivery),
-            Down::Watch(roots) => self.watch(roots, repository),
+            Down::Watch(roots) => self.watch(roots, repository, link),
             Down::Scan(scan, root) => self.begin_scan(scan, root),
             Down::Observe(nodes) => self.memory.asked.extend(nodes),
         }
         Some(told)
     }
 
-    fn watch(&mut self, roots: Vec<NodeId>, repository: &Repository) {
-        self.durable.roots = roots.into_iter().collect();
+    fn watch(&mut self, roots: Vec<Root>, repository: &Repository, link: &mut Link) {
+        let new = |root: &&Root| !self.durable.roots.contains(&root.node);
+        let suspected = roots.iter().filter(new).any(|root| root.known);
+        let documents = roots.iter().filter(|root| root.document);
+        let unheard =
+            documents.filter(|root| new(root) || self.durable.unheard.contains(&root.node));
+        self.durable.unheard = unheard.map(|root| root.node.clone()).collect();
+        self.memory
+            .asked
+            .extend(self.durable.unheard.iter().cloned());
+        self.durable.roots = roots.into_iter().map(|root| root.node).collect();
+        if suspected {
+            // R-AGT-4: a set that was ended came back with a backup; the next handshake shows no generation.
+            self.doubt();
+            link.cut();
+        }
         let named = &self.durable.roots;
         self.durable.made_roots.retain(|made| !named.contains(made));
         let unwatched = |id: &NodeId| !self.was_watched(id) && !self.watches(repository, id);
@@ -292,6 +308,7 @@ impl Agent {
         let asked: Vec<NodeId> = self.memory.asked.iter().cloned().collect();
         if let Some(node) = random.pick(&asked) {
             self.memory.asked.remove(node);
+            self.durable.unheard.remove(node);
             self.durable.index.remove(node);
             self.report_present(repository, node);
             if !self.watches(repository, node) {

@@ -12,7 +12,7 @@ use tandem_server::domain::session::{Greeting, Numbering, Refused, ResumeKey, ad
 use tandem_server::domain::sync_set::{Gate, Removal, SyncSet};
 use tandem_server::domain::view::CopyKey;
 
-use super::link::{Batch, Down, Link, Up};
+use super::link::{Batch, Down, Link, Root, Up};
 use super::random::Random;
 use super::store::{Scan, Store};
 
@@ -467,10 +467,11 @@ impl Coordinator {
                 self.store.scans.insert(ScanId(random.id()), scan);
             }
         }
+        let named = self.named(side, &roots);
         let session = self.sessions.get_mut(&repository)?;
         let frame = if session.roots.as_ref() != Some(&roots) {
-            session.roots = Some(roots.clone());
-            Down::Watch(roots)
+            session.roots = Some(roots);
+            Down::Watch(named)
         } else if let Some((id, scan)) = self.store.scans.iter().find(|(id, scan)| {
             scan.repository == repository && !scan.done && !session.scans.contains(id)
         }) {
@@ -494,6 +495,26 @@ impl Coordinator {
             link.down.push_back(frame);
         }
         Some(told)
+    }
+
+    fn named(&self, side: Side, roots: &[NodeId]) -> Vec<Root> {
+        let repository = repository_id(side);
+        let kinds: BTreeMap<&NodeId, NodeKind> = (self.store.members.values())
+            .filter_map(|member| Some((member.nodes.get(side).as_ref()?, member.kind)))
+            .collect();
+        let listed = |node: &NodeId| {
+            let mut scans = self.store.scans.values();
+            scans.any(|scan| scan.repository == repository && scan.root == *node && !scan.done)
+        };
+        let name = |node: &NodeId| {
+            let document = kinds.get(node) == Some(&NodeKind::Document);
+            Root {
+                node: node.clone(),
+                known: !document && !listed(node),
+                document,
+            }
+        };
+        roots.iter().map(name).collect()
     }
 
     /// What the agent of a side watches: the copies of the chosen nodes.

@@ -31,6 +31,17 @@ pub enum Up {
     Batch(Epoch, Batch),
 }
 
+/// A node to be watched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Root {
+    /// Its id.
+    pub node: NodeId,
+    /// Whether it is a folder that is not going to be listed: the coordinator holds it for known.
+    pub known: bool,
+    /// Whether it is a single document.
+    pub document: bool,
+}
+
 /// From the coordinator.
 #[derive(Debug, Clone)]
 pub enum Down {
@@ -54,7 +65,7 @@ pub enum Down {
     /// Work.
     Deliver(Delivery),
     /// The roots to be watched.
-    Watch(Vec<NodeId>),
+    Watch(Vec<Root>),
     /// List a root.
     Scan(ScanId, NodeId),
     /// Look at nodes afresh.

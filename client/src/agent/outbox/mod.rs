@@ -14,12 +14,13 @@ use bytes::Bytes;
 use tandem_proto::v1::{ChangeItem, Welcome};
 use tokio::sync::{mpsc, oneshot, watch};
 
-pub use self::strip::for_each_content;
+pub use self::{roots::Named, strip::for_each_content};
 use self::{
     rows::Rows,
     writer::{Durability, Job},
 };
 
+mod roots;
 mod rows;
 mod strip;
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The tables of the outbox.
 
-use std::cell::RefCell;
+use std::{cell::RefCell, collections::HashMap};
 
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, params};
@@ -24,6 +24,10 @@ const SCHEMA: &str = "
         scan_id BLOB PRIMARY KEY,
         position BLOB NOT NULL,
         done INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS root (
+        node_id TEXT PRIMARY KEY,
+        heard INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
     INSERT OR IGNORE INTO identity VALUES (1, 0, x'', 0, x'');
 ";
@@ -214,6 +218,24 @@ impl Rows {
             self.execute("DELETE FROM scan WHERE scan_id = ?", params![scan_id])?;
         }
         Ok(())
+    }
+
+    /// The roots that were named last, and whether the coordinator heard of each since.
+    pub(super) fn roots(&self) -> Result<HashMap<String, bool>, Error> {
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT node_id, heard FROM root")?;
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    pub(super) fn store_root(&self, node_id: &str, heard: bool) -> Result<(), Error> {
+        let sql = "INSERT OR REPLACE INTO root (node_id, heard) VALUES (?, ?)";
+        self.execute(sql, params![node_id, heard])
+    }
+
+    pub(super) fn forget_root(&self, node_id: &str) -> Result<(), Error> {
+        self.execute("DELETE FROM root WHERE node_id = ?", params![node_id])
     }
 
     fn execute(&self, sql: &str, values: impl rusqlite::Params) -> Result<(), Error> {

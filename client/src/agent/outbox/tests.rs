@@ -1,5 +1,5 @@
 use tandem_proto::v1::{
-    ContentRef, Observation, Projection, change_item::Item, observation::State,
+    ContentRef, Observation, Projection, WatchRoot, change_item::Item, observation::State,
 };
 
 use super::*;
@@ -148,6 +148,63 @@ async fn r_agt_4_a_new_generation_goes_on_from_the_coordinators_number() {
     outbox.doubt_generation().await.unwrap();
     assert_eq!(outbox.identity().generation, 0);
     assert_eq!(outbox.identity().last_number, 41);
+}
+
+fn root(node_id: &str, scan_id: &'static [u8], document: bool) -> WatchRoot {
+    WatchRoot {
+        node_id: node_id.to_owned(),
+        include_subfolders: !document,
+        scan_id: Bytes::from_static(scan_id),
+        document,
+        ..WatchRoot::default()
+    }
+}
+
+#[tokio::test]
+async fn r_agt_4_a_folder_that_only_the_coordinator_remembers_puts_the_generation_in_doubt() {
+    let outbox = Outbox::in_memory().unwrap();
+    outbox
+        .begin_generation(&welcome(3, 0, &Bytes::new()))
+        .await
+        .unwrap();
+    let unheard = || Named::Unheard(Vec::new());
+    let name = |roots: Vec<WatchRoot>| outbox.name_roots(roots);
+    let listed = vec![root("a", &[1; 16], false), root("b", &[2; 16], false)];
+    assert_eq!(name(listed).await.unwrap(), unheard());
+    let known = vec![root("a", b"", false), root("b", b"", false)];
+    assert_eq!(name(known).await.unwrap(), unheard());
+    assert_eq!(name(vec![root("a", b"", false)]).await.unwrap(), unheard());
+    outbox.append(vec![item("a")], None).await.unwrap();
+    assert_eq!(outbox.identity().generation, 3);
+    let back = vec![root("a", b"", false), root("b", b"", false)];
+    assert_eq!(name(back.clone()).await.unwrap(), Named::RollbackSuspected);
+    assert_eq!(outbox.identity().generation, 0);
+    assert!(
+        outbox.is_empty(),
+        "what is reported belongs to no generation"
+    );
+    // Were it never listed, the agent would not come to rest.
+    assert_eq!(name(back).await.unwrap(), unheard());
+}
+
+#[tokio::test]
+async fn r_agt_4_a_document_is_looked_at_until_the_coordinator_heard_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("outbox.db");
+    let roots = || vec![root("d", b"", true), root("e", b"", true)];
+    let both = Named::Unheard(vec!["d".to_owned(), "e".to_owned()]);
+    let outbox = Outbox::open(&path).unwrap();
+    assert_eq!(outbox.name_roots(roots()).await.unwrap(), both);
+    drop(outbox);
+    let outbox = Outbox::open(&path).unwrap();
+    assert_eq!(outbox.name_roots(roots()).await.unwrap(), both);
+    let heard = vec!["d".to_owned(), "elsewhere".to_owned()];
+    outbox.heard_roots(heard).await.unwrap();
+    let one = Named::Unheard(vec!["e".to_owned()]);
+    assert_eq!(outbox.name_roots(roots()).await.unwrap(), one);
+    let none = outbox.name_roots(Vec::new()).await.unwrap();
+    assert_eq!(none, Named::Unheard(Vec::new()));
+    assert_eq!(outbox.name_roots(roots()).await.unwrap(), both);
 }
 
 #[tokio::test]

@@ -4,14 +4,20 @@ use std::{sync::Arc, time::Duration};
 
 use tandem_proto::v1::{
     AccessInfos, Command, CommandDone, CommandResult, CreateFolder, ErrorReason, NodeInfo,
-    NodeInfos, NodeVersions, Refusal, WatchRoots, command::Request,
+    NodeInfos, NodeVersions, Refusal, WatchRoot, WatchRoots, command::Request,
     command_result::Result as Reply,
 };
 use tokio::{sync::mpsc, task::JoinSet, time::timeout};
 
-use super::{conversation::Conversation, reason_of};
+use super::{
+    conversation::{Conversation, rollback_suspected},
+    reason_of,
+};
 use crate::{
-    agent::repository::{self, Repository},
+    agent::{
+        outbox::Named,
+        repository::{self, Repository},
+    },
     error::Error,
 };
 
@@ -35,7 +41,8 @@ pub(super) async fn run<R: Repository>(
             }
         }
         // The order of these decides which roots are watched in the end.
-        if matches!(command.request, Some(Request::WatchRoots(_))) {
+        if let Some(Request::WatchRoots(watch)) = &command.request {
+            conversation.compare(watch.roots.clone()).await?;
             conversation.execute(command).await?;
         } else {
             let conversation = Arc::clone(&conversation);
@@ -46,6 +53,19 @@ pub(super) async fn run<R: Repository>(
 }
 
 impl<R: Repository> Conversation<R> {
+    /// Ends the session when the roots show that agent and coordinator do not remember the same (R-AGT-4).
+    async fn compare(&self, roots: Vec<WatchRoot>) -> Result<(), Error> {
+        match self.core.outbox.name_roots(roots).await? {
+            Named::Unheard(documents) => {
+                self.again.look_for_the_first_time(documents);
+                Ok(())
+            }
+            Named::RollbackSuspected => Err(rollback_suspected(
+                "a folder is to be watched that the agent does not remember",
+            )),
+        }
+    }
+
     async fn execute(&self, command: Command) -> Result<(), Error> {
         let deadline = command
             .deadline

@@ -166,13 +166,20 @@ async fn settle<R: Repository>(core: &Core<R>, welcome: &Welcome) -> Result<(), 
         }
         Standing::RollbackSuspected => {
             core.outbox.doubt_generation().await?;
-            Err(Error::with_reason(
-                Code::FailedPrecondition,
-                ErrorReason::RollbackSuspected,
-                "agent and coordinator remember different batches; the next session begins a new generation",
-            ))
+            Err(rollback_suspected("they remember different batches"))
         }
     }
+}
+
+/// Ends a session in which agent and coordinator turn out to remember different things (R-AGT-4).
+pub(super) fn rollback_suspected(cause: &str) -> Error {
+    Error::with_reason(
+        Code::FailedPrecondition,
+        ErrorReason::RollbackSuspected,
+        format!(
+            "agent or coordinator is older than the other remembers: {cause}; the next session begins a new generation"
+        ),
+    )
 }
 
 async fn converse<R: Repository>(

@@ -9,7 +9,11 @@ use tandem_proto::v1::{Absence, AbsenceKind, Observation, observation};
 use tokio::sync::Notify;
 
 use super::conversation::Conversation;
-use crate::{agent::repository::Repository, error::Error, recover::Backoff};
+use crate::{
+    agent::repository::{Repository, Seen},
+    error::Error,
+    recover::Backoff,
+};
 
 /// Nodes that may wait for another look; beyond that the next scan finds them.
 const WAITING_MAX: usize = 100_000;
@@ -32,6 +36,8 @@ struct State {
     /// The nodes, and whether the folders above them are to be reported first.
     waiting: HashMap<String, bool>,
     tries: HashMap<String, u32>,
+    /// Documents of which the coordinator heard nothing since they are watched.
+    unheard: HashSet<String>,
 }
 
 // === impl Again ===
@@ -40,6 +46,21 @@ impl Again {
     /// Asks for another look at nodes.
     pub(super) fn look(&self, node_ids: impl IntoIterator<Item = String>) {
         self.add(node_ids.into_iter().map(|node_id| (node_id, false)));
+    }
+
+    /// Asks for a look at documents that are watched since now: how they were when they were watched before is forgotten.
+    pub(super) fn look_for_the_first_time(&self, node_ids: Vec<String>) {
+        self.lock().unheard.extend(node_ids.iter().cloned());
+        self.look(node_ids);
+    }
+
+    /// Those of the nodes that are such documents, and are none from now on.
+    fn heard(&self, seen: &[Seen]) -> Vec<String> {
+        let mut state = self.lock();
+        let heard = seen
+            .iter()
+            .filter_map(|seen| state.unheard.take(&seen.node_id));
+        heard.collect()
     }
 
     /// Asks for another look at nodes whose parents the coordinator does not know.
@@ -149,6 +170,10 @@ async fn look<R: Repository>(
             .cloned()
             .collect();
         let reported = core.report(ready, since, &conversation.limits).await?;
+        let heard = conversation.again.heard(&reported.noted);
+        if !heard.is_empty() {
+            core.outbox.heard_roots(heard).await?;
+        }
         if !reported.touched.is_empty() {
             // The sender cannot be gone: the core holds it.
             let _ = ends.changed().await;

@@ -14,7 +14,7 @@ use super::super::report::{Observation, Presence, Seen};
 use super::super::sync_set::SyncSet;
 use super::super::view::Miss;
 use super::Engine;
-use super::aside::{in_truth, note_given};
+use super::aside::{in_truth, note_given, note_wanted};
 use super::situation::merges;
 
 /// A change that comes so soon after a delivery is taken for the answer of a rule (R-PRJ-5), in microseconds.
@@ -113,11 +113,12 @@ impl Engine<'_> {
             return self.enter_anew(&member, set, side, before.as_ref(), row);
         }
         let name_only = member.is_name_only(version);
+        let projection = delivered.unwrap_or(&presence.projection).clone();
         if name_only {
             note_given(&mut member, &presence.projection.name);
+            note_wanted(&mut member, &projection.name);
         }
         let result = self.state_of(&member, &row)?;
-        let projection = delivered.unwrap_or(&presence.projection).clone();
         let delivered = State {
             projection: in_truth(&member, projection),
             parent: result.parent,

@@ -146,6 +146,17 @@ pub(super) fn note_given(member: &mut Member, name: &str) {
     member.given_name = ours.then(|| name.to_owned());
 }
 
+/// The name that a copy was to have was free when it was renamed back: it is that of both sides now.
+pub(super) fn note_wanted(member: &mut Member, name: &str) {
+    let own = member.true_name.as_deref() == Some(name);
+    if member.true_name.is_none() || own || member.is_given(name) || member.renaming.is_some() {
+        return;
+    }
+    if let Some(base) = &mut member.base {
+        name.clone_into(&mut Arc::make_mut(&mut base.projection).name);
+    }
+}
+
 /// A copy that stepped aside is called what it was called before (R-REC-10).
 pub(super) fn in_truth(member: &Member, mut projection: Arc<Projection>) -> Arc<Projection> {
     if let Some(name) = &member.true_name

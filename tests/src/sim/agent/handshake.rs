@@ -55,12 +55,16 @@ impl Agent {
         let known = last == self.durable.answered
             || waiting.any(|batch| (batch.number, Some(batch.id)) == last);
         if !known {
-            // Both remember different batches: the next handshake shows no generation.
-            self.durable.generation = Generation(0);
-            self.durable.items.clear();
-            self.durable.batches.clear();
+            self.doubt();
         }
         known
+    }
+
+    /// Both remember different things: the next handshake shows no generation.
+    pub(super) fn doubt(&mut self) {
+        self.durable.generation = Generation(0);
+        self.durable.items.clear();
+        self.durable.batches.clear();
     }
 
     /// Outbox and reported state are void; everything is going to be listed.

@@ -94,6 +94,13 @@ impl Stage {
         let folder = tree.create_folder(ROOT, "contracts").unwrap();
         let repository = Arc::new(MemoryRepository::new(tree));
         let outbox = Outbox::in_memory().unwrap();
+        // It was watched in an earlier session.
+        let watched = WatchRoot {
+            node_id: folder.clone(),
+            scan_id: Bytes::from_static(&[1; 16]),
+            ..WatchRoot::default()
+        };
+        outbox.name_roots(vec![watched]).await.unwrap();
         let store = Store::default();
         let (talking, talks) = mpsc::channel(4);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -203,6 +210,11 @@ impl Talk {
     /// Waits until the agent half-closes.
     pub(super) async fn half_close(&mut self) {
         while soon(self.incoming.message()).await.unwrap().is_some() {}
+    }
+
+    /// Waits until the agent ends the session, in whatever way.
+    pub(super) async fn end(&mut self) {
+        while let Ok(Some(_)) = soon(self.incoming.message()).await {}
     }
 
     pub(super) async fn ask(&mut self, request: command::Request) -> command_result::Result {

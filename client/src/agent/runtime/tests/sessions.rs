@@ -2,13 +2,14 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 use tandem_proto::v1::{
-    Drain, Ping, ScanOutcome, change_item::Item, exchange_request, exchange_response,
+    ChangeItem, Command, Drain, ObserveNodes, Ping, ScanOutcome, WatchRoot, WatchRoots,
+    change_item::Item, command, exchange_request, exchange_response,
 };
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use super::fake::{Stage, observations, soon, welcome};
-use crate::agent::runtime::Link;
+use crate::agent::{memory::ROOT, runtime::Link};
 
 pub(super) fn refusal(reason: &str) -> Status {
     let mut details = ErrorDetails::new();
@@ -140,4 +141,78 @@ async fn r_agt_4_different_memories_lead_to_a_hello_without_generation() {
     stage.write("b.txt", "two");
     let batch = talk.batch().await;
     assert_eq!((batch.number, observations(&batch.items).len()), (1, 1));
+}
+
+#[tokio::test]
+async fn r_agt_4_a_root_that_only_the_coordinator_remembers_leads_to_a_new_generation() {
+    let mut stage = Stage::start().await;
+    let mut talk = stage.session(welcome(1, 0, &Bytes::new())).await;
+    let other = stage
+        .repository
+        .with(|tree| tree.create_folder(ROOT, "ended since"))
+        .unwrap();
+    let root = WatchRoot {
+        node_id: other.clone(),
+        include_subfolders: true,
+        ..WatchRoot::default()
+    };
+    let request = command::Request::WatchRoots(WatchRoots { roots: vec![root] });
+    talk.send(exchange_response::Frame::Command(Command {
+        id: Bytes::from_static(&[3; 16]),
+        deadline: None,
+        request: Some(request),
+    }))
+    .await;
+    talk.end().await;
+    drop(talk);
+    let mut talk = stage.talk().await;
+    assert_eq!(talk.hello.generation, 0);
+    assert_eq!(talk.hello.resume_key, "key of 1/0");
+    talk.welcome(welcome(2, 0, &Bytes::new())).await;
+    talk.watch(&other, &[5; 16]).await;
+    let ended = |items: &[ChangeItem]| {
+        matches!(
+            items.last(),
+            Some(ChangeItem {
+                item: Some(Item::ScanEnd(_))
+            })
+        )
+    };
+    talk.items_until(ended).await;
+}
+
+#[tokio::test]
+async fn r_agt_4_a_document_that_is_watched_anew_is_reported_once() {
+    let mut stage = Stage::start().await;
+    let mut talk = stage.session(welcome(1, 0, &Bytes::new())).await;
+    let document = stage
+        .repository
+        .with(|tree| tree.create_document(ROOT, "edited meanwhile", "text"))
+        .unwrap();
+    let root = || WatchRoot {
+        node_id: document.clone(),
+        document: true,
+        ..WatchRoot::default()
+    };
+    let watch = || {
+        command::Request::WatchRoots(WatchRoots {
+            roots: vec![root()],
+        })
+    };
+    talk.ask(watch()).await;
+    let batch = talk.batch().await;
+    assert_eq!(observations(&batch.items)[0].node_id, document);
+    talk.accept(batch.number).await;
+    talk.ask(watch()).await;
+    let gone = vec!["another".to_owned()];
+    talk.ask(command::Request::ObserveNodes(ObserveNodes {
+        node_ids: gone,
+    }))
+    .await;
+    let batch = talk.batch().await;
+    assert_eq!(
+        observations(&batch.items)[0].node_id,
+        "another",
+        "and not the document"
+    );
 }
