@@ -4,7 +4,7 @@
 //! three, and its driver reads each as what it is: a column that code reads as `bool` or `i32` is named here.
 
 /// Columns that are true or false, by their names, whatever the table.
-pub const FLAGS: [&str; 14] = [
+pub const FLAGS: [&str; 15] = [
     "enabled",
     "include_subfolders",
     "lock_on_premise_copy",
@@ -19,6 +19,7 @@ pub const FLAGS: [&str; 14] = [
     "paused",
     "cloned",
     "rebind",
+    "restored",
 ];
 
 /// Columns of small numbers: kinds, states, reasons, and what else is counted on one hand.

@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
+use crate::service::backup;
 use crate::service::content::{Collector, CollectorOptions, Content};
 use crate::service::{Clock, Coordinator};
 use crate::storage::content_index::Objects;
@@ -103,6 +104,10 @@ async fn connect(config: &Config) -> anyhow::Result<Store> {
         .mode(0o700)
         .create(directory)
         .with_context(|| format!("cannot make the data directory {}", directory.display()))?;
+    if let Some(part) = backup::broken_off(&config.database(), &config.content_dir()) {
+        let part = part.display();
+        anyhow::bail!("a restore broke off and left {part}; run `tandemd restore` again");
+    }
     Ok(Store::open(Options::new(config.database())).await?)
 }
 

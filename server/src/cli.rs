@@ -11,6 +11,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::app;
 use crate::config::{Config, Log, LogFormat, Sources};
+use crate::operate;
 
 /// The coordinator of Tandem: keeps content of an on-premise and a cloud repository the same.
 #[derive(Debug, Parser)]
@@ -31,6 +32,10 @@ enum Command {
     Quickstart(crate::quickstart::Arguments),
     /// Apply missing migrations to the database and stop.
     Migrate(Store),
+    /// Copy the data to a directory, while the coordinator serves or not.
+    Backup(Operate<operate::backup::Arguments>),
+    /// Put a backup in place of the data; the coordinator must be stopped.
+    Restore(Operate<operate::restore::Arguments>),
     /// Check the settings, print those that would hold, and stop.
     CheckConfig(Serve),
 }
@@ -48,6 +53,15 @@ struct Store {
     /// Which events to log, such as `info` or `tandem_server=debug,warn`.
     #[arg(long, value_name = "FILTER")]
     log: Option<String>,
+}
+
+/// Flags for what an operator does with the data.
+#[derive(Debug, Args)]
+struct Operate<T: Args> {
+    #[command(flatten)]
+    store: Store,
+    #[command(flatten)]
+    own: T,
 }
 
 /// Flags for serving.
@@ -141,6 +155,16 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             let config = settings(cli.config, arguments.flags()?)?;
             log_to_stderr(&config.log)?;
             app::migrate(&config).await?;
+        }
+        Command::Backup(Operate { store, own }) => {
+            let config = settings(cli.config, store.flags()?)?;
+            log_to_stderr(&config.log)?;
+            return operate::backup::run(&config, own).await;
+        }
+        Command::Restore(Operate { store, own }) => {
+            let config = settings(cli.config, store.flags()?)?;
+            log_to_stderr(&config.log)?;
+            return operate::restore::run(&config, own).await;
         }
         Command::CheckConfig(arguments) => {
             let config = settings(cli.config, arguments.flags()?)?;

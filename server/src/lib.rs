@@ -7,6 +7,7 @@ pub mod app;
 pub mod cli;
 pub mod config;
 pub mod domain;
+pub mod operate;
 pub mod quickstart;
 pub mod service;
 pub mod storage;

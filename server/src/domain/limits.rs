@@ -50,6 +50,10 @@ pub const UPLOAD_KEPT_MICROSECONDS: i64 = 24 * 60 * 60 * 1_000_000;
 pub const CONTENT_GRACE_MICROSECONDS: i64 = 60 * 60 * 1_000_000;
 /// Microseconds after which being told so counts anew; the grace is longer by it, so that the promise always holds.
 pub const CONTENT_TOUCH_AFTER_MICROSECONDS: i64 = 5 * 60 * 1_000_000;
+/// Milliseconds after which a backup asks again whether collection has ended.
+pub const BACKUP_WAIT_MILLISECONDS: u64 = 100;
+/// Bytes that a backup reads and writes at once.
+pub const BACKUP_STEP_BYTES: usize = 256 * 1024;
 /// Rows that one step of collection looks at.
 pub const COLLECT_ROWS_MAX: usize = 1_000;
 /// Bytes of a decoded gRPC message; a batch and its frame fit.
@@ -108,6 +112,8 @@ pub const STORE_STATEMENTS_MAX: usize = 512;
 pub const STORE_CACHE_KIB: u32 = 16 * 1024;
 /// Milliseconds between a commit and the checkpoint that follows.
 pub const CHECKPOINT_INTERVAL_MILLISECONDS: u64 = 2_000;
+/// Milliseconds that a full checkpoint waits for readers; writers wait with it. Where it is in vain the next one tries.
+pub const CHECKPOINT_WAIT_MILLISECONDS: u64 = 50;
 /// Bytes of the database's log beyond which writers wait for a full checkpoint.
 pub const WAL_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// Bytes of a frame of deliveries.

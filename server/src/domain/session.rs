@@ -55,6 +55,8 @@ pub struct Remembered {
     pub batch_id: Option<BatchId>,
     /// An admin said that the next session is to be accepted, whatever its installation.
     pub rebind: bool,
+    /// The coordinator came back from a backup since the last session.
+    pub restored: bool,
 }
 
 /// What an agent shows.
@@ -112,12 +114,14 @@ pub fn admit(remembered: &Remembered, greeting: &Greeting) -> Result<Admitted, R
     }
     let seen = greeting.key.map_or(Epoch(0), |key| key.epoch);
     let epoch = Epoch(remembered.epoch.max(seen).0 + 1);
+    // R-AGT-4: what was decided since the backup is forgotten, also where the agent sent nothing since.
+    let restored = remembered.restored && !planted("restored-mark-ignored");
     let Some(installation) = &remembered.installation else {
         // R-AGT-4: a coordinator that remembers nothing of an agent with a past was restored.
         let new_generation = greeting.key.is_some() || greeting.batch_number > 0;
         return Ok(Admitted {
             epoch,
-            new_generation,
+            new_generation: new_generation || restored,
         });
     };
     if remembered.rebind {
@@ -134,7 +138,7 @@ pub fn admit(remembered: &Remembered, greeting: &Greeting) -> Result<Admitted, R
         let fresh = remembered.key.is_none() && remembered.batch_number == 0;
         return Ok(Admitted {
             epoch,
-            new_generation: !fresh,
+            new_generation: !fresh || restored,
         });
     };
     let counts = Some(key) == remembered.key || Some(key) == remembered.unconfirmed_key;
@@ -153,7 +157,7 @@ pub fn admit(remembered: &Remembered, greeting: &Greeting) -> Result<Admitted, R
     // An agent that gave up its memory shows no generation.
     let forgot = greeting.generation == Generation(0) && remembered.batch_number > 0;
     let behind = coordinator_is_behind && !planted("restored-coordinator-unnoticed");
-    let new_generation = behind || other_index || other_batch || forgot;
+    let new_generation = behind || other_index || other_batch || forgot || restored;
     Ok(Admitted {
         epoch,
         new_generation,
@@ -208,6 +212,7 @@ mod tests {
             batch_number: 9,
             batch_id: Some(BatchId::default()),
             rebind: false,
+            restored: false,
         }
     }
 
@@ -304,6 +309,35 @@ mod tests {
             ),
             accepted
         );
+    }
+
+    #[test]
+    fn r_agt_4_after_a_restore_everything_is_listed_anew_and_a_clone_stays_one() {
+        let restored = Remembered {
+            restored: true,
+            ..remembered()
+        };
+        let accepted = Ok(Admitted {
+            epoch: Epoch(6),
+            new_generation: true,
+        });
+        assert_eq!(admit(&restored, &greeting()), accepted);
+        let used = Greeting {
+            key: Some(key(3)),
+            ..greeting()
+        };
+        assert_eq!(admit(&restored, &used), Err(Refused::Cloned));
+        let unknown = Remembered {
+            restored: true,
+            ..Remembered::default()
+        };
+        let first = Greeting {
+            key: None,
+            batch_number: 0,
+            batch_id: None,
+            ..greeting()
+        };
+        assert!(admit(&unknown, &first).is_ok_and(|admitted| admitted.new_generation));
     }
 
     #[test]

@@ -17,6 +17,7 @@ use crate::storage::Store;
 pub mod access;
 pub mod accounts;
 pub mod authentication;
+pub mod backup;
 pub mod choice;
 pub mod clock;
 pub mod command;

@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use sea_orm::{DatabaseConnection, DatabaseTransaction, IsolationLevel, TransactionTrait};
+use sea_orm::{DatabaseConnection, DatabaseTransaction};
 use sea_orm_migration::MigratorTrait;
 use tandem_migrations::{Migrator, SchemaState};
 use tokio::sync::Notify;
@@ -18,11 +18,13 @@ pub mod entity;
 pub mod error;
 #[cfg(test)]
 pub(crate) mod faults;
-mod lock;
+pub(crate) mod lock;
 pub mod open;
 pub mod place;
 mod postgres;
+pub mod reading;
 mod repositories;
+mod restored;
 pub mod sql;
 pub mod sync;
 #[cfg(test)]
@@ -31,8 +33,10 @@ mod tokens;
 pub mod tx;
 
 pub use error::Error;
+pub use lock::Lock;
 pub use open::Options;
 pub use place::Place;
+pub use reading::Reading;
 pub use tx::{Busy, Tx};
 
 /// The database of one coordinator; cloning it is cheap.
@@ -108,13 +112,7 @@ impl Store {
     /// # Errors
     /// Whatever the database answers.
     pub(crate) async fn snapshot(&self) -> Result<DatabaseTransaction, Error> {
-        // On SQLite every transaction is one; it knows no levels.
-        let level = match &self.inner.file {
-            Some(_) => None,
-            None => Some(IsolationLevel::RepeatableRead),
-        };
-        let begun = self.inner.readers.begin_with_config(level, None);
-        Ok(begun.await?)
+        open::snapshot(&self.inner.readers).await
     }
 
     /// Applies every migration that is missing.

@@ -3,11 +3,16 @@
 use std::path::Path;
 use std::time::Duration;
 
-use sea_orm::{ConnectOptions, Database, DatabaseConnection};
+use sea_orm::{
+    ConnectOptions, Database, DatabaseBackend, DatabaseConnection, DatabaseTransaction,
+    IsolationLevel, TransactionTrait,
+};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 
 use super::{Error, Place};
-use crate::domain::limits::{STORE_BUSY_SECONDS_MAX, STORE_CACHE_KIB};
+use crate::domain::limits::{
+    CHECKPOINT_WAIT_MILLISECONDS, STORE_BUSY_SECONDS_MAX, STORE_CACHE_KIB,
+};
 
 /// Where the database is and how many may read it at once.
 #[derive(Debug, Clone)]
@@ -32,23 +37,40 @@ impl Options {
 
 /// Makes the file if it is missing; must be opened first, because it sets the journal mode.
 pub(crate) async fn writer(path: &Path) -> Result<DatabaseConnection, Error> {
-    connect(path, 1, false).await
+    connect(path, 1, false, BUSY).await
 }
 
 /// Refuses every write.
 pub(crate) async fn readers(path: &Path, connections: u32) -> Result<DatabaseConnection, Error> {
-    connect(path, connections.max(1), true).await
+    connect(path, connections.max(1), true, BUSY).await
 }
 
 /// A connection of its own for checkpoints (ARCHITECTURE, invariant 13).
+///
+/// It waits for no long reader, such as a backup: writers would wait with it.
 pub(crate) async fn checkpointer(path: &Path) -> Result<DatabaseConnection, Error> {
-    connect(path, 1, false).await
+    let wait = Duration::from_millis(CHECKPOINT_WAIT_MILLISECONDS);
+    connect(path, 1, false, wait).await
 }
+
+/// A transaction that reads one state of the database, whatever is written meanwhile.
+pub(crate) async fn snapshot(readers: &DatabaseConnection) -> Result<DatabaseTransaction, Error> {
+    // On SQLite every transaction is one; it knows no levels.
+    let level = match readers.get_database_backend() {
+        DatabaseBackend::Sqlite => None,
+        _ => Some(IsolationLevel::RepeatableRead),
+    };
+    Ok(readers.begin_with_config(level, None).await?)
+}
+
+/// For how long a statement waits for another connection.
+const BUSY: Duration = Duration::from_secs(STORE_BUSY_SECONDS_MAX);
 
 async fn connect(
     path: &Path,
     connections: u32,
     read_only: bool,
+    busy: Duration,
 ) -> Result<DatabaseConnection, Error> {
     let path = path.to_owned();
     // The address only chooses the driver; the path is set below, so that no character of it needs escaping.
@@ -59,20 +81,20 @@ async fn connect(
         .idle_timeout(None)
         .max_lifetime(None)
         .test_before_acquire(false)
-        .acquire_timeout(Duration::from_secs(STORE_BUSY_SECONDS_MAX))
+        .acquire_timeout(BUSY)
         .sqlx_logging(false)
-        .map_sqlx_sqlite_opts(move |_| pragmas(&path, read_only));
+        .map_sqlx_sqlite_opts(move |_| pragmas(&path, read_only, busy));
     Ok(Database::connect(connect).await?)
 }
 
-fn pragmas(path: &Path, read_only: bool) -> SqliteConnectOptions {
+fn pragmas(path: &Path, read_only: bool, busy: Duration) -> SqliteConnectOptions {
     use sqlx::ConnectOptions;
     let options = SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(!read_only)
         .read_only(read_only)
         .foreign_keys(true)
-        .busy_timeout(Duration::from_secs(STORE_BUSY_SECONDS_MAX))
+        .busy_timeout(busy)
         .synchronous(SqliteSynchronous::Full)
         .pragma("wal_autocheckpoint", "0")
         .pragma("cache_size", format!("-{STORE_CACHE_KIB}"))

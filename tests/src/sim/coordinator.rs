@@ -175,6 +175,7 @@ impl Coordinator {
             false => Generation(remembered.generation.0.max(1)),
         };
         remembered.rebind = false;
+        remembered.restored = false;
         remembered.key = greeting.key;
         let key = ResumeKey {
             epoch: admitted.epoch,

@@ -90,6 +90,10 @@ impl Collector {
     }
 
     async fn pass_until(&self, shutdown: &CancellationToken) -> Result<Collected, Error> {
+        let Some(_collecting) = self.content.objects.begin_collecting()? else {
+            tracing::info!("nothing is collected while a backup is made");
+            return Ok(Collected::default());
+        };
         Ok(Collected {
             versions: self.expire_versions(shutdown).await?,
             contents: self.collect_contents(shutdown).await?,

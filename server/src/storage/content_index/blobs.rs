@@ -393,3 +393,39 @@ fn place_of_row(row: &QueryResult) -> Result<BlobPlace, Error> {
         place,
     })
 }
+
+/// A blob whose bytes lie in an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoredObject {
+    /// Which.
+    pub id: BlobId,
+    /// The digest its bytes must have.
+    pub digest: Digest,
+    /// The number of bytes it must have.
+    pub size: i64,
+}
+
+const OBJECTS: &str =
+    "SELECT id, digest, size FROM blob WHERE object IS NOT NULL AND id > ?1 ORDER BY id LIMIT ?2";
+
+/// The next blobs behind one of them whose bytes lie in objects, those that were found damaged too.
+///
+/// # Errors
+/// When the database fails.
+pub async fn objects_behind<C: ConnectionTrait>(
+    connection: &C,
+    after: Option<BlobId>,
+    rows_max: usize,
+) -> Result<Vec<StoredObject>, Error> {
+    let after = after.map_or_else(Vec::new, BlobId::to_bytes);
+    let limit = i64::try_from(rows_max).unwrap_or(i64::MAX);
+    let rows = sql::all(connection, OBJECTS, [after.into(), limit.into()]).await?;
+    let read = |row| {
+        Ok(StoredObject {
+            id: blob_of_row(row, 0)?,
+            digest: digest_of_row(row, 1)?,
+            size: row.try_get_by_index(2)?,
+        })
+    };
+    rows.iter().map(read).collect()
+}

@@ -10,6 +10,7 @@
 mod blobs;
 mod chunks;
 mod collect;
+mod hold;
 mod objects;
 mod pieces;
 mod possession;
@@ -18,7 +19,8 @@ mod upload_file;
 mod uploads;
 
 pub use blobs::{
-    BlobPlace, NewContent, Place, blobs_by_id, mark_damaged_in, put_in, put_small_in, read_small,
+    BlobPlace, NewContent, Place, StoredObject, blobs_by_id, mark_damaged_in, objects_behind,
+    put_in, put_small_in, read_small,
 };
 pub use chunks::{
     ChunkPlace, NewChunk, chunked_blobs, chunks_of, find_chunks, forget_chunks_in, insert_chunks_in,
@@ -26,7 +28,8 @@ pub use chunks::{
 pub use collect::{
     Candidate, Taken, candidates, collect_in, expire_versions_in, forget_blobs_in, known_objects,
 };
-pub use objects::{ObjectError, ObjectFile, Objects};
+pub use hold::{COLLECTION_LOCK, Hold};
+pub use objects::{ObjectError, ObjectFile, Objects, object_below};
 pub use pieces::{Piece, Pieces};
 pub use possession::{Presence, presence, present_in, present_sizes_in, share_in, touch_in};
 pub use readable::{Readable, Reader, Source, SourceName, readable};

@@ -70,6 +70,12 @@ pub struct ObjectFile {
     pub half: bool,
 }
 
+/// Where the object of a blob lies below the directory of a content store.
+#[must_use]
+pub fn object_below(root: &FilePath, id: BlobId) -> PathBuf {
+    root.join(object_path(id).as_ref())
+}
+
 /// The content store on local disk; cloning it is cheap.
 #[derive(Debug, Clone)]
 pub struct Objects {
@@ -106,6 +112,10 @@ impl Objects {
             store: Arc::new(store),
             root: root.to_owned(),
         })
+    }
+
+    pub(super) fn root(&self) -> &FilePath {
+        &self.root
     }
 
     /// Stores a whole object; durable when it returns.

@@ -42,7 +42,7 @@ pub async fn remembered_in<C: ConnectionTrait>(
     repository: RepositoryId,
 ) -> Result<Remembered, Error> {
     let text = "SELECT installation, index_id, generation, epoch, resume_key, \
-                pending_resume_key, batch_number, batch_id, rebind FROM repository WHERE id = ?";
+                pending_resume_key, batch_number, batch_id, rebind, restored FROM repository WHERE id = ?";
     let row = sql::one(tx, text, [repository.0.into()]).await?;
     let row = row.ok_or(Error::Corrupt {
         what: "the row of a repository",
@@ -59,6 +59,7 @@ pub async fn remembered_in<C: ConnectionTrait>(
         batch_number: row.try_get_by_index(6)?,
         batch_id: batch_id.and_then(|bytes| BatchId::from_bytes(&bytes)),
         rebind: row.try_get_by_index(8)?,
+        restored: row.try_get_by_index(9)?,
     })
 }
 
@@ -72,7 +73,7 @@ pub async fn bind_in<C: ConnectionTrait>(
     bound: &Bound<'_>,
 ) -> Result<(), Error> {
     let text = "UPDATE repository SET installation = ?, index_id = ?, generation = ?, epoch = ?, \
-                resume_key = ?, pending_resume_key = ?, capabilities = ?, cloned = 0, rebind = 0 \
+                resume_key = ?, pending_resume_key = ?, capabilities = ?, cloned = 0, rebind = 0, restored = 0 \
                 WHERE id = ?";
     let shown = bound.greeting.key.map(ResumeKey::to_bytes);
     let values = [

@@ -102,6 +102,8 @@ pub(crate) const BUGS: &[(&str, Finder)] = &[
     ("version-unnoted", SIMULATION),
     // Generations and fencing (§11).
     ("restored-coordinator-unnoticed", tests("domain::session")),
+    ("collected-during-a-backup", tests("service::backup")),
+    ("restored-mark-ignored", tests("domain::session")),
     ("absence-in-a-generation-deletes", SIMULATION),
     ("lost-node-stays-lost", SIMULATION),
     ("nothing-adopted", RULES),
