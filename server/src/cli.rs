@@ -36,6 +36,8 @@ enum Command {
     Backup(Operate<operate::backup::Arguments>),
     /// Put a backup in place of the data; the coordinator must be stopped.
     Restore(Operate<operate::restore::Arguments>),
+    /// Read all data, while the coordinator serves or not, and tell what is not as it must be.
+    Verify(Operate<operate::verify::Arguments>),
     /// Check the settings, print those that would hold, and stop.
     CheckConfig(Serve),
 }
@@ -165,6 +167,11 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             let config = settings(cli.config, store.flags()?)?;
             log_to_stderr(&config.log)?;
             return operate::restore::run(&config, own).await;
+        }
+        Command::Verify(Operate { store, own }) => {
+            let config = settings(cli.config, store.flags()?)?;
+            log_to_stderr(&config.log)?;
+            return operate::verify::run(&config, own).await;
         }
         Command::CheckConfig(arguments) => {
             let config = settings(cli.config, arguments.flags()?)?;

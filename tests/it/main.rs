@@ -55,5 +55,6 @@ mod sim;
 mod source;
 mod unary;
 mod unsync;
+mod verify;
 mod ways;
 mod what_is_synced;

@@ -54,6 +54,12 @@ pub const CONTENT_TOUCH_AFTER_MICROSECONDS: i64 = 5 * 60 * 1_000_000;
 pub const BACKUP_WAIT_MILLISECONDS: u64 = 100;
 /// Bytes that a backup reads and writes at once.
 pub const BACKUP_STEP_BYTES: usize = 256 * 1024;
+/// Faults of one kind that a verification tells of.
+pub const VERIFY_FOUND_MAX: usize = 1_000;
+/// Members that one step of a verification looks at.
+pub const VERIFY_ROWS_MAX: usize = 1_000;
+/// Contents that one step of a verification reads the rows of, with the bytes of small ones.
+pub const VERIFY_BLOBS_MAX: usize = 100;
 /// Rows that one step of collection looks at.
 pub const COLLECT_ROWS_MAX: usize = 1_000;
 /// Bytes of a decoded gRPC message; a batch and its frame fit.

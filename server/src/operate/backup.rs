@@ -74,7 +74,9 @@ fn show_human(options: &BackupOptions, made: &Made) {
         HumanBytes(manifest.object_bytes)
     ));
     if let Some(table) = show::left_out_table(&made.copied) {
-        show::line("Content that is missing or damaged, so that it is not in the backup:");
+        show::line(
+            "Content that is missing or damaged, so that it is not in the backup; `tandemd verify` tells whose:",
+        );
         show::line(&table);
     }
 }

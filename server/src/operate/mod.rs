@@ -3,6 +3,7 @@
 pub mod backup;
 pub mod restore;
 mod show;
+pub mod verify;
 
 use std::process::ExitCode;
 

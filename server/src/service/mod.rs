@@ -43,6 +43,7 @@ pub mod scope;
 pub mod skipped;
 pub mod sync_sets;
 pub mod target_folders;
+pub mod verify;
 pub mod wakeup;
 
 #[cfg(test)]

@@ -31,6 +31,7 @@ pub mod sync;
 pub(crate) mod testing;
 mod tokens;
 pub mod tx;
+pub mod verify;
 
 pub use error::Error;
 pub use lock::Lock;

@@ -133,7 +133,7 @@ fn read_all(
 }
 
 /// What the file of an object is; `quick` looks at its length only.
-pub(super) fn state_of_file(
+pub(in crate::service) fn state_of_file(
     path: &Path,
     digest: Digest,
     size: i64,

@@ -20,6 +20,7 @@ mod restore;
 #[cfg(test)]
 mod tests;
 
+pub(in crate::service) use files::state_of_file;
 pub use files::{Kept, quietly};
 pub use manifest::{FORMAT, Manifest};
 pub use restore::{RestoreOptions, Restored, broken_off, restore};

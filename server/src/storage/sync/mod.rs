@@ -17,7 +17,7 @@ pub mod journal;
 pub mod load;
 pub mod members;
 pub mod pauses;
-mod read;
+pub(in crate::storage) mod read;
 pub mod rows;
 pub mod save;
 pub mod scans;

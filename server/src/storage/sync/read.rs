@@ -61,10 +61,10 @@ pub(super) fn copy(row: &QueryResult) -> Result<Copy, Error> {
 }
 
 /// The columns that [`member`] reads, of a table called `m`.
-pub(super) const MEMBER: &str = "m.id, m.set_id, m.kind, m.direct, m.state, m.on_premise_node, \
+pub(in crate::storage) const MEMBER: &str = "m.id, m.set_id, m.kind, m.direct, m.state, m.on_premise_node, \
                                  m.cloud_node, m.version, m.body";
 
-pub(super) fn member(row: &QueryResult) -> Result<Member, Error> {
+pub(in crate::storage) fn member(row: &QueryResult) -> Result<Member, Error> {
     let id: Vec<u8> = row.try_get_by_index(0)?;
     let set: Vec<u8> = row.try_get_by_index(1)?;
     let kind: i32 = row.try_get_by_index(2)?;

@@ -23,6 +23,7 @@ use crate::service::{Error, UserScope};
 use crate::storage::faults::{self, Counted, Fault};
 use crate::storage::sql;
 use crate::storage::sync::due::After;
+use crate::storage::verify;
 
 /// One call fails, or one coordinator stops, so that this is never reached.
 const TRIES_MAX: usize = 5;
@@ -471,6 +472,13 @@ impl Life {
             }
         }
         self.told += &told;
+        let found = self.insist(async |fixture| {
+            let reader = fixture.test.store.reader();
+            let mut found = verify::rules(reader, 10).await?;
+            found.extend(verify::derived(reader, 3).await?);
+            Ok(found)
+        });
+        assert_eq!(found.await, [], "what `tandemd verify` finds");
     }
 }
 
