@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Config;
 use crate::service::backup;
 use crate::service::content::{Collector, CollectorOptions, Content};
+use crate::service::retention::{Retention, RetentionOptions};
 use crate::service::{Clock, Coordinator};
 use crate::storage::content_index::Objects;
 use crate::storage::{Options, Store};
@@ -66,6 +67,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
         background: CancellationToken::new(),
         cut: CancellationToken::new(),
         drain_within: Duration::from_secs(config.drain_seconds),
+        retention: RetentionOptions::days(config.journal.retention_days),
     };
     let join = tokio::spawn(server.run(api, listener, shutdown.clone()));
     Ok(Running {
@@ -152,6 +154,8 @@ struct Server {
     /// Ends every connection at once.
     cut: CancellationToken,
     drain_within: Duration,
+    /// Of the journals.
+    retention: RetentionOptions,
 }
 
 impl Server {
@@ -181,6 +185,9 @@ impl Server {
         let collector = Collector::new(self.content.clone(), CollectorOptions::default());
         let background = self.background.clone();
         tasks.spawn(collector.run(background));
+        let retention = Retention::new(self.coordinator.clone(), self.retention.clone());
+        let background = self.background.clone();
+        tasks.spawn(retention.run(background));
         let authentication = self.coordinator.authentication.clone();
         let background = self.background.clone();
         tasks.spawn(async move { authentication.revocation_task(background).await });

@@ -53,6 +53,9 @@ pub struct Config {
     /// What is logged, and how.
     #[serde(default)]
     pub log: Log,
+    /// The journals.
+    #[serde(default)]
+    pub journal: Journal,
 }
 
 /// Which database.
@@ -81,6 +84,15 @@ impl Serialize for DatabaseUrl {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(&self.0)
     }
+}
+
+/// The journals.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Journal {
+    /// Days for which entries are kept; 0 = for ever.
+    #[serde(default)]
+    pub retention_days: u32,
 }
 
 /// What is logged, and how; always to standard error.
@@ -151,6 +163,7 @@ impl Default for Config {
             reflection: default_reflection(),
             drain_seconds: default_drain_seconds(),
             log: Log::default(),
+            journal: Journal::default(),
         }
     }
 }
@@ -296,6 +309,7 @@ mod tests {
         for (file, variables, key) in [
             ("lisen = '127.0.0.1:1'", &[][..], "lisen"),
             ("[log]\nformt = 'json'", &[], "formt"),
+            ("[journal]\nretention = 1", &[], "retention"),
             ("", &[("TANDEM_LISEN", "127.0.0.1:1")], "lisen"),
             ("", &[("TANDEM_LOG__FORMT", "json")], "formt"),
         ] {
@@ -311,6 +325,7 @@ mod tests {
             "listen = 'here'",
             "drain_seconds = 'long'",
             "[log]\nformat = 'xml'",
+            "[journal]\nretention_days = -1",
         ] {
             let (sources, _directory) = sources(file, &[]);
             assert!(Config::load(sources).is_err(), "{file}");

@@ -39,7 +39,7 @@ const POINTS: &[(&str, &str)] = &[
 const BY_POWER: &[&str] = &["K11"];
 
 /// Points in what is not offered yet, each with the words of the README that say so.
-const NOT_OFFERED: &[(&str, &str)] = &[("S10", "retention and compaction of the journal")];
+const NOT_OFFERED: &[(&str, &str)] = &[];
 
 /// What comments of tests say before they name points.
 const STOPS: &str = "/// Stops at ";

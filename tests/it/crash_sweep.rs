@@ -53,6 +53,8 @@ enum Script {
     Shutdown,
     /// After the edits, what nobody needs any more is collected.
     Collect,
+    /// After the edits, the journal is shortened.
+    Shorten,
     /// The set ends, and both copies stay.
     Unsync,
     /// The set ends, and the cloud copy goes.
@@ -78,6 +80,7 @@ const RUNS: &[Run] = &[
     (Script::Edits, &[(OnPremise, "K7"), (OnPremise, "K8")]),
     (Script::Shutdown, &[(S, "S13"), (S, "S13:2")]),
     (Script::Collect, &[(S, "S11")]),
+    (Script::Shorten, &[(S, "S10")]),
     (Script::Unsync, &[(S, "S9"), (S, "S9:2")]),
     (Script::Remove, &[(S, "S9"), (S, "S9:2")]),
     (Script::Remove, &[(S, "S9:2"), (Cloud, "K9:3")]),
@@ -158,7 +161,7 @@ fn objects(data: &Path) -> Result<BTreeSet<PathBuf>> {
 async fn play(script: Script, points: &[(Who, &'static str)]) -> Result<Option<End>> {
     let late = match script {
         // These begin after the edits.
-        Script::Collect => &[][..],
+        Script::Collect | Script::Shorten => &[][..],
         _ => points,
     };
     let mut world = World::synced(script, late).await?;
@@ -176,6 +179,9 @@ async fn play(script: Script, points: &[(Who, &'static str)]) -> Result<Option<E
     world.edits().await?;
     world.same().await?;
     let end = world.end().await?;
+    if script == Script::Shorten {
+        world.shorten(points).await?;
+    }
     if script == Script::Collect {
         world.collect(points).await?;
         // What is there is still readable: another copy of it is made.
@@ -458,13 +464,30 @@ impl World {
         self.coordinator.stop().await?;
         let data = self.coordinator.data().to_path_buf();
         let before = objects(&data)?;
-        age(&data).await?;
+        age(&data, KEPT_FOR_A_TIME).await?;
         self.arm(points);
         self.start(Who::Coordinator).await?;
         self.all_died().await?;
         let gone = poll(PATIENCE, "the files are collected", async || {
             let left = objects(&data).ok()?;
             (left.is_subset(&before) && left.len() < before.len()).then_some(())
+        });
+        gone.await
+    }
+
+    /// All but the last entry go, and whoever asks for the first ones is told where the journal begins.
+    async fn shorten(&mut self, points: &[(Who, &'static str)]) -> Result<()> {
+        self.coordinator.stop().await?;
+        let data = self.coordinator.data().to_path_buf();
+        age(&data, JOURNAL).await?;
+        self.coordinator.set("TANDEM_JOURNAL__RETENTION_DAYS", "1");
+        self.arm(points);
+        self.start(Who::Coordinator).await?;
+        self.all_died().await?;
+        let gone = poll(PATIENCE, "the journal is shortened", async || {
+            let left = self.coordinator.journal(NETWORK).await.ok()?;
+            let first = left.first()?;
+            (first.position > 1).then_some(())
         });
         gone.await
     }
@@ -505,14 +528,19 @@ impl World {
     }
 }
 
-/// Makes all that a stopped coordinator keeps for a time so old that the time is over.
-async fn age(data: &Path) -> Result<()> {
+/// Versions, and content that nobody names.
+const KEPT_FOR_A_TIME: &[&str] = &[
+    "UPDATE version SET keep_until = 0 WHERE keep_until IS NOT NULL",
+    "UPDATE content SET touched_at = 0",
+];
+/// Entries of the journal.
+const JOURNAL: &[&str] = &["UPDATE journal SET at = 0"];
+
+/// Makes what a stopped coordinator keeps for a time so old that the time is over.
+async fn age(data: &Path, statements: &'static [&'static str]) -> Result<()> {
     let store = Store::open(Options::new(Place::File(data.join("tandem.db")))).await?;
     let aged = store.write(|tx| async move {
-        for aged in [
-            "UPDATE version SET keep_until = 0 WHERE keep_until IS NOT NULL",
-            "UPDATE content SET touched_at = 0",
-        ] {
+        for aged in statements {
             sql::execute(&*tx, aged, []).await?;
         }
         Ok::<_, StorageError>(())

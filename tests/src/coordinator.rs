@@ -33,6 +33,7 @@ pub struct Coordinator {
     data: PathBuf,
     address: SocketAddr,
     disk: Option<SmallDisk>,
+    settings: Vec<(&'static str, String)>,
     process: Option<Process>,
     within: Option<Running>,
     /// Where its state is when the tests run on a server; behind the process, so that it outlives it.
@@ -104,6 +105,7 @@ impl Coordinator {
             data,
             address: free_address()?,
             disk: None,
+            settings: Vec::new(),
             process: None,
             within: None,
             database: None,
@@ -133,6 +135,7 @@ impl Coordinator {
             data,
             address: running.address,
             disk: None,
+            settings: Vec::new(),
             process: None,
             within: Some(running),
             database,
@@ -162,6 +165,11 @@ impl Coordinator {
         self.disk
             .as_ref()
             .context("the coordinator has no small disk")
+    }
+
+    /// From its next start on it has this setting, a variable of the environment.
+    pub fn set(&mut self, variable: &'static str, value: &str) {
+        self.settings.push((variable, value.to_owned()));
     }
 
     /// From now on its data lies on this disk.
@@ -224,6 +232,10 @@ impl Coordinator {
             .arg(&self.data)
             .arg("--admin-token-file")
             .arg(self.token_file());
+        let settings = self.settings.iter();
+        let launch = settings.fold(launch, |launch, (variable, value)| {
+            launch.env(variable, value)
+        });
         let launch = match &self.database {
             Some(database) => launch.arg("--database-url").arg(database.url()),
             None => launch,

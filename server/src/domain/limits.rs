@@ -60,6 +60,14 @@ pub const VERIFY_FOUND_MAX: usize = 1_000;
 pub const VERIFY_ROWS_MAX: usize = 1_000;
 /// Contents that one step of a verification reads the rows of, with the bytes of small ones.
 pub const VERIFY_BLOBS_MAX: usize = 100;
+/// Microseconds of a day.
+pub const DAY_MICROSECONDS: i64 = 24 * 60 * 60 * 1_000_000;
+/// Seconds between two looks for entries of journals that are no longer kept.
+pub const RETENTION_INTERVAL_SECONDS: u64 = 600;
+/// Entries of a journal that one transaction removes.
+pub const JOURNAL_DOSE_ROWS: usize = 1_000;
+/// Milliseconds between two such transactions.
+pub const JOURNAL_DOSE_PAUSE_MILLISECONDS: u64 = 50;
 /// Rows that one step of collection looks at.
 pub const COLLECT_ROWS_MAX: usize = 1_000;
 /// Bytes of a decoded gRPC message; a batch and its frame fit.
@@ -163,6 +171,7 @@ const _: () = assert!(
 const _: () = assert!(DIGESTS_PER_CALL_MAX <= TRANSACTION_ROWS_MAX);
 const _: () = assert!(CONTENT_BATCH_ITEMS_MAX <= TRANSACTION_ROWS_MAX);
 const _: () = assert!(COLLECT_ROWS_MAX <= TRANSACTION_ROWS_MAX);
+const _: () = assert!(JOURNAL_DOSE_ROWS <= TRANSACTION_ROWS_MAX);
 /// Microseconds for which superseded content is kept (R-CNT-2).
 pub const SUPERSEDED_KEPT_MICROSECONDS: i64 = 30 * 24 * 3_600 * 1_000_000;
 /// Commands that may wait for one agent.

@@ -38,6 +38,7 @@ pub mod pauses;
 pub mod portable;
 pub mod presence;
 pub mod preview;
+pub mod retention;
 pub mod rights;
 pub mod scope;
 pub mod skipped;

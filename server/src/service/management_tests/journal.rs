@@ -7,6 +7,7 @@ use futures::StreamExt;
 use crate::domain::access::{Role, Side};
 use crate::domain::sync_set::Options;
 use crate::service::journal::{JournalFilter, Mark, Place, Start};
+use crate::service::retention::{Retention, RetentionOptions};
 use crate::service::testing::{Fixture, present};
 use crate::service::{Error, UserScope};
 use crate::storage::{Error as StorageError, sql};
@@ -167,4 +168,63 @@ async fn r_jrn_1_idle_watchers_are_sent_their_place() {
         let again = viewer.journal(Start::Behind(message.place), ALL, 1).await;
         again.unwrap();
     }
+}
+
+const DAY: i64 = 24 * 60 * 60 * 1_000_000;
+
+fn retention(fixture: &Fixture, days: u32, dose: usize) -> Retention {
+    let options = RetentionOptions {
+        dose,
+        pause: Duration::ZERO,
+        ..RetentionOptions::days(days)
+    };
+    Retention::new(fixture.coordinator.clone(), options)
+}
+
+#[tokio::test]
+async fn r_jrn_1_the_journal_is_shortened_from_its_beginning_and_keeps_places_behind_it() {
+    let fixture = Fixture::new().await;
+    fixture.synced(Options::default(), &["a", "b"]).await;
+    let viewer = fixture.user("eve", Role::Viewer).await;
+    let early = viewer.journal(Start::First, ALL, 1).await.unwrap().place;
+    let old = end(&viewer).await;
+    let mut watched = viewer.watch_journal(Start::End, ALL).await.unwrap();
+    watched.next().await.unwrap().unwrap();
+    assert_eq!(
+        retention(&fixture, 7, 2).pass().await.unwrap(),
+        0,
+        "all is young"
+    );
+    fixture.coordinator.clock.advance(7 * DAY + 1);
+    let edited = present("a", "docs", "2", Some("edited".to_owned()));
+    fixture.report(Side::OnPremise, vec![edited]).await;
+    assert_eq!(
+        retention(&fixture, 0, 2).pass().await.unwrap(),
+        0,
+        "0 is for ever"
+    );
+    let floor = old.at.position + 1;
+    let gone = retention(&fixture, 7, 2).pass().await.unwrap();
+    assert_eq!(i64::try_from(gone).unwrap(), old.at.position);
+    assert_eq!(positions(&viewer, ALL, 10).await[0], floor);
+    let refused = viewer.journal(Start::Behind(early), ALL, 1).await;
+    assert!(matches!(refused, Err(Error::CursorCompacted { floor: told }) if told == floor));
+    let message = watched.next().await.unwrap().unwrap();
+    assert_eq!(
+        message.entries[0].at.position, floor,
+        "who reads at the end misses nothing"
+    );
+    let kept = end(&viewer).await;
+    let read = viewer
+        .journal(Start::Behind(kept.clone()), ALL, 1)
+        .await
+        .unwrap();
+    assert!(read.entries.is_empty());
+    // However old all is, the last entry stays, and with it the place of whoever has read it.
+    fixture.coordinator.clock.advance(70 * DAY);
+    retention(&fixture, 7, 1_000).pass().await.unwrap();
+    assert_eq!(positions(&viewer, ALL, 10).await, [kept.at.position]);
+    viewer.journal(Start::Behind(kept), ALL, 1).await.unwrap();
+    let found = crate::storage::verify::rules(fixture.test.store.reader(), 10).await;
+    assert_eq!(found.unwrap(), []);
 }

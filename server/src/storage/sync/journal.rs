@@ -188,6 +188,54 @@ impl Store {
         Ok((head, row.try_get_by_index(2)?))
     }
 
+    /// Networks that have a journal.
+    ///
+    /// # Errors
+    /// Whatever the database answers.
+    pub async fn networks_with_journals(&self) -> Result<Vec<NetworkId>, Error> {
+        let text = "SELECT network FROM journal_head ORDER BY network";
+        let rows = sql::all(self.reader(), text, []).await?;
+        rows.iter()
+            .map(|row| Ok(NetworkId(row.try_get_by_index(0)?)))
+            .collect()
+    }
+
+    /// Removes the oldest entries, up to the first one that is younger than `before`, at most `rows_max` and never the
+    /// last one, by whose mark places are known; answers how many.
+    ///
+    /// # Errors
+    /// Whatever the database answers.
+    pub async fn shorten_journal(
+        &self,
+        network: NetworkId,
+        before: i64,
+        rows_max: usize,
+    ) -> Result<u64, Error> {
+        // What is old stays old, and the head only grows: looked at outside, nobody waits for it.
+        let text = "SELECT position FROM (SELECT position, at FROM journal WHERE network = ?1 \
+                    ORDER BY position LIMIT ?2) oldest WHERE at >= ?3 OR position >= \
+                    (SELECT position FROM journal_head WHERE network = ?1) ORDER BY position LIMIT 1";
+        let limit = i64::try_from(rows_max).unwrap_or(i64::MAX);
+        let values = [network.0.into(), limit.into(), before.into()];
+        let stop = sql::one(self.reader(), text, values).await?;
+        let floor = self.journal_floor(network).await?;
+        let end: i64 = match stop {
+            Some(row) => row.try_get_by_index(0)?,
+            None => floor.saturating_add(limit),
+        };
+        if end <= floor {
+            return Ok(0);
+        }
+        self.write(|tx| async move {
+            lock_in(&*tx, network).await?;
+            let text = "DELETE FROM journal WHERE network = ? AND position < ?";
+            let removed = sql::execute(&*tx, text, [network.0.into(), end.into()]).await?;
+            tandem_crash::at("S10");
+            Ok(removed)
+        })
+        .await
+    }
+
     /// The position of the oldest entry that is kept; one behind the head when none is.
     ///
     /// # Errors
