@@ -6,3 +6,5 @@ pub mod memory;
 pub mod outbox;
 pub mod repository;
 pub mod runtime;
+#[cfg(test)]
+pub(crate) mod trace;

@@ -6,6 +6,8 @@ use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{Error, Identity, ScanState, new_id, said};
+#[cfg(test)]
+use crate::agent::trace;
 
 const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS identity (
@@ -71,7 +73,10 @@ impl Rows {
         if committed.is_err() && !self.connection.is_autocommit() {
             self.connection.execute_batch("ROLLBACK")?;
         }
-        Ok(committed?)
+        committed?;
+        #[cfg(test)]
+        trace::committed(&self.connection);
+        Ok(())
     }
 
     /// Runs one request so that its failure leaves the others of the transaction alone.

@@ -3,6 +3,7 @@ use tandem_proto::v1::{
 };
 
 use super::*;
+use crate::agent::trace;
 
 fn item(node_id: &str) -> ChangeItem {
     let content = ContentRef {
@@ -269,4 +270,34 @@ async fn r_agt_7_the_outbox_is_bounded() {
         .await
         .unwrap()
         .unwrap();
+}
+
+/// Stops at K2 and K11.
+#[tokio::test]
+async fn r_agt_3_what_may_be_sent_is_durable_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let outbox = Outbox::open(&folder.path().join("outbox.db")).unwrap();
+    let flushes = || trace::below(folder.path()).len();
+    let mut before = flushes();
+    let mut is_flushed = || {
+        let flushed = flushes() > before;
+        before = flushes();
+        flushed
+    };
+    outbox.append(vec![item("a")], None).await.unwrap();
+    assert!(is_flushed(), "a batch");
+    outbox.append(vec![item("b")], None).await.unwrap();
+    assert!(is_flushed(), "another batch");
+    outbox.rewrite(1, vec![item("x")]).await.unwrap();
+    assert!(is_flushed(), "the new id of a batch");
+    outbox.rewrite(1, Vec::new()).await.unwrap();
+    assert!(is_flushed(), "the new numbers of batches");
+    let key = Bytes::from_static(b"key");
+    outbox.store_resume_key(key).await.unwrap();
+    assert!(is_flushed(), "the key of the next session");
+    outbox.accepted(1).await.unwrap();
+    assert!(!is_flushed(), "the coordinator tells that again");
+    let generation = welcome(3, 41, &Bytes::from_static(&[4; 16]));
+    outbox.begin_generation(&generation).await.unwrap();
+    assert!(is_flushed(), "a generation");
 }

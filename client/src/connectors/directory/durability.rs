@@ -52,7 +52,7 @@ impl Flush {
         for (folder, name) in &self.versions {
             files.push(versions.open_for_flush(folder, name)?);
         }
-        let results = reading::in_parallel(&files, File::sync_all);
+        let results = reading::in_parallel(&files, os::flush);
         results.into_iter().collect()
     }
 }

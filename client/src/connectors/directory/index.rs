@@ -12,6 +12,8 @@ use super::{
     node::{Known, Node, Print, Revision},
     os::{FileKind, Inode},
 };
+#[cfg(test)]
+use crate::agent::trace;
 
 const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS meta(key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
@@ -146,6 +148,8 @@ fn transact<T>(
     let transaction = connection.transaction()?;
     let result = work(&transaction)?;
     transaction.commit()?;
+    #[cfg(test)]
+    trace::committed(connection);
     Ok(result)
 }
 

@@ -17,6 +17,8 @@ use rustix::fs::{
 };
 
 use super::names;
+#[cfg(test)]
+use crate::agent::trace;
 
 /// What the file system says a file is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -187,13 +189,17 @@ pub(super) fn list(folder: impl AsFd) -> io::Result<Vec<String>> {
 
 /// Renames, and refuses when the new name is taken.
 pub(super) fn rename(from: impl AsFd, name: &str, to: impl AsFd, new_name: &str) -> io::Result<()> {
-    match fs::renameat_with(&from, name, &to, new_name, RenameFlags::NOREPLACE) {
+    let renamed = match fs::renameat_with(&from, name, &to, new_name, RenameFlags::NOREPLACE) {
         Err(rustix::io::Errno::EXIST) if same_file(&from, name, &to, new_name) => {
             // Another spelling of the same name on a file system that folds case.
-            Ok(fs::renameat(&from, name, &to, new_name)?)
+            fs::renameat(&from, name, &to, new_name)
         }
-        other => Ok(other?),
-    }
+        other => other,
+    };
+    renamed?;
+    #[cfg(test)]
+    trace::renamed(&from, name, &to, new_name);
+    Ok(())
 }
 
 fn same_file(from: impl AsFd, name: &str, to: impl AsFd, new_name: &str) -> bool {
@@ -205,13 +211,10 @@ fn same_file(from: impl AsFd, name: &str, to: impl AsFd, new_name: &str) -> bool
 
 /// Exchanges what two names stand for, in one step.
 pub(super) fn exchange(from: impl AsFd, name: &str, to: impl AsFd, other: &str) -> io::Result<()> {
-    Ok(fs::renameat_with(
-        from,
-        name,
-        to,
-        other,
-        RenameFlags::EXCHANGE,
-    )?)
+    fs::renameat_with(&from, name, &to, other, RenameFlags::EXCHANGE)?;
+    #[cfg(test)]
+    trace::renamed(&from, name, &to, other);
+    Ok(())
 }
 
 /// Removes a file.
@@ -264,7 +267,18 @@ pub(super) fn clone_file(to: &File, from: &File) -> io::Result<()> {
 
 /// Writes everything of the file system out.
 pub(super) fn sync_file_system(file: impl AsFd) -> io::Result<()> {
-    Ok(fs::syncfs(file)?)
+    fs::syncfs(&file)?;
+    #[cfg(test)]
+    trace::flushed_around(&file);
+    Ok(())
+}
+
+/// Writes a file out with all that is known of it; of a folder, the names in it.
+pub(super) fn flush(file: &File) -> io::Result<()> {
+    file.sync_all()?;
+    #[cfg(test)]
+    trace::flushed(file);
+    Ok(())
 }
 
 /// True when this process may do so to a name in a folder.

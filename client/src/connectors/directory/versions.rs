@@ -160,8 +160,7 @@ impl Versions {
             ..version
         };
         copy(&file, &self.kept, &further.id.to_string())?;
-        self.open_for_flush(KEPT, &further.id.to_string())?
-            .sync_all()?;
+        os::flush(&self.open_for_flush(KEPT, &further.id.to_string())?)?;
         core.index.run(
             move |transaction| match has(transaction, further.node, &further.known)? {
                 true => Ok(()),

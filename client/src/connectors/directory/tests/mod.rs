@@ -4,6 +4,7 @@ mod applying;
 mod crashes;
 mod durability;
 mod identity;
+mod power;
 mod reports;
 mod scans;
 mod store;
