@@ -147,7 +147,9 @@ impl Group<'_> {
                 self.flush.path(path);
             }
             state.tree.remove(id);
-            return Ok(());
+            drop(state);
+            let visible = self.core.faults.at(Point::Visible);
+            return visible.map_err(|error| from_io(&error));
         }
         match node.kind {
             // Something came into it meanwhile.

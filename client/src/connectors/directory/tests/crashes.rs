@@ -179,3 +179,39 @@ async fn a_tree_is_deleted_bottom_up_whenever_the_agent_stops() {
         tidy(&fixture);
     }
 }
+
+/// Stops at K9.
+#[tokio::test]
+async fn r_uns_1_a_folder_that_goes_with_its_content_keeps_all_of_it_once_whenever_the_agent_stops()
+{
+    for point in POINTS {
+        let mut fixture = Fixture::with(|root| {
+            fs::create_dir_all(root.join("x/y")).expect("x/y");
+            fs::write(root.join("x/a"), "one").expect("a");
+            fs::write(root.join("x/y/b"), "two").expect("b");
+        })
+        .await;
+        let works = async |fixture: &Fixture| {
+            let id = fixture.id("x").await;
+            let mut whole = delete(1, &fixture.observe(&id).await);
+            if let Some(Action::Delete(delete)) = whole.action.as_mut() {
+                delete.with_content = true;
+            }
+            vec![work(whole, None)]
+        };
+        let first = works(&fixture).await;
+        crash(&mut fixture, point, first).await;
+        if fixture.path("x").exists() {
+            let again = works(&fixture).await;
+            let result = fixture.apply_all(again).await.remove(0);
+            applied(result.answer.expect("an answer"));
+        }
+        assert!(!fixture.path("x").exists(), "{point:?}");
+        let versions = fixture.directory().versions("", "", 10).await;
+        let (versions, _) = versions.expect("listed");
+        let mut paths: Vec<&str> = versions.iter().map(|one| one.path.as_str()).collect();
+        paths.sort_unstable();
+        assert_eq!(paths, ["x/a", "x/y/b"], "{point:?}");
+        tidy(&fixture);
+    }
+}
