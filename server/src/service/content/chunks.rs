@@ -1,6 +1,6 @@
 //! Chunks of large content: what need not be sent again, and what a content is made of (R-CNT-1).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
@@ -8,7 +8,7 @@ use super::{Content, Sender, verify};
 use crate::domain::ids::Digest;
 use crate::domain::limits::{CHUNKS_LISTED_MAX, DIGESTS_PER_CALL_MAX, UPLOAD_MESSAGE_BYTES_MAX};
 use crate::service::Error;
-use crate::storage::content_index::{self, NewChunk, Reader, Source};
+use crate::storage::content_index::{self, ChunkPlace, NewChunk, Reader, Source};
 
 /// A chunk as it was claimed; nothing of it is checked yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,15 +45,7 @@ impl Content {
                 true => BTreeSet::new(),
                 false => content.reliable(sender.repository, &within).await?,
             };
-            let mut asked = BTreeSet::new();
-            let is_there = |digest: &Digest| {
-                let place = places.get(digest);
-                place.is_some_and(|place| there.contains(&place.content))
-            };
-            let missing = digests.into_iter();
-            Ok(missing
-                .filter(|digest| !is_there(digest) && asked.insert(*digest))
-                .collect())
+            Ok(missing(digests, &places, &there))
         };
         self.coordinator.uncancelled(work).await
     }
@@ -122,6 +114,24 @@ impl Content {
     }
 }
 
+/// Those of the chunks that are in none of the contents that are there, each once. A content in which one was found may
+/// have been collected before it was noted that it is to stay.
+fn missing(
+    digests: Vec<Digest>,
+    places: &BTreeMap<Digest, ChunkPlace>,
+    there: &BTreeSet<Digest>,
+) -> Vec<Digest> {
+    let mut asked = BTreeSet::new();
+    let is_there = |digest: &Digest| {
+        let place = places.get(digest);
+        place.is_some_and(|place| there.contains(&place.content))
+    };
+    let missing = digests.into_iter();
+    missing
+        .filter(|digest| !is_there(digest) && asked.insert(*digest))
+        .collect()
+}
+
 /// Checks that a chunk may be so large.
 pub(super) fn check_size(chunk: ClaimedChunk) -> Result<(), Error> {
     let size = usize::try_from(chunk.size);
@@ -140,4 +150,25 @@ pub(super) async fn verified(chunk: ClaimedChunk, bytes: Bytes) -> Result<Bytes,
     })
     .await
     .unwrap_or(Err(Error::Draining))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ids::BlobId;
+
+    #[test]
+    fn r_cnt_1_a_chunk_of_a_content_that_went_meanwhile_is_missing() {
+        let [there, gone, unknown] = [1, 2, 3].map(|byte| Digest([byte; 32]));
+        let [whole, collected] = [8, 9].map(|byte| Digest([byte; 32]));
+        let place = |content| ChunkPlace {
+            blob: BlobId::default(),
+            content,
+            start: 0,
+            size: 1,
+        };
+        let places = [(there, place(whole)), (gone, place(collected))].into();
+        let asked = vec![gone, there, unknown, gone];
+        assert_eq!(missing(asked, &places, &[whole].into()), [gone, unknown]);
+    }
 }

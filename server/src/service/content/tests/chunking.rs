@@ -220,6 +220,34 @@ async fn r_cnt_1_a_stored_chunk_that_is_damaged_is_not_taken_and_is_healed_by_se
 }
 
 #[tokio::test]
+async fn r_cnt_1_a_chunk_of_a_lost_file_is_taken_from_an_older_one_or_sent_again() {
+    let fixture = Fixture::new().await;
+    let [first, second, third] = parts();
+    let older = [first.clone(), bytes(4, PART)];
+    fixture.send_chunks(HQ, &older, &[]).await.unwrap();
+    let kept = fixture.files("blobs");
+    let newer = [first.clone(), second.clone(), third];
+    fixture.send_chunks(HQ, &newer, &[]).await.unwrap();
+    let lost = fixture.files("blobs").into_iter();
+    for file in lost.filter(|file| !kept.contains(file)) {
+        std::fs::remove_file(file).unwrap();
+    }
+    let edited = [first.clone(), second.clone(), bytes(5, PART)];
+    let known = [first.clone(), second.clone()];
+    let refused = fixture.send_chunks(HQ, &edited, &known).await;
+    let Err(Error::ContentMissing { digests }) = refused else {
+        panic!("{refused:?}");
+    };
+    assert!(digests.contains(&digest_of(&second)));
+    assert_eq!(fixture.missing_chunks(HQ, &edited).await, [1, 2]);
+    let digest = fixture.send_chunks(HQ, &edited, &[first]).await.unwrap();
+    let (_, member) = fixture.member(digest).await;
+    fixture.version(member, HQ, digest, None).await;
+    let read = fixture.read_all(agent(HQ), of_member(member, digest), 0);
+    assert!(read.await.unwrap() == joined(&edited));
+}
+
+#[tokio::test]
 async fn r_cnt_1_chunks_without_bytes_are_committed_when_an_upload_pauses_among_them() {
     let fixture = Fixture::new().await;
     let [first, second, third] = parts();
