@@ -5,7 +5,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use tandem_proto::v1::{Member, MemberState, Side};
+use futures::TryStreamExt;
+use sha2::{Digest, Sha256};
+use tandem_proto::v1::content_source::Source;
+use tandem_proto::v1::{
+    ContentSource, ListVersionsRequest, Member, MemberState, ReadRequest, ReadResponse, Side,
+};
 use tandem_tests::agents::DirectoryAgent;
 use tandem_tests::coordinator::Coordinator;
 use tandem_tests::disk_image::DiskImage;
@@ -22,6 +27,8 @@ const FILES: usize = 24;
 const CUTS: [usize; 4] = [1, 7, 16, FILES];
 /// More than one message, and several pieces of a temporary file.
 const LARGE: usize = 1_400_000;
+/// Too large for the database, and sent in one message.
+const OBJECT: usize = 200_000;
 
 /// A coordinator, and an agent beside each of two directories; one of the three is on a disk whose power is cut.
 struct Site {
@@ -34,7 +41,11 @@ struct Site {
 }
 
 fn content(round: usize, number: usize) -> Vec<u8> {
-    let size = if number == 0 { LARGE } else { 1000 * number };
+    let size = match number {
+        0 => LARGE,
+        1 => OBJECT,
+        number => 1000 * number,
+    };
     let mut bytes = format!("round {round}, file {number}").into_bytes();
     bytes.resize(size.max(bytes.len()), b'.');
     bytes
@@ -119,6 +130,37 @@ impl Site {
         told.push(self.coordinator.story(NETWORK).await?);
         Err(late.context(told.join("\n")))
     }
+
+    /// Reads all that the coordinator has accepted, back from it.
+    async fn has_every_version(&self) -> Result<()> {
+        let operator = self.coordinator.operator().await?;
+        for member in self.coordinator.members(NETWORK).await? {
+            let request = ListVersionsRequest {
+                parent: member.name,
+                ..Default::default()
+            };
+            let listed = operator.conflicts().list_versions(request).await?;
+            for version in listed.into_inner().versions {
+                let content = version.content.context("a version without content")?;
+                let source = ContentSource {
+                    digest: content.digest.clone(),
+                    source: Some(Source::Version(version.name.clone())),
+                };
+                let request = ReadRequest {
+                    source: Some(source),
+                    ..Default::default()
+                };
+                let read = operator.content().read(request).await?.into_inner();
+                let read: Vec<ReadResponse> = read
+                    .try_collect()
+                    .await
+                    .with_context(|| format!("{} cannot be read", version.name))?;
+                let read: Vec<u8> = read.iter().flat_map(|piece| piece.data.to_vec()).collect();
+                assert_eq!(Sha256::digest(read)[..], content.digest[..]);
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Stops at K11.
@@ -186,6 +228,7 @@ async fn i3_a_coordinator_whose_power_is_cut_has_what_it_accepted() -> Result<()
         let differences = expected.differences(&found);
         assert!(differences.is_empty(), "round {round}: {differences:#?}");
         site.coordinator.assert_no_conflict(NETWORK).await?;
+        site.has_every_version().await?;
     }
     Ok(())
 }
