@@ -146,3 +146,23 @@ async fn run(
     };
     tell.send_replace(told);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn told(agent: impl Future<Output = Result<(), Error>> + Send) -> Option<String> {
+        let (tell, failure) = watch::channel(None);
+        run(agent, tell).await;
+        failure.borrow().clone()
+    }
+
+    #[tokio::test]
+    async fn what_an_agent_ended_with_is_told_unless_it_was_told_to_end() {
+        assert_eq!(told(async { Ok(()) }).await, None);
+        let error = told(async { Err(Error::transport("no way")) }).await;
+        assert!(error.is_some_and(|error| error.contains("no way")));
+        let panic = told(async { panic!("as the test wants it") }).await;
+        assert!(panic.is_some_and(|panic| panic.contains("fault")));
+    }
+}
