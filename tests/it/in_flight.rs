@@ -185,3 +185,18 @@ fn r_agt_6_what_was_made_and_moved_out_is_made_again_once_and_not_for_ever() {
         lab.settle();
     });
 }
+
+#[test]
+fn r_del_2_what_comes_into_a_folder_while_it_is_removed_keeps_it() {
+    at_each_moment(|pass| {
+        let mut lab = Lab::holding(Options::default(), &["d"]);
+        lab.delete(OnPremise, "d");
+        pass(&mut lab);
+        if lab.find(Cloud, "d").is_none() {
+            return;
+        }
+        lab.make(Cloud, "d/new.txt");
+        lab.converge();
+        assert_eq!(lab.tree(OnPremise), ["d", "d/new.txt"]);
+    });
+}

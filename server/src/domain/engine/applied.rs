@@ -85,7 +85,7 @@ impl Engine<'_> {
 
     /// R-DEL-2: what is new in the folder keeps it. Else it holds something that is not synced, so it stays, unlinked.
     fn kept(&mut self, member: Member, set: &SyncSet, side: Side) -> Result<(), Miss> {
-        if self.holds_members(set, &member, side)? {
+        if self.holds_members(set, &member, side)? && !planted("new-content-unlinked") {
             self.touch(member.id);
             return Ok(());
         }

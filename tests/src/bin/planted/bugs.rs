@@ -33,6 +33,7 @@ impl Target {
 
 const MODELS: Finder = Finder::Tests(Target::Models, "");
 const RULES: Finder = Finder::Tests(Target::Rules, "rules_");
+const IN_FLIGHT: Finder = Finder::Tests(Target::Rules, "in_flight::");
 const SIMULATION: Finder = Finder::Simulation;
 
 const PORTABLE: Finder = tests("service::portable");
@@ -134,13 +135,11 @@ pub(crate) const BUGS: &[(&str, Finder)] = &[
     ("losers-expire", tests("management_tests::conflicts")),
     ("disputed-content-expires", SIMULATION),
     ("aside-name-stays", SIMULATION),
+    ("new-content-unlinked", IN_FLIGHT),
     ("peer-moves-back", RULES),
     ("returned-node-has-no-base", RULES),
     ("forgotten-content-unkept", RULES),
-    (
-        "older-answer-counts-as-release",
-        Finder::Tests(Target::Rules, "in_flight::"),
-    ),
+    ("older-answer-counts-as-release", IN_FLIGHT),
     // Export and import, on real SQLite.
     ("export-forgets-pauses", PORTABLE),
     ("export-forgets-the-left", PORTABLE),
