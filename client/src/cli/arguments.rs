@@ -144,6 +144,26 @@ mod tests {
         assert_help(&command);
     }
 
+    /// Arguments of a command, and of those below it, that are called like one that every command takes.
+    fn doubles(command: &Command, global: &[&str], found: &mut Vec<String>) {
+        for subcommand in command.get_subcommands() {
+            let ids = subcommand.get_arguments().map(clap::Arg::get_id);
+            let same = ids.filter(|id| global.contains(&id.as_str()));
+            found.extend(same.map(|id| format!("{}: {id}", subcommand.get_name())));
+            doubles(subcommand, global, found);
+        }
+    }
+
+    #[test]
+    fn no_argument_takes_the_place_of_one_that_every_command_takes() {
+        let command = Cli::command();
+        let global = command.get_arguments();
+        let global: Vec<&str> = global.map(|argument| argument.get_id().as_str()).collect();
+        let mut found = Vec::new();
+        doubles(&command, &global, &mut found);
+        assert!(global.contains(&"token") && found.is_empty(), "{found:?}");
+    }
+
     #[test]
     fn help_tells_the_exit_codes() {
         let help = Cli::command().render_long_help().to_string();

@@ -33,7 +33,8 @@ pub(crate) enum Verb {
     /// Revoke a token; what runs with it ends within a minute
     Revoke {
         /// Token: uid or name
-        token: String,
+        #[arg(value_name = "TOKEN")]
+        revoked: String,
     },
 }
 
@@ -83,7 +84,7 @@ pub(crate) async fn run(context: &mut Context, verb: Verb) -> Result<(), Error> 
     match verb {
         Verb::Create(create) => self::create(context, create).await,
         Verb::List { limit } => list(context, limit).await,
-        Verb::Revoke { token } => revoke(context, &token).await,
+        Verb::Revoke { revoked } => revoke(context, &revoked).await,
     }
 }
 
