@@ -333,7 +333,7 @@ impl Repository for MemoryRepository {
 }
 
 impl MemoryTree {
-    fn info(&self, node_id: &str) -> NodeInfo {
+    pub(super) fn info(&self, node_id: &str) -> NodeInfo {
         let Some(node) = self.nodes.get(node_id) else {
             return NodeInfo {
                 node_id: node_id.to_owned(),

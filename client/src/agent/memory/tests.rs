@@ -425,3 +425,35 @@ fn r_lck_1_locked_copies_refuse_users_but_not_sync() {
         "the update did not lock it again"
     );
 }
+
+#[test]
+fn r_lck_2_what_somebody_edits_online_is_told_and_left_alone() {
+    let (mut tree, folder) = tree();
+    let note = tree.create_document(&folder, "a.txt", "one").unwrap();
+    tree.create_document(&folder, "b.txt", "one").unwrap();
+    tree.set_edited(&note, true);
+    assert!(tree.observation(&note).edited_online);
+    assert!(tree.info(&note).locked_for_editing);
+    let new = update(&tree, &note, document("a.txt", "two"));
+    let delete = |tree: &MemoryTree, node_id: &str| DeleteNode {
+        node_id: node_id.to_owned(),
+        expected_revision: tree.observation(node_id).revision,
+        with_content: true,
+    };
+    let gone = Action::Delete(delete(&tree, &note));
+    for action in [new, gone] {
+        let bytes = Some(Bytes::from_static(b"two"));
+        let refused = tree.apply_delivery(&delivery(b"m", 1, action), bytes);
+        assert_eq!(reason_of(&refused), FailureReason::LockedForEditing);
+    }
+    let whole = Action::Delete(delete(&tree, &folder));
+    tree.apply_delivery(&delivery(b"f", 1, whole), None);
+    let names: Vec<String> = tree.listing(&folder).into_keys().collect();
+    assert_eq!(names, ["a.txt"], "what is edited keeps its folder");
+    assert_eq!(tree.content(&note).as_deref(), Some(&b"one"[..]));
+    tree.set_edited(&note, false);
+    assert!(!tree.observation(&note).edited_online);
+    let new = update(&tree, &note, document("a.txt", "two"));
+    let written = tree.apply_delivery(&delivery(b"m", 2, new), Some(Bytes::from_static(b"two")));
+    assert_eq!(result_of(&written).node_id, note);
+}
