@@ -248,6 +248,36 @@ async fn r_cnt_1_a_chunk_of_a_lost_file_is_taken_from_an_older_one_or_sent_again
 }
 
 #[tokio::test]
+async fn r_cnt_1_a_content_is_made_of_no_damaged_chunk_and_of_none_of_another_size() {
+    let fixture = Fixture::new().await;
+    let (small, large) = (bytes(1, 20_000), bytes(2, PART));
+    let stored = [small.clone(), large.clone()];
+    fixture.send_chunks(HQ, &stored, &[]).await.unwrap();
+    for part in [&small, &large] {
+        let session = fixture.begin_for(HQ, part, 0).await;
+        let shorter = ClaimedChunk {
+            size: size_of(part) - 1,
+            ..claimed(part)
+        };
+        let refused = match session.append_chunk(0, Bytes::new(), shorter).await {
+            Ok(session) => session.pause().await,
+            Err(error) => Err(error),
+        };
+        let missing = matches!(refused, Err(Error::ContentMissing { .. }));
+        assert!(missing, "{refused:?}");
+    }
+    let file = fixture.files("blobs").remove(0);
+    let mut damaged = std::fs::read(&file).unwrap();
+    damaged[5] ^= 1;
+    std::fs::write(&file, damaged).unwrap();
+    let alone = [small];
+    let refused = fixture.send_chunks(HQ, &alone, &alone).await;
+    let missing = matches!(refused, Err(Error::ContentMissing { .. }));
+    assert!(missing, "{refused:?}");
+    assert_eq!(fixture.missing_chunks(HQ, &alone).await, [0]);
+}
+
+#[tokio::test]
 async fn r_cnt_1_chunks_without_bytes_are_committed_when_an_upload_pauses_among_them() {
     let fixture = Fixture::new().await;
     let [first, second, third] = parts();
