@@ -107,6 +107,11 @@ async fn list_both(fixture: &Fixture, a_on_premise: &str) {
         document("a.txt", "docs", "a.txt", a_on_premise),
         document("b.txt", "docs", "b.txt", "first of b.txt"),
     ];
+    list_with(fixture, left).await;
+}
+
+/// What both sides hold, listed again: on the cloud all, on-premise this.
+async fn list_with(fixture: &Fixture, left: Vec<Observation>) {
     let right = vec![
         document("c:a.txt", "c:docs", "a.txt", "first of a.txt"),
         document("c:b.txt", "c:docs", "b.txt", "first of b.txt"),
@@ -190,9 +195,7 @@ async fn r_adm_1_a_deletion_that_somebody_asked_for_is_done_where_its_set_was_im
         let fixture = Fixture::new().await;
         import(&fixture, &text).await.unwrap();
         list_both(&fixture, "first of a.txt").await;
-        while due(&fixture, Side::OnPremise).await == 0 {
-            tokio::task::yield_now().await;
-        }
+        until(async || due(&fixture, Side::OnPremise).await > 0).await;
         assert_eq!(due(&fixture, Side::Cloud).await, 0);
         fixture.deliver_all(Side::OnPremise).await;
         let removed = usize::from(peer == PeerChoice::Remove);
@@ -200,6 +203,29 @@ async fn r_adm_1_a_deletion_that_somebody_asked_for_is_done_where_its_set_was_im
         fixture.deliver_all(Side::Cloud).await;
         assert_eq!(members(&fixture).await.len(), 2);
     }
+}
+
+#[tokio::test]
+async fn r_adm_1_a_choice_about_a_deletion_that_was_seen_counts_where_its_set_was_imported() {
+    let old = Fixture::new().await;
+    let options = Options {
+        allow_delete_on_cloud: false,
+        ..Options::default()
+    };
+    old.synced(options, &["a.txt", "b.txt"]).await;
+    let mut deleted = absent("b.txt");
+    if let Seen::Absent { choice, .. } = &mut deleted.seen {
+        *choice = Some(PeerChoice::Remove);
+    }
+    old.report(Side::OnPremise, vec![deleted]).await;
+    let text = export(&old).await;
+    let fixture = Fixture::new().await;
+    import(&fixture, &text).await.unwrap();
+    let a = document("a.txt", "docs", "a.txt", "first of a.txt");
+    list_with(&fixture, vec![a]).await;
+    until(async || due(&fixture, Side::Cloud).await == 1).await;
+    fixture.deliver_all(Side::Cloud).await;
+    assert_eq!(members(&fixture).await.len(), 2, "b.txt is none");
 }
 
 #[tokio::test]
