@@ -183,14 +183,15 @@ impl Fixture {
     async fn told(&self) -> BTreeMap<String, Observation> {
         let mark = self.path("zz-mark");
         fs::write(&mark, "mark").expect("the mark");
-        let seen = self
+        let mut seen = self
             .until(|seen| seen.values().any(|change| name(change) == "zz-mark"))
             .await;
         fs::remove_file(mark).expect("the mark goes");
         let mark = seen.values().find(|change| name(change) == "zz-mark");
         let mark = mark.expect("the mark").node_id.clone();
-        self.until(|seen| seen.get(&mark).is_some_and(|mark| absent(mark).is_some()))
-            .await;
+        // What was written just before may have to rest longer than the mark.
+        let rest = self.until(|seen| seen.get(&mark).is_some_and(|mark| absent(mark).is_some()));
+        seen.extend(rest.await);
         seen.into_iter().filter(|(id, _)| *id != mark).collect()
     }
 
