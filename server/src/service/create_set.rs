@@ -236,3 +236,28 @@ fn chosen_copy(member: MemberId, repository: RepositoryId, rule: NameRule, info:
         past: Vec::new(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::service::testing::{ALICE, Fixture, new_set};
+
+    #[tokio::test]
+    async fn r_set_5_a_node_that_came_into_a_set_since_it_was_looked_at_is_refused() {
+        let fixture = Fixture::new().await;
+        fixture.agents();
+        let alice = fixture.alice().await;
+        let definition = new_set().definition;
+        let look = async || {
+            let chosen = alice.choose(&definition, ALICE).await.unwrap();
+            let owner = ALICE.to_owned();
+            let creation = alice.creation(&definition, owner, (chosen, None));
+            creation.await.unwrap()
+        };
+        let (one, other) = (look().await, look().await);
+        let (ingest, network) = (&fixture.coordinator.ingest, fixture.network.id);
+        ingest.create_set(network, None, one).await.unwrap();
+        let refused = ingest.create_set(network, None, other).await;
+        assert!(matches!(refused, Err(Error::AlreadySynced { node }) if node == "docs"));
+    }
+}

@@ -125,7 +125,7 @@ pub(crate) const BUGS: &[(&str, Finder)] = &[
         tests("management_tests::batches"),
     ),
     ("old-epoch-writes", tests("management_tests::batches")),
-    ("node-in-two-sets", tests("management_tests::creating")),
+    ("node-in-two-sets", tests("create_set::tests")),
     ("cursor-mark-unchecked", tests("management_tests::journal")),
     ("cursor-of-any-network", tests("management_tests::journal")),
     (
