@@ -200,3 +200,18 @@ fn r_del_2_what_comes_into_a_folder_while_it_is_removed_keeps_it() {
         assert_eq!(lab.tree(OnPremise), ["d", "d/new.txt"]);
     });
 }
+
+#[test]
+fn r_agt_6_a_create_that_is_answered_again_undoes_no_edit() {
+    at_each_moment(|pass| {
+        let mut lab = Lab::new(Options::default());
+        lab.world_mut().places.cloud.repository.forgets_deliveries = true;
+        lab.make(OnPremise, "a.txt");
+        pass(&mut lab);
+        // What was not answered by now is asked for again, under another version.
+        lab.world_mut().places.cloud.link.cut();
+        let written = lab.write(OnPremise, "a.txt");
+        lab.converge();
+        assert_eq!(lab.content(Cloud, "a.txt"), written);
+    });
+}

@@ -112,7 +112,11 @@ fn create(
             .nodes
             .get(&node)
             .and_then(|node| node.mark.clone());
-        return applied(repository, &node, mark.as_ref().map(|mark| &mark.delivered));
+        let delivered = match repository.forgets_deliveries {
+            true => Some(projection),
+            false => mark.as_ref().map(|mark| &mark.delivered),
+        };
+        return applied(repository, &node, delivered);
     }
     let Some(folder) = resolve(repository, folder) else {
         return failed(Reason::TargetFolderNotFound);

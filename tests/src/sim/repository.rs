@@ -55,6 +55,9 @@ pub struct Repository {
     pub name_rule: NameRule,
     /// A rule gives new documents a title.
     pub adds_title: bool,
+    /// What came with a delivery is not remembered: a repeated create is answered as if it had come with this one, as a
+    /// directory does.
+    pub forgets_deliveries: bool,
     /// All nodes.
     pub nodes: BTreeMap<NodeId, Node>,
     /// The roots that the agent watches.
@@ -129,6 +132,7 @@ impl Repository {
             side,
             name_rule,
             adds_title: false,
+            forgets_deliveries: false,
             nodes: BTreeMap::new(),
             watched: BTreeSet::new(),
             archive: BTreeSet::new(),

@@ -92,7 +92,7 @@ impl Engine<'_> {
         let Seen::Present(presence) = &result.seen else {
             return Ok(false);
         };
-        if version == member.version {
+        if version == member.version || planted("repeated-create-is-agreed-again") {
             return Ok(false);
         }
         let known = self.view.copy(&(repository, result.node.clone()))?;

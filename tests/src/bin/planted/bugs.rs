@@ -136,6 +136,7 @@ pub(crate) const BUGS: &[(&str, Finder)] = &[
     ("disputed-content-expires", SIMULATION),
     ("aside-name-stays", SIMULATION),
     ("new-content-unlinked", IN_FLIGHT),
+    ("repeated-create-is-agreed-again", IN_FLIGHT),
     ("peer-moves-back", RULES),
     ("returned-node-has-no-base", RULES),
     ("forgotten-content-unkept", RULES),
