@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use anyhow::Result;
-use serde_json::json;
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
 use tandem_tests::generate;
 use tandem_tests::pair::{Pair, write};
 use tandem_tests::tree::Tree;
@@ -68,6 +68,29 @@ async fn once_ends_with_code_2_when_what_is_left_waits_for_what_failed() -> Resu
     assert_eq!(healed.code, Some(0), "{healed:?}");
     assert!(pair.mirror().join("docs/ours.txt").exists());
     assert!(pair.contracts().join("theirs/theirs.txt").exists());
+    Ok(())
+}
+
+#[tokio::test]
+async fn it_ends_with_an_error_when_an_agent_has_given_up() -> Result<()> {
+    for side in ["on-premise", "cloud"] {
+        let mut pair = Pair::new()?;
+        write(&pair.contracts().join("a.txt"), "a")?;
+        pair.start_in_sync(&[]).await?;
+        let tokens = pair.tandem(&["token", "list"]).await?;
+        let tokens = tokens.as_array().context("no list")?;
+        let of_agent = |token: &&Value| {
+            let repository = token["repository"].as_str().unwrap_or_default();
+            repository.ends_with(side)
+        };
+        let token = tokens.iter().find(of_agent).context("no token")?;
+        let token = token["name"].as_str().context("no name")?;
+        pair.tandem(&["token", "revoke", token]).await?;
+        let (code, said) = pair.ended().await?;
+        assert_eq!(code, Some(1), "{said}");
+        let expected = format!("the {side} agent has given up");
+        assert!(said.contains(&expected), "{said}");
+    }
     Ok(())
 }
 

@@ -163,6 +163,16 @@ impl Pair {
         Ok(())
     }
 
+    /// Waits until it ends by itself; answers its exit code and what it said.
+    ///
+    /// # Errors
+    /// It goes on.
+    pub async fn ended(&mut self) -> Result<(Option<i32>, String)> {
+        let mut process = self.process.take().context("it is not running")?;
+        let status = process.wait(self.patience).await?;
+        Ok((status.code(), process.error_output()))
+    }
+
     /// Kills it as a power cut does.
     ///
     /// # Errors
