@@ -6,7 +6,7 @@ use tandem_server::domain::journal::JournalKind;
 use tandem_server::domain::projection::Side::{Cloud, OnPremise};
 use tandem_server::domain::report::NodeTrait;
 use tandem_server::domain::stay::StayReason;
-use tandem_server::domain::sync_set::{Options, Removal};
+use tandem_server::domain::sync_set::{Gate, Options, Removal};
 use tandem_tests::sim::lab::Lab;
 use tandem_tests::sim::repository::Repository;
 
@@ -274,4 +274,121 @@ fn r_uns_1_a_request_to_sync_changes_nothing_of_a_set_that_ends() {
     lab.settle();
     over(&lab);
     assert_eq!(on_cloud(&lab), Vec::<String>::new());
+}
+
+/// A folder is chosen, with documents in it; so many turns later its set ends.
+fn ended_after(turns: usize, removal: Option<Removal>) -> Lab {
+    let mut lab = Lab::choosing(Options::default(), &["/z.txt"]);
+    let folder = lab.make(OnPremise, "/late");
+    lab.make(OnPremise, "/late/sub");
+    lab.make(OnPremise, "/late/sub/x.txt");
+    let made = lab.world_mut().sync_folder(&folder, Options::default());
+    lab.set = made.unwrap();
+    for _ in 0..turns {
+        lab.world_mut().agent_step(OnPremise, 0);
+        lab.world_mut().agent_step(Cloud, 0);
+        lab.world_mut().coordinator_step().unwrap();
+    }
+    lab.away(Cloud);
+    match removal {
+        Some(removal) => lab.end_set(removal),
+        None => lab.delete(OnPremise, "/late"),
+    }
+    lab.settle();
+    lab
+}
+
+/// Moments at which a set ends; beyond that everybody is at rest.
+const MOMENTS: usize = 24;
+
+#[test]
+fn r_uns_1_what_was_on_its_way_when_a_folder_was_unsynced_goes_too() {
+    let mut late = 0;
+    for turns in 0..MOMENTS {
+        for removal in [Removal::Everything, Removal::Members] {
+            let mut lab = ended_after(turns, Some(removal));
+            late += usize::from(lab.sync_set().is_none() && lab.find(Cloud, "/late").is_some());
+            lab.back(Cloud);
+            lab.settle();
+            assert_eq!(on_cloud(&lab), ["z.txt"], "{turns} turns, {removal:?}");
+            assert!(lab.sync_set().is_none());
+            assert!(lab.find(OnPremise, "/late/sub/x.txt").is_some());
+        }
+    }
+    assert!(late > 0, "at some moment nobody had heard of it");
+}
+
+#[test]
+fn r_uns_1_what_was_on_its_way_stays_where_the_cloud_copy_was_to_stay() {
+    for turns in 0..MOMENTS {
+        let mut lab = ended_after(turns, Some(Removal::None));
+        let made = on_cloud(&lab);
+        lab.back(Cloud);
+        lab.settle();
+        for path in made {
+            assert!(on_cloud(&lab).contains(&path), "{turns} turns: {path}");
+        }
+        assert!(lab.sync_set().is_none());
+    }
+}
+
+#[test]
+fn r_del_2_what_was_on_its_way_when_its_folder_was_deleted_goes_but_not_what_lies_beside_it() {
+    for turns in 0..MOMENTS {
+        for beside in [false, true] {
+            let mut lab = ended_after(turns, None);
+            let made = lab.find(Cloud, "/late").is_some();
+            if made && beside {
+                lab.make(Cloud, "/late/mine.txt");
+            }
+            lab.back(Cloud);
+            lab.settle();
+            // R-DEL-3: where the first scan finds the folder gone, somebody has to confirm.
+            if lab
+                .sync_set()
+                .is_some_and(|set| set.guard.gate == Gate::Held)
+            {
+                lab.request(Request::ConfirmHold(lab.set, "owner".to_owned()));
+                lab.settle();
+            }
+            let left = on_cloud(&lab);
+            match made && beside {
+                true => assert!(
+                    left.contains(&"late/mine.txt".to_owned()),
+                    "{turns} turns: {left:?}"
+                ),
+                false => assert_eq!(left, ["z.txt"], "{turns} turns"),
+            }
+        }
+    }
+}
+
+#[test]
+fn r_uns_1_what_was_on_its_way_when_the_last_document_left_goes_too() {
+    for (removal, stays) in [
+        (Some(Removal::Everything), false),
+        (Some(Removal::None), true),
+        (None, false),
+    ] {
+        let mut lab = Lab::choosing(Options::default(), &["/z.txt"]);
+        let node = lab.make(OnPremise, "/b.txt");
+        let made = lab.world_mut().sync_documents(&[node], Options::default());
+        lab.set = made.unwrap();
+        while lab.find(Cloud, "/b.txt").is_none() {
+            lab.world_mut().agent_step(OnPremise, 0);
+            lab.world_mut().coordinator_step().unwrap();
+            lab.world_mut().agent_step(Cloud, 0);
+        }
+        lab.away(Cloud);
+        match removal {
+            Some(removal) => lab.end_set(removal),
+            None => lab.delete(OnPremise, "/b.txt"),
+        }
+        lab.settle();
+        assert!(lab.sync_set().is_none(), "it ended at once");
+        lab.back(Cloud);
+        lab.converge();
+        assert_eq!(lab.find(Cloud, "/b.txt").is_some(), stays, "{removal:?}");
+        assert!(lab.sync_set().is_none());
+    }
 }

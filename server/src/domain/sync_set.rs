@@ -88,13 +88,15 @@ pub enum Removal {
     Members = 1,
     /// It is removed with everything under it but members of other sets.
     Everything = 2,
+    /// What was made for the set is removed, and nothing else: nobody was asked, and what was chosen is gone on-premise.
+    Made = 3,
 }
 
 impl Removal {
     /// The removal of a stored number.
     #[must_use]
     pub fn from_number(number: i32) -> Self {
-        [Self::Members, Self::Everything]
+        [Self::Members, Self::Everything, Self::Made]
             .into_iter()
             .find(|removal| *removal as i32 == number)
             .unwrap_or(Self::None)

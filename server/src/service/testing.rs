@@ -279,21 +279,31 @@ impl Fixture {
     /// Applies what is due on a side, until nothing is.
     pub(crate) async fn deliver_all(&self, side: Side) {
         loop {
-            let store = &self.coordinator.store;
-            let repository = self.repository(side).id;
-            let due = store.due(repository, After::default(), NOW, 100).await;
-            let members: Vec<MemberId> = due.unwrap().iter().filter_map(|due| due.member).collect();
-            if members.is_empty() {
+            let outcomes = self.apply_due(side).await;
+            if outcomes.is_empty() {
                 return;
             }
-            let ready = store.deliveries(self.network.id, side, &members).await;
-            let ready = ready.unwrap().into_iter();
-            // What lies in a folder that is to be made comes in the next round.
-            for (delivery, _) in ready.filter(|(delivery, _)| delivery.needs().is_none()) {
-                let outcome = self.applied(side, delivery).await;
+            for outcome in outcomes {
                 self.batch(side, vec![outcome]).await;
             }
         }
+    }
+
+    /// Applies what is due on a side; the outcomes are still to be reported.
+    pub(crate) async fn apply_due(&self, side: Side) -> Vec<Item> {
+        let store = &self.coordinator.store;
+        let repository = self.repository(side).id;
+        let due = store.due(repository, After::default(), NOW, 100).await;
+        let members: Vec<MemberId> = due.unwrap().iter().filter_map(|due| due.member).collect();
+        let ready = store.deliveries(self.network.id, side, &members).await;
+        let mut outcomes = Vec::new();
+        // What lies in a folder that is to be made comes in the next round.
+        for (delivery, _) in ready.unwrap() {
+            if delivery.needs().is_none() {
+                outcomes.push(self.applied(side, delivery).await);
+            }
+        }
+        outcomes
     }
 
     /// The outcome of an agent that does exactly what it is told; its copy of `x` is `c:x`.

@@ -563,7 +563,8 @@ impl Coordinator {
                 return Ok(Some(format!("ends member {member}")));
             }
             if members.next().is_none() {
-                self.store.sets.remove(&id);
+                let gone = self.store.sets.remove(&id);
+                self.store.late.extend(gone.map(|set| (id, set)));
                 return Ok(Some(format!("forgets set {id}")));
             }
         }

@@ -53,6 +53,8 @@ pub struct Store {
     pub members: BTreeMap<MemberId, Member>,
     /// Sets.
     pub sets: BTreeMap<SyncSetId, SyncSet>,
+    /// Sets that are gone, for what was still on its way when they went (R-UNS-1).
+    pub late: BTreeMap<SyncSetId, SyncSet>,
     /// Since when members are due.
     pub due: BTreeMap<MemberId, u64>,
     /// Walks that are not finished, each with the last node it has seen.
@@ -146,7 +148,8 @@ impl Store {
                 loaded.members.insert(*id, self.members.get(id).cloned());
             }
             Need::Set(id) => {
-                loaded.sets.insert(*id, self.sets.get(id).cloned());
+                let set = self.sets.get(id).or_else(|| self.late.get(id));
+                loaded.sets.insert(*id, set.cloned());
             }
             Need::Holders(key) => {
                 let (repository, folder, name) = key;

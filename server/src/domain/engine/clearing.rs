@@ -111,6 +111,10 @@ impl Engine<'_> {
             let Some(mut copy) = self.view.copy(&key)?.filter(|copy| copy.member.is_none()) else {
                 continue;
             };
+            if set.removal == Removal::Made {
+                self.list_stay(set, &copy, StayReason::Came)?;
+                continue;
+            }
             if copy.projection.kind == NodeKind::Folder && set.removal == Removal::Members {
                 self.list_stay(set, &copy, StayReason::NotSeen)?;
                 continue;
@@ -350,6 +354,7 @@ impl Engine<'_> {
     pub(super) fn clear_orphan(
         &mut self,
         set: &SyncSet,
+        old: MemberId,
         (repository, node): (RepositoryId, &NodeId),
         presence: &Presence,
         written: bool,
@@ -361,8 +366,9 @@ impl Engine<'_> {
         self.view.enter(id);
         let mut row = self.row(repository, node, set, Side::Cloud, presence);
         row.member = Some(id);
-        // A chosen document is watched until it is gone.
-        let direct = set.kind == SetKind::Documents;
+        // What was chosen is watched until it is gone.
+        let direct = set.kind == SetKind::Documents || set.root == old;
+        let set = &self.removing_again(set, (old, id));
         let mut member = Member::new(id, set.id, presence.projection.kind, direct);
         member.nodes.cloud = Some(node.clone());
         member.clearing = true;
@@ -375,5 +381,19 @@ impl Engine<'_> {
         self.view.put_member(set, member);
         self.touch(id);
         Ok(())
+    }
+
+    /// The set as it takes a late copy back. One that went with what was chosen was never told what becomes of cloud
+    /// copies: only what was made for it goes, and nothing that somebody put beside it.
+    fn removing_again(&mut self, set: &SyncSet, (old, id): (MemberId, MemberId)) -> SyncSet {
+        let mut set = set.clone();
+        if set.root == old {
+            set.root = id;
+        }
+        if set.ending && set.removal == Removal::None && set.counters.members == 0 {
+            set.removal = Removal::Made;
+        }
+        self.view.put_set(set.clone());
+        set
     }
 }

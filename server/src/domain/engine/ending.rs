@@ -91,6 +91,9 @@ impl Engine<'_> {
         if member.id == set.root
             && let Some(mut set) = self.view.set(set.id)?
         {
+            if !set.ending {
+                self.effects.ended.insert(set.id);
+            }
             set.ending = true;
             self.view.put_set(set);
         }
@@ -141,8 +144,8 @@ impl Engine<'_> {
             })
     }
 
-    /// The set, as long as it is there, whose membership ended here before its cloud copy was heard of, and that removes
-    /// that copy.
+    /// The set, or what is remembered of one that is gone, whose membership ended here before its cloud copy was heard of,
+    /// and that removes that copy.
     pub(super) fn set_that_removes(
         &mut self,
         repository: RepositoryId,
@@ -238,7 +241,8 @@ pub fn ended_node(member: MemberId) -> NodeId {
 }
 
 /// In the row that remembers an ended membership its set stands in place of a folder.
-fn set_node(set: SyncSetId) -> NodeId {
+#[must_use]
+pub fn set_node(set: SyncSetId) -> NodeId {
     NodeId(format!("sync set {set}"))
 }
 

@@ -35,7 +35,7 @@ impl Engine<'_> {
     ) -> Result<(), Miss> {
         let mark = match removal {
             Removal::None => "",
-            Removal::Members | Removal::Everything => REMOVED,
+            Removal::Members | Removal::Everything | Removal::Made => REMOVED,
         };
         let on_premise = self.copy_of(set, member, Side::OnPremise)?;
         let known = match on_premise {

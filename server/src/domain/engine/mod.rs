@@ -47,7 +47,7 @@ use super::sync_set::{Counters, SetKind, SyncSet};
 use super::view::{Changes, CopyKey, Loaded, View};
 
 pub use deliver::deliveries;
-pub use ending::{REMOVED, ended_node};
+pub use ending::{REMOVED, ended_node, set_node};
 pub use request::{Ending, Request};
 
 /// What a run depends on beside the rows.
@@ -173,6 +173,8 @@ pub struct Effects {
     pub found: BTreeSet<CopyKey>,
     /// Synced folders that were just made, to be scanned: something may lie in them before their agent watches them.
     pub new_roots: Vec<CopyKey>,
+    /// Sets that ended with their synced folder: what members they still have end one by one.
+    pub ended: BTreeSet<SyncSetId>,
     /// What stays on the cloud although its set removes the cloud copy.
     pub stays: Vec<Stay>,
     /// Remarks on the items of each input.
@@ -185,7 +187,8 @@ impl Effects {
     /// Whether something follows that is done in steps.
     #[must_use]
     pub fn leave_steps(&self) -> bool {
-        !self.walks.is_empty() || !self.lost.is_empty() || !self.emptied.is_empty()
+        let empty = self.walks.is_empty() && self.lost.is_empty() && self.emptied.is_empty();
+        !empty || !self.ended.is_empty()
     }
 }
 

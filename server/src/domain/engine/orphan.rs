@@ -41,12 +41,12 @@ impl Engine<'_> {
         let content = delivered.as_ref().map(|delivered| delivered.content);
         let written = content.is_some_and(|content| content != presence.projection.content);
         if let Some(set) = self.clearing_set(repository, &presence.parent)? {
-            return self.clear_orphan(&set, (repository, node), presence, written);
+            return self.clear_orphan(&set, member, (repository, node), presence, written);
         }
         if side == Side::Cloud
             && let Some(set) = self.set_that_removes(repository, member)?
         {
-            return self.clear_orphan(&set, (repository, node), presence, written);
+            return self.clear_orphan(&set, member, (repository, node), presence, written);
         }
         if !is_known && !self.has_ended(repository, member)? {
             return self.made_for_the_forgotten(&key, presence, at);

@@ -377,7 +377,7 @@ impl Engine<'_> {
         };
         let copies = match ending.removal {
             Removal::None => "",
-            Removal::Members | Removal::Everything => "; its cloud copy is removed",
+            Removal::Members | Removal::Everything | Removal::Made => "; its cloud copy is removed",
         };
         self.effects.journal.push(Entry {
             kind: JournalKind::SetEnded,

@@ -131,6 +131,54 @@ async fn r_uns_1_the_removal_of_the_cloud_copy_is_queued_and_what_stays_is_liste
 }
 
 #[tokio::test]
+async fn r_uns_1_what_was_on_its_way_when_a_set_ended_goes_when_it_is_heard_of() {
+    for removes in [true, false] {
+        let fixture = Fixture::new().await;
+        let set = fixture.set_with(Options::default()).await.set.id;
+        let docs = vec![present("docs", "", "1", None)];
+        fixture.report(Side::OnPremise, docs).await;
+        let made = fixture.apply_due(Side::Cloud).await;
+        assert_eq!(made.len(), 1);
+        let unsynced = fixture.alice().await.unsync_set(set, removes).await;
+        unsynced.unwrap();
+        gone(&fixture, set).await;
+        let fixture = fixture.restart().await;
+        let alice = fixture.alice().await;
+        fixture.batch(Side::Cloud, made).await;
+        if removes {
+            let back = alice.sync_set(set).await.unwrap();
+            assert_eq!(back.state(), SetState::Ending);
+            assert_eq!(back.nodes, [], "nothing of it is on-premise");
+            let roots = fixture.coordinator.store.roots(fixture.cloud.id).await;
+            assert_eq!(roots.unwrap().len(), 1, "it is watched until it is gone");
+            alice.unsync_set(set, true).await.unwrap();
+        }
+        let removed = fixture.apply_due(Side::Cloud).await;
+        assert_eq!(removed.len(), usize::from(removes));
+        fixture.batch(Side::Cloud, removed).await;
+        gone(&fixture, set).await;
+        alice.unsync_set(set, removes).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn r_set_1_a_set_ends_with_its_folder_also_before_anything_of_it_was_pushed() {
+    let fixture = Fixture::new().await;
+    let set = fixture.set_with(Options::default()).await.set.id;
+    let inside = present("d", "docs", "1", Some("first".to_owned()));
+    let docs = vec![present("docs", "", "1", None), inside];
+    fixture.report(Side::OnPremise, docs).await;
+    let made = fixture.apply_due(Side::Cloud).await;
+    fixture.report(Side::OnPremise, vec![absent("docs")]).await;
+    gone(&fixture, set).await;
+    fixture.batch(Side::Cloud, made).await;
+    let removed = fixture.apply_due(Side::Cloud).await;
+    assert_eq!(removed.len(), 1, "the folder goes too");
+    fixture.batch(Side::Cloud, removed).await;
+    gone(&fixture, set).await;
+}
+
+#[tokio::test]
 async fn r_mem_2_only_chosen_members_are_unsynced_alone_and_the_synced_folder_ends_its_set() {
     let fixture = Fixture::new().await;
     let view = with_documents(&fixture, 1).await;

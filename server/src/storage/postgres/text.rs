@@ -13,7 +13,7 @@ use tandem_migrations::FLAGS;
 static TURNED: LazyLock<RwLock<HashMap<String, Arc<str>>>> = LazyLock::new(RwLock::default);
 
 /// What a row is found by, for `INSERT OR REPLACE`.
-const KEYS: [(&str, &str); 14] = [
+const KEYS: [(&str, &str); 15] = [
     ("account_link", "repository, owner"),
     ("blocked", "repository, obstacle, member"),
     ("chunk", "blob, start"),
@@ -21,6 +21,7 @@ const KEYS: [(&str, &str); 14] = [
     ("due", "repository, member"),
     ("generation", "repository"),
     ("import", "network"),
+    ("late_set", "id"),
     ("lost", "repository, node"),
     ("member", "id"),
     ("set_job", "set_id, kind"),

@@ -6,8 +6,8 @@ use std::sync::LazyLock;
 use sea_orm::ConnectionTrait;
 
 use super::super::{Error, sql};
-use super::read;
 use super::rows::json;
+use super::{late, read};
 use crate::domain::copy::Copy;
 use crate::domain::ids::{MemberId, NetworkId, NodeId, RepositoryId, SyncSetId};
 use crate::domain::limits::TRANSACTION_ROWS_MAX;
@@ -348,6 +348,14 @@ async fn sets<C: ConnectionTrait>(
     for row in sql::all(connection, SETS.as_str(), [json(&list)]).await? {
         let set = read::sync_set(&row)?;
         loaded.sets.insert(set.id, Some(set));
+    }
+    let gone = ids.iter().filter(|id| !loaded.sets.contains_key(id));
+    let gone: BTreeSet<SyncSetId> = gone.copied().collect();
+    if !gone.is_empty() {
+        let late = late::late_in(connection, &gone).await?;
+        loaded
+            .sets
+            .extend(late.into_iter().map(|set| (set.id, Some(set))));
     }
     for id in ids {
         loaded.sets.entry(*id).or_insert(None);

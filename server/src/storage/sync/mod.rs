@@ -14,6 +14,7 @@ pub mod generations;
 pub mod greetings;
 pub mod imports;
 pub mod journal;
+pub mod late;
 pub mod load;
 pub mod members;
 pub mod pauses;

@@ -7,6 +7,7 @@ use sea_orm::{ConnectionTrait, Value};
 use super::super::{Error, sql};
 use super::rows::{Insert, json};
 use super::scans::{self, ScanKind};
+use super::walks::SetJobKind;
 use super::{codec, conflicts, generations, journal, load, read, sets, stays, versions};
 use crate::domain::copy::Copy;
 use crate::domain::engine::{Effects, Walk};
@@ -92,6 +93,7 @@ pub async fn save<C: ConnectionTrait>(
     save_copies(tx, effects).await?;
     let mut wake = save_members(tx, loaded, effects, mark.position).await?;
     save_sets(tx, effects).await?;
+    end_members(tx, network, effects).await?;
     wake.repositories.extend(opened(loaded, effects));
     wake.watching = watching(loaded, effects);
     save_walks(tx, network, &effects.walks).await?;
@@ -328,6 +330,21 @@ async fn save_sets<C: ConnectionTrait>(tx: &C, effects: &Effects) -> Result<(), 
     SETS.rows(tx, sets.clone().map(set_row).collect()).await?;
     for set in sets.filter(|set| set.ending && set.counters.members == 0) {
         sets::remove_if_empty_in(tx, set).await?;
+    }
+    Ok(())
+}
+
+/// What is left in a set whose synced folder is no member any more ends in steps.
+async fn end_members<C: ConnectionTrait>(
+    tx: &C,
+    network: NetworkId,
+    effects: &Effects,
+) -> Result<(), Error> {
+    let sets = effects.ended.iter();
+    let left = sets.filter_map(|id| effects.changes.sets.get(id));
+    for set in left.filter(|set| set.counters.members > 0) {
+        let owner = set.owner.as_str();
+        super::walks::begin_set_job_in(tx, network, set.id, SetJobKind::End, owner).await?;
     }
     Ok(())
 }

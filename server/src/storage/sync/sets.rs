@@ -6,8 +6,8 @@ use std::sync::LazyLock;
 use sea_orm::ConnectionTrait;
 
 use super::super::{Error, Store, sql};
-use super::read;
 use super::rows::json;
+use super::{late, read};
 use crate::domain::ids::{NetworkId, NodeId, RepositoryId, SyncSetId};
 use crate::domain::sync_set::SyncSet;
 
@@ -182,6 +182,7 @@ pub async fn remove_if_empty_in<C: ConnectionTrait>(
     tx: &C,
     set: &SyncSet,
 ) -> Result<Vec<RepositoryId>, Error> {
+    late::remember_in(tx, set).await?;
     let text = "DELETE FROM sync_set WHERE id = ?1 AND ending = 1 \
                 AND NOT EXISTS (SELECT 1 FROM member WHERE set_id = ?1) \
                 AND NOT EXISTS (SELECT 1 FROM set_job WHERE set_id = ?1)";
