@@ -6,10 +6,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::feed::{Feed, Feeder, feed};
-use super::members::MemberView;
+use super::members::{MemberView, path};
 use super::{Error, UserScope};
 use crate::domain::ids::{MemberId, SyncSetId};
 use crate::domain::limits::{PAGE_SIZE_MAX, WATCH_INTERVAL_MILLISECONDS};
+use crate::domain::planted::planted;
 use crate::domain::projection::{NodeKind, Side, Sides};
 use crate::domain::sync_set::SyncSet;
 use crate::domain::view::CopyKey;
@@ -30,8 +31,8 @@ pub enum MemberChange {
 const REST: u32 = 10;
 
 impl UserScope {
-    /// Streams the members of a set, then what changes, until the set has ended. A synced folder that is renamed or moved
-    /// changes the places of all below it, which are told again.
+    /// Streams the members of a set, then what changes, until the set has ended. A folder that is renamed or moved changes
+    /// the places of all below it, which are told again: also a folder of another set, above what was chosen here.
     ///
     /// # Errors
     /// [`Error::SyncSetNotFound`]; later [`Error::Draining`] and the database's.
@@ -44,6 +45,7 @@ impl UserScope {
                 feeder,
                 known: BTreeMap::new(),
                 places: BTreeMap::new(),
+                around: BTreeMap::new(),
                 paused: false,
             };
             watch.run(set).await
@@ -58,7 +60,17 @@ struct Watch {
     known: BTreeMap<MemberId, Stamp>,
     /// Where the folders lie, as it was told.
     places: BTreeMap<MemberId, Sides<Option<String>>>,
+    /// The folders in which chosen nodes lie, each with where it lay when they were told: those of other sets change
+    /// without any member of this one.
+    around: BTreeMap<CopyKey, Around>,
     paused: bool,
+}
+
+/// A folder around chosen nodes.
+#[derive(Debug, Default)]
+struct Around {
+    path: Option<String>,
+    chosen: BTreeSet<MemberId>,
 }
 
 impl Watch {
@@ -115,11 +127,19 @@ impl Watch {
             moved.extend(self.tell(set, &differing).await?);
             told.extend(differing);
         }
+        let carried = self.carried().await?;
+        let carried: Vec<MemberId> = carried.difference(&told).copied().collect();
+        changed |= !carried.is_empty();
+        for page in carried.chunks(PAGE_SIZE_MAX) {
+            moved.extend(self.tell(set, page).await?);
+        }
+        told.extend(carried);
         self.tell_below(set, &moved, &told).await?;
         changed |= !gone.is_empty();
         for member in gone {
             self.known.remove(&member);
             self.places.remove(&member);
+            self.lies_nowhere(member);
             self.feeder.send(MemberChange::Ended(member)).await?;
         }
         Ok(changed)
@@ -137,9 +157,51 @@ impl Watch {
             if view.member.kind == NodeKind::Folder {
                 moved.extend(self.moved(&view));
             }
+            if view.member.direct {
+                self.lies_in(&view);
+            }
             self.feeder.send(MemberChange::Is(Box::new(view))).await?;
         }
         Ok(moved)
+    }
+
+    /// Notes around which folders to look for where a chosen node lies.
+    fn lies_in(&mut self, chosen: &MemberView) {
+        self.lies_nowhere(chosen.member.id);
+        for copy in Side::BOTH
+            .iter()
+            .filter_map(|side| chosen.copies.get(*side).as_ref())
+        {
+            let key = (copy.copy.repository, copy.copy.parent.clone());
+            let path = copy.path.rsplit_once('/');
+            let around = self.around.entry(key).or_default();
+            around.path = path.map(|(folder, _)| folder.to_owned());
+            around.chosen.insert(chosen.member.id);
+        }
+    }
+
+    fn lies_nowhere(&mut self, member: MemberId) {
+        self.around.retain(|_, around| {
+            around.chosen.remove(&member);
+            !around.chosen.is_empty()
+        });
+    }
+
+    /// The chosen nodes whose folders have another place than when they were told.
+    async fn carried(&self) -> Result<BTreeSet<MemberId>, Error> {
+        let keys: Vec<CopyKey> = self.around.keys().cloned().collect();
+        if keys.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        let store = &self.scope.coordinator.store;
+        let folders = store.copies_and_folders(&keys).await?;
+        let carried = self.around.iter().filter(|(key, around)| {
+            let now = folders.get(*key).map(|folder| path(&folders, folder));
+            now != around.path && !planted("carried-documents-untold")
+        });
+        Ok(carried
+            .flat_map(|(_, around)| around.chosen.iter().copied())
+            .collect())
     }
 
     /// The copies of a folder that have another place than before.

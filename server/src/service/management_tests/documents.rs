@@ -1,16 +1,18 @@
 //! Sets of documents (R-SET-1, R-SET-3 to R-SET-5, R-MOV-4).
 
+use tokio_stream::StreamExt;
 use uuid::Uuid;
 
 use crate::domain::access::{Role, Side};
 use crate::domain::ids::{MemberId, NodeId, SyncSetId};
 use crate::domain::member::{MemberState, PeerChoice};
 use crate::domain::projection::NodeKind;
-use crate::domain::report::NodeTrait;
+use crate::domain::report::{NodeTrait, Seen};
 use crate::domain::stay::StayReason;
 use crate::domain::sync_set::{Options, SetKind};
 use crate::service::command::NodeInfo;
 use crate::service::create_set::NewSet;
+use crate::service::member_watch::MemberChange;
 use crate::service::nodes::NodeChoice;
 use crate::service::sync_sets::SetView;
 use crate::service::testing::{
@@ -309,6 +311,43 @@ async fn r_mov_4_a_chosen_document_in_a_synced_folder_keeps_its_set_and_is_liste
     let rest = alice.skipped_nodes(folders, after, 10).await.unwrap();
     assert!(rest.is_empty());
     assert!(alice.skipped_nodes(set, None, 10).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn r_sta_2_watchers_of_a_document_are_told_again_when_a_folder_of_another_set_above_it_is_renamed()
+ {
+    let fixture = with(&[document("a"), document("b"), folder("docs")]).await;
+    let set = synced(&fixture).await.set.id;
+    let alice = fixture.alice().await;
+    alice.create_set(&new_set()).await.unwrap();
+    for (node, parent) in [("docs", "lib"), ("sub", "docs")] {
+        let folder = vec![present(node, parent, "1", None)];
+        fixture.report(Side::OnPremise, folder).await;
+    }
+    look_at(&fixture, "a", "sub", "2").await;
+    fixture.deliver_all(Side::Cloud).await;
+    let mut feed = alice.watch_members(set).await.unwrap();
+    let mut told = async || {
+        let mut paths = Vec::new();
+        loop {
+            match feed.next().await.unwrap().unwrap() {
+                MemberChange::Is(view) => paths.push(view.copies.on_premise.unwrap().path),
+                MemberChange::Current => break paths,
+                MemberChange::Ended(member) => panic!("{member:?}"),
+            }
+        }
+    };
+    let mut first = told().await;
+    first.sort();
+    assert_eq!(first, ["b", "docs/sub/a"]);
+    let mut renamed = present("docs", "lib", "2", None);
+    if let Seen::Present(presence) = &mut renamed.seen {
+        std::sync::Arc::make_mut(&mut presence.projection).name = "papers".to_owned();
+    }
+    fixture.report(Side::OnPremise, vec![renamed]).await;
+    assert_eq!(told().await, ["papers/sub/a"], "and nothing of b");
+    look_at(&fixture, "a", "lib", "3").await;
+    assert_eq!(told().await, ["a"], "it is looked for elsewhere now");
 }
 
 #[tokio::test]

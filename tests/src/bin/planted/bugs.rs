@@ -156,6 +156,7 @@ pub(crate) const BUGS: &[(&str, Finder)] = &[
     // One of several documents is unsynced.
     ("one-document-ends-its-set", DOCUMENTS),
     ("left-document-forgotten", DOCUMENTS),
+    ("carried-documents-untold", DOCUMENTS),
     ("checked-out-copy-removed", tests("management_tests::sets")),
     // Types (§4), sessions without a stream, and answers that are repeated.
     ("type-counts", tests("r_prj_3")),
