@@ -199,6 +199,42 @@ async fn r_uns_1_the_last_changes_are_pulled_before_the_cloud_copies_go() -> Res
 }
 
 #[tokio::test]
+async fn r_uns_1_the_last_change_of_one_document_is_pulled_also_while_its_set_is_paused() -> Result<()>
+{
+    let lab = Lab::start(&["a.txt", "b.txt"]).await?;
+    let create = "set create --source hq:a.txt --source hq:b.txt --target site --new-folder in";
+    let create: Vec<&str> = create.split(' ').collect();
+    let made = lab.when_connected(&create).await?;
+    let uid = made["sync_set"]["uid"].as_str().context("a set")?;
+    for name in ["a.txt", "b.txt"] {
+        lab.same(&lab.left(name), &lab.right(&format!("in/{name}")))
+            .await?;
+    }
+    let tandem = async |arguments: &[&str]| lab.coordinator.tandem(NETWORK, arguments).await;
+    tandem(&["set", "pause", uid]).await?;
+    fs::write(lab.right("in/b.txt"), "not yet")?;
+    fs::write(lab.right("in/a.txt"), "last words")?;
+    let held = poll(PATIENCE, "both changes are noted, and wait", async || {
+        let members = tandem(&["member", "list"]).await.ok()?;
+        let members = members.as_array()?.clone();
+        let held = members.iter().filter(|member| member["hold"] == "PAUSED");
+        (held.count() == 2).then_some(members)
+    });
+    let members = held.await?;
+    let mut members = members.iter();
+    let a = members.find(|member| member["on_premise"]["name"] == "a.txt");
+    let a = a.and_then(|a| a["name"].as_str()).context("a member")?;
+    tandem(&["member", "unsync", a, "--remove-cloud-copy"]).await?;
+    let kept = fs::read_to_string(lab.left("a.txt"))?;
+    assert_eq!(kept, "last words", "pulled before it was answered");
+    lab.until("the cloud copy is gone", || !lab.right("in/a.txt").exists())
+        .await?;
+    assert_eq!(fs::read_to_string(lab.left("b.txt"))?, "first of b.txt");
+    tandem(&["set", "resume", uid]).await?;
+    lab.same(&lab.left("b.txt"), &lab.right("in/b.txt")).await
+}
+
+#[tokio::test]
 async fn r_set_3_target_folders_are_browsed_and_made_with_title_and_description() -> Result<()> {
     let lab = Lab::start(&["a.txt"]).await?;
     let made = lab.when_connected(&["target", "create", "site:inbox", "--title", "In"]);

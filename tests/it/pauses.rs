@@ -3,8 +3,9 @@
 use serde_json::Value;
 use tandem_server::domain::engine::Request;
 use tandem_server::domain::journal::JournalKind;
+use tandem_server::domain::member::Leaving;
 use tandem_server::domain::projection::Side::{Cloud, OnPremise};
-use tandem_server::domain::sync_set::Options;
+use tandem_server::domain::sync_set::{Options, Removal};
 use tandem_tests::pair::{PATIENCE, Pair, write};
 use tandem_tests::sim::lab::Lab;
 use tandem_tests::wait::poll;
@@ -44,6 +45,48 @@ fn r_set_7_what_happens_on_both_sides_in_a_pause_is_synced_after_it() {
         assert_eq!(lab.content(Cloud, path), content, "{path}");
     }
     assert_eq!(lab.conflicts(), 1, "c.txt changed on both sides");
+}
+
+#[test]
+fn r_uns_1_a_document_leaves_a_paused_set_with_its_last_change_and_nothing_else_flows() {
+    let locks = Options {
+        lock_on_premise_copy: true,
+        ..Options::default()
+    };
+    let mut lab = Lab::choosing(locks, &["/a.txt", "/b.txt", "/c.txt"]);
+    let leaves = |lab: &Lab, path: &str| lab.member(OnPremise, path).unwrap().id;
+    let (first, second) = (leaves(&lab, "/a.txt"), leaves(&lab, "/c.txt"));
+    pause(&mut lab, true);
+    let [a, b, _] = ["/a.txt", "/b.txt", "/c.txt"].map(|path| lab.write(Cloud, path));
+    lab.settle();
+    assert_ne!(lab.content(OnPremise, "/a.txt"), a, "the pause holds it");
+    lab.request(Request::LastPull(first));
+    lab.settle();
+    assert_eq!(lab.content(OnPremise, "/a.txt"), a);
+    assert_ne!(lab.content(OnPremise, "/b.txt"), b);
+    let later = lab.write(Cloud, "/a.txt");
+    lab.settle();
+    assert_eq!(lab.content(OnPremise, "/a.txt"), a, "it waits again");
+    lab.request(Request::LastPull(first));
+    lab.settle();
+    for member in [first, second] {
+        let actor = "owner".to_owned();
+        let removal = Removal::Everything;
+        lab.request(Request::Unsync(member, Leaving { removal, actor }));
+    }
+    lab.settle();
+    assert_eq!(lab.content(OnPremise, "/a.txt"), later);
+    assert!(lab.find(Cloud, "/a.txt").is_none(), "removed in the pause");
+    assert!(lab.find(Cloud, "/c.txt").is_some(), "it was not pulled");
+    for (path, locked) in [("/a.txt", false), ("/b.txt", true), ("/c.txt", false)] {
+        let node = lab.find(OnPremise, path).unwrap();
+        let is_locked = lab.repository(OnPremise).nodes[&node].locked;
+        assert_eq!(is_locked, locked, "{path}");
+    }
+    assert_ne!(lab.content(OnPremise, "/b.txt"), b);
+    pause(&mut lab, false);
+    lab.converge();
+    assert_eq!(lab.content(OnPremise, "/b.txt"), b);
 }
 
 #[test]

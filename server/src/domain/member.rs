@@ -56,6 +56,8 @@ pub enum Lane {
     Release = 5,
     /// Remove the cloud copy of a set that ended (R-UNS-1).
     Clearing = 6,
+    /// Change the on-premise copy of a document that is about to be unsynced, also while its set is paused (R-UNS-1).
+    LastPull = 7,
 }
 
 impl Lane {
@@ -69,6 +71,7 @@ impl Lane {
             Self::Aside,
             Self::Release,
             Self::Clearing,
+            Self::LastPull,
         ]
         .into_iter()
         .find(|lane| *lane as i32 == number)

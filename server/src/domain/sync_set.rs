@@ -1,6 +1,7 @@
 //! Sync sets: what one "Sync to Cloud" action made, with its options and the guard against mass deletion.
 
 use super::ids::{MemberId, NetworkId, NodeId, RepositoryId, SyncSetId};
+use super::member::{Lane, Member};
 use super::planted::planted;
 use super::policy::{ConflictGrain, ConflictPolicy, NameClashPolicy};
 use super::projection::{Side, Sides};
@@ -189,7 +190,19 @@ impl SyncSet {
         }
     }
 
-    /// Whether nothing of it may be delivered for now (R-SET-7).
+    /// Whether this work for one of its members may not be delivered for now (R-SET-7). A pause of the set holds all but
+    /// what ends the membership of one document, as it does not hold the end of the whole set (R-UNS-1).
+    #[must_use]
+    pub fn holds_back(&self, member: &Member, lane: Lane) -> bool {
+        let leaves = match lane {
+            Lane::LastPull => true,
+            Lane::Release | Lane::Clearing => member.leaving.is_some(),
+            Lane::Change | Lane::Removal | Lane::ChosenRemoval | Lane::Aside => false,
+        };
+        self.is_paused() && (self.repository_paused || !leaves)
+    }
+
+    /// Whether nothing of it may be delivered for now, but what one membership ends with (R-SET-7).
     #[must_use]
     pub fn is_paused(&self) -> bool {
         (self.repository_paused || self.paused && !self.ending) && !planted("pause-ignored")

@@ -8,7 +8,7 @@ use crate::domain::access::Role;
 use crate::domain::engine::{Ending, REMOVED, Request, ended_node};
 use crate::domain::ids::{MemberId, NodeId, SyncSetId};
 use crate::domain::limits::{DOCUMENTS_MAX, LAST_CHANGES_SECONDS_MAX};
-use crate::domain::member::{Leaving, Member};
+use crate::domain::member::{Lane, Leaving, Member};
 use crate::domain::planted::planted;
 use crate::domain::projection::Side;
 use crate::domain::sync_set::{Removal, SetKind, SyncSet};
@@ -31,8 +31,7 @@ impl UserScope {
             false => Removal::None,
             true => {
                 let nodes = self.cloud_copies(&set).await?;
-                self.before_removal(&set, nodes, set.repository_paused)
-                    .await?
+                self.before_removal(&set, nodes, None).await?
             }
         };
         let ending = Ending {
@@ -81,8 +80,8 @@ impl UserScope {
         self.unsync_set(set, remove_cloud_copy).await
     }
 
-    /// R-SET-1: one document leaves, and the others stay. What a pause holds back is not pulled for its sake: it would
-    /// flow for the others, too.
+    /// R-SET-1: one document leaves, and the others stay. What a pause of the set holds back of it is pulled; what it
+    /// holds back of the others is not.
     async fn unsync_document(
         &self,
         set: SyncSetId,
@@ -103,7 +102,7 @@ impl UserScope {
             false => Removal::None,
             true => {
                 let nodes = member.nodes.cloud.into_iter().collect();
-                self.before_removal(&set, nodes, set.is_paused()).await?
+                self.before_removal(&set, nodes, Some(member.id)).await?
             }
         };
         let actor = self.user.clone();
@@ -142,13 +141,14 @@ impl UserScope {
         Ok(Known::Ended(ended.removal))
     }
 
-    /// What is done before cloud copies are removed: the cloud's last changes are pulled. Whoever is away,
-    /// or takes longer than a caller should wait, does not hold it up; what was not pulled stays where it is.
+    /// What is done before cloud copies are removed, all of a set or that of one document: the cloud's last changes are
+    /// pulled. Whoever is away, or takes longer than a caller should wait, does not hold it up; what was not pulled stays
+    /// where it is.
     async fn before_removal(
         &self,
         set: &SyncSet,
         nodes: Vec<NodeId>,
-        held: bool,
+        alone: Option<MemberId>,
     ) -> Result<Removal, Error> {
         let presence = &self.coordinator.presence;
         let cloud = set.repositories.cloud;
@@ -156,8 +156,8 @@ impl UserScope {
         if !nodes.is_empty() {
             self.check_not_checked_out(set, &nodes).await?;
         }
-        if !nodes.is_empty() && !held {
-            self.pull(set, nodes, connected).await?;
+        if !nodes.is_empty() && !set.repository_paused {
+            self.pull(set, nodes, connected, alone).await?;
         }
         Ok(match connected {
             true => Removal::Everything,
@@ -166,9 +166,15 @@ impl UserScope {
     }
 
     /// Lets changes flow, those too that a pause held back, and waits for them.
-    async fn pull(&self, set: &SyncSet, nodes: Vec<NodeId>, connected: bool) -> Result<(), Error> {
+    async fn pull(
+        &self,
+        set: &SyncSet,
+        nodes: Vec<NodeId>,
+        connected: bool,
+        alone: Option<MemberId>,
+    ) -> Result<(), Error> {
         let ingest = &self.coordinator.ingest;
-        if set.paused {
+        if set.paused && alone.is_none() {
             let resume = Request::Pause(set.id, false, self.user.clone());
             ingest.request(self.network, resume).await?;
         }
@@ -176,7 +182,7 @@ impl UserScope {
             self.look(set, nodes).await?;
         }
         let within = Duration::from_secs(LAST_CHANGES_SECONDS_MAX);
-        match tokio::time::timeout(within, self.until_pulled(set, connected)).await {
+        match tokio::time::timeout(within, self.until_pulled(set, connected, alone)).await {
             Ok(pulled) => pulled,
             Err(_) => Ok(()),
         }
@@ -235,20 +241,50 @@ impl UserScope {
         }
     }
 
-    /// Waits until the cloud copy is listed, and nothing of the set can be delivered on-premise any more.
-    async fn until_pulled(&self, set: &SyncSet, listed: bool) -> Result<(), Error> {
+    /// Waits until the cloud copy is listed, and nothing of the set, or of the document that leaves a paused one, can be
+    /// delivered on-premise any more.
+    async fn until_pulled(
+        &self,
+        set: &SyncSet,
+        listed: bool,
+        alone: Option<MemberId>,
+    ) -> Result<(), Error> {
         let (store, on_premise) = (&self.coordinator.store, set.repositories.on_premise);
         let mut bell = self.coordinator.wakeup.network(self.network);
         loop {
             bell.mark_unchanged();
             let away = !self.coordinator.presence.is_connected(on_premise);
-            let delivered = away || store.is_delivered(on_premise, set.id).await?;
+            let delivered = match alone.filter(|_| set.paused) {
+                _ if away => true,
+                Some(document) => self.is_pulled_alone(set.id, document).await?,
+                None => store.is_delivered(on_premise, set.id).await?,
+            };
             if delivered && !(listed && store.is_scanning(set).await?) {
                 return Ok(());
             }
             if bell.changed().await.is_err() {
                 bell = self.coordinator.wakeup.network(self.network);
             }
+        }
+    }
+
+    /// Whether nothing of this document can be delivered on-premise; what the pause of its set holds back is let go.
+    async fn is_pulled_alone(&self, set: SyncSetId, document: MemberId) -> Result<bool, Error> {
+        let (set, member) = match self.member_row(set, document).await {
+            Err(Error::MemberNotFound { .. }) => return Ok(true),
+            found => found?,
+        };
+        let due = member
+            .due
+            .filter(|due| due.side == Side::OnPremise && due.not_before == 0);
+        match due.map(|due| due.lane) {
+            Some(Lane::Change) if set.paused => {
+                let pull = Request::LastPull(document);
+                self.coordinator.ingest.request(self.network, pull).await?;
+                Ok(false)
+            }
+            Some(Lane::Change | Lane::LastPull) => Ok(false),
+            _ => Ok(true),
         }
     }
 }

@@ -375,7 +375,7 @@ fn hold(set: &SyncSet, member: &Member) -> Option<ShownHold> {
     if member.state != MemberState::Pending {
         return None;
     }
-    if set.is_paused() {
+    if set.is_paused() && (set.repository_paused || member.leaving.is_none()) {
         return Some(ShownHold::Paused);
     }
     let removal = member.due.is_some_and(|due| due.lane == Lane::Removal);

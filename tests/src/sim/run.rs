@@ -393,6 +393,10 @@ impl Storm {
         let removal = removals[self.world.random.below(3)];
         self.clears |= removal != Removal::None;
         if let Some(member) = self.one_of_several(set) {
+            if self.world.random.below(2) == 0 {
+                self.world.request(Request::LastPull(member))?;
+                return Ok(());
+            }
             let actor = "owner".to_owned();
             let leaving = Leaving { removal, actor };
             return self.world.request(Request::Unsync(member, leaving));

@@ -49,7 +49,7 @@ impl Engine<'_> {
             return Ok(None);
         };
         let ends = matches!(due.lane, Lane::Release | Lane::Clearing);
-        if set.is_paused() || set.ending && !ends {
+        if set.holds_back(&member, due.lane) || set.ending && !ends {
             return Ok(None);
         }
         let copy = self.copy_of(&set, &member, side)?;
@@ -60,7 +60,7 @@ impl Engine<'_> {
         }
         let own = copy.filter(Copy::is_there);
         let action = match (due.lane, own) {
-            (Lane::Change | Lane::Aside, own) => {
+            (Lane::Change | Lane::LastPull | Lane::Aside, own) => {
                 return self.change(&set, member, due, own);
             }
             (Lane::Removal | Lane::ChosenRemoval | Lane::Clearing, Some(own)) => Action::Delete {

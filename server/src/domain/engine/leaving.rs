@@ -1,7 +1,8 @@
 //! One document leaves a set of several (R-SET-1, R-UNS-1): it ends as it would with its set, which goes on.
 
 use super::super::ids::MemberId;
-use super::super::member::{Leaving, Member};
+use super::super::member::{Lane, Leaving, Member};
+use super::super::planted::planted;
 use super::super::projection::Side;
 use super::super::sync_set::{Removal, SetKind, SyncSet};
 use super::super::view::Miss;
@@ -24,6 +25,29 @@ impl Engine<'_> {
         self.remember_leaving(&set, &member, leaving.removal)?;
         member.leaving = Some(leaving.clone());
         self.end_or_release(&set, member)
+    }
+
+    /// Before a document leaves a paused set, what the cloud changed of it goes on-premise, and nothing else does. That
+    /// holds for what is due now: what changes after this call waits again.
+    pub(super) fn last_pull(&mut self, id: MemberId) {
+        self.last_pulls.insert(id);
+        self.touch(id);
+    }
+
+    /// The lane of what a side owes a member.
+    pub(super) fn lane_of(
+        &self,
+        set: &SyncSet,
+        member: &Member,
+        (side, lane): (Side, Lane),
+    ) -> Lane {
+        let leaves = set.paused && set.kind == SetKind::Documents;
+        let pulls = side == Side::OnPremise && lane == Lane::Change;
+        let pulls = pulls && !planted("pause-keeps-last-changes");
+        match leaves && pulls && self.last_pulls.contains(&member.id) {
+            true => Lane::LastPull,
+            false => lane,
+        }
     }
 
     /// A repeat of the call is answered from these rows when the member is gone, but its set is not.

@@ -218,6 +218,8 @@ struct Engine<'a> {
     touched: BTreeSet<MemberId>,
     rounds: BTreeMap<MemberId, u32>,
     moved_folders: Vec<CopyKey>,
+    /// Documents that are about to leave a paused set.
+    last_pulls: BTreeSet<MemberId>,
     touched_sets: BTreeSet<SyncSetId>,
     entries: BTreeMap<MemberId, usize>,
     effects: Effects,
@@ -236,6 +238,7 @@ impl<'a> Engine<'a> {
             touched: BTreeSet::new(),
             rounds: BTreeMap::new(),
             moved_folders: Vec::new(),
+            last_pulls: BTreeSet::new(),
             touched_sets: BTreeSet::new(),
             entries: BTreeMap::new(),
             effects: Effects::default(),

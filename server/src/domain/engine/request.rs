@@ -48,6 +48,8 @@ pub enum Request {
     EndSet(Ending),
     /// End a member of a set that is ending.
     EndMember(MemberId),
+    /// Pull what the cloud changed of a document that is going to be unsynced, although its set is paused (R-UNS-1).
+    LastPull(MemberId),
     /// End the membership of one document in a set of several.
     Unsync(MemberId, Leaving),
     /// Observe these nodes afresh: their agent may not have told yet what changed there.
@@ -105,6 +107,10 @@ impl Engine<'_> {
             Request::Pause(set, paused, actor) => self.pause(*set, *paused, actor),
             Request::EndSet(ending) => self.end_set(ending),
             Request::EndMember(member) => self.end_member(*member),
+            Request::LastPull(member) => {
+                self.last_pull(*member);
+                Ok(())
+            }
             Request::Unsync(member, leaving) => self.unsync(*member, leaving),
             Request::Look(nodes) => {
                 self.effects.observe.extend_from_slice(nodes);

@@ -275,7 +275,7 @@ impl Engine<'_> {
         member.state = MemberState::Pending;
         member.due = lane.map(|lane| Due {
             side,
-            lane,
+            lane: self.lane_of(set, &member, (side, lane)),
             not_before: 0,
         });
         self.put_waiting(set, member, side, wait);

@@ -50,7 +50,8 @@ impl Store {
     ///
     /// Removals that the guard of their set holds are left out (R-DEL-3), all of sets whose synced folder lies outside
     /// every library (R-MOV-1), of those a side of which is listed anew, because it may not be true any more (R-AGT-4),
-    /// and of those that are paused, or a repository of which is (R-SET-7).
+    /// of those that are paused, but for what ends the membership of one document, and of those a repository of which is
+    /// paused (R-SET-7).
     ///
     /// # Errors
     /// Whatever the database answers.
@@ -64,7 +65,8 @@ impl Store {
         let text = "SELECT d.since, d.member FROM due d JOIN sync_set s ON s.id = d.set_id \
                     WHERE d.repository = ? AND (d.since, d.member) > (?, ?) \
                     AND d.not_before <= ? AND (d.lane <> 2 OR s.gate = 0) \
-                    AND (s.ending = 0 AND s.outside = 0 OR d.lane IN (5, 6)) AND (s.paused = 0 OR s.ending = 1) \
+                    AND (s.ending = 0 AND s.outside = 0 OR d.lane IN (5, 6)) \
+                    AND (s.paused = 0 OR s.ending = 1 OR s.kind = 1 AND d.lane IN (5, 6, 7)) \
                     AND NOT EXISTS (SELECT 1 FROM repository p WHERE p.paused = 1 \
                     AND p.id IN (s.on_premise_repository, s.cloud_repository)) \
                     AND NOT EXISTS (SELECT 1 FROM generation g WHERE g.repository IN \

@@ -78,6 +78,10 @@ pub(crate) const BUGS: &[(&str, Finder)] = &[
     ("guard-trusts-empty-roots", MODELS),
     ("failures-uncounted", SIMULATION),
     ("pause-ignored", tests("management_tests::pauses")),
+    (
+        "pause-keeps-last-changes",
+        Finder::Tests(Target::Rules, "pauses::r_uns_1"),
+    ),
     // Names, moves and rings (§5, §8).
     ("names-compared-exactly", tests("domain::names")),
     ("unicode-forms-differ", tests("domain::names")),
