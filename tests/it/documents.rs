@@ -199,8 +199,8 @@ async fn r_uns_1_the_last_changes_are_pulled_before_the_cloud_copies_go() -> Res
 }
 
 #[tokio::test]
-async fn r_uns_1_the_last_change_of_one_document_is_pulled_also_while_its_set_is_paused() -> Result<()>
-{
+async fn r_uns_1_the_last_change_of_one_document_is_pulled_also_while_its_set_is_paused()
+-> Result<()> {
     let lab = Lab::start(&["a.txt", "b.txt"]).await?;
     let create = "set create --source hq:a.txt --source hq:b.txt --target site --new-folder in";
     let create: Vec<&str> = create.split(' ').collect();

@@ -2,6 +2,7 @@
 
 use tandem_server::domain::copy::CopyState;
 use tandem_server::domain::engine::Request;
+use tandem_server::domain::ids::NodeId;
 use tandem_server::domain::journal::JournalKind;
 use tandem_server::domain::projection::Side::{Cloud, OnPremise};
 use tandem_server::domain::report::NodeTrait;
@@ -274,6 +275,42 @@ fn r_uns_1_a_request_to_sync_changes_nothing_of_a_set_that_ends() {
     lab.settle();
     over(&lab);
     assert_eq!(on_cloud(&lab), Vec::<String>::new());
+}
+
+#[test]
+fn r_uns_1_the_cloud_copy_goes_while_the_agent_of_a_locked_on_premise_copy_is_away() {
+    let locks = Options {
+        lock_on_premise_copy: true,
+        ..Options::default()
+    };
+    let mut lab = Lab::holding(locks, &TREE);
+    let changed = lab.find(OnPremise, "y.txt").unwrap();
+    let still = lab.find(OnPremise, "a/b/x.txt").unwrap();
+    let locked = |lab: &Lab, node: &NodeId| lab.repository(OnPremise).nodes[node].locked;
+    lab.away(OnPremise);
+    let written = lab.write(Cloud, "y.txt");
+    lab.settle();
+    lab.end_set(Removal::Everything);
+    lab.settle();
+    assert_eq!(
+        on_cloud(&lab),
+        ["root", "root/y.txt"],
+        "not pulled, so it waits"
+    );
+    assert!(locked(&lab, &still), "its agent is away");
+    assert!(lab.sync_set().is_some_and(|set| set.ending));
+    lab.back(OnPremise);
+    lab.settle();
+    over(&lab);
+    assert_eq!(on_cloud(&lab), ["root", "root/y.txt"]);
+    let left = lab.find(Cloud, "/root/y.txt").unwrap();
+    assert_eq!(lab.repository(Cloud).nodes[&left].content, written);
+    assert!(!locked(&lab, &still) && !locked(&lab, &changed));
+    let rest = [
+        ("root", StayReason::Holds),
+        ("y.txt", StayReason::NotPulled),
+    ];
+    assert_eq!(stays(&lab), rest.map(|(name, why)| (name.to_owned(), why)));
 }
 
 /// A folder is chosen, with documents in it; so many turns later its set ends.

@@ -5,14 +5,15 @@ use super::super::copy::{Absence, Copy, CopyState, Unfit};
 use super::super::ids::{MemberId, NodeId, RepositoryId};
 use super::super::journal::{Entry, JournalKind};
 use super::super::member::{Due, Hold, Lane, Leaving, Member, MemberState, Obstacle};
+use super::super::planted::planted;
 use super::super::projection::{NodeKind, Side};
 use super::super::report::{Observation, Presence, Seen};
 use super::super::stay::{Stay, StayReason};
 use super::super::sync_set::{Removal, SetKind, SyncSet};
 use super::super::view::{CopyKey, Miss};
-use super::Engine;
 use super::leaving::removal_of;
 use super::unfit::unfit;
+use super::{Engine, VersionChange};
 
 /// *Stale* answers in a row with nothing but another revision, after which somebody is taken to be at work on it.
 const STALE_MAX: i32 = 10;
@@ -32,13 +33,68 @@ impl Engine<'_> {
         if Self::is_folder(&member) {
             self.take_others(set, &copy)?;
         }
-        // What is too large to be taken was not pulled, whatever is known of it.
-        let too_large = copy.unfit == Some(Unfit::TooLarge);
-        if too_large || !self.is_pulled(set, &member)? {
+        if !self.may_go(set, &member, &copy)? {
             return self.stay(set, member, &copy, StayReason::NotPulled);
         }
+        let member = self.release_apart(set, member)?;
         let member = self.only_on_cloud(set, member)?;
         self.clear(set, member)
+    }
+
+    /// What is too large to be taken was not pulled, whatever is known of it.
+    fn may_go(&mut self, set: &SyncSet, member: &Member, cloud: &Copy) -> Result<bool, Miss> {
+        Ok(cloud.unfit != Some(Unfit::TooLarge) && self.is_pulled(set, member)?)
+    }
+
+    /// Whether the cloud copy is removed without waiting for the on-premise agent: nothing is due that would change
+    /// the locked copy there.
+    pub(super) fn goes_at_once(&mut self, set: &SyncSet, member: &Member) -> Result<bool, Miss> {
+        let removes = removal_of(set, member) != Removal::None && !member.clearing;
+        if !removes || member.due.is_some() || planted("removal-waits-for-locks") {
+            return Ok(false);
+        }
+        match self.cleared_copy(set, member)? {
+            Some(copy) => self.may_go(set, member, &copy),
+            None => Ok(false),
+        }
+    }
+
+    /// R-LCK-1, R-UNS-1: a locked on-premise copy gets a member of its own, which ends when its agent has unlocked it; the
+    /// removal of the cloud copy, which is another agent's, does not wait for that.
+    fn release_apart(&mut self, set: &SyncSet, mut member: Member) -> Result<Member, Miss> {
+        let copy = self.copy_of(set, &member, Side::OnPremise)?;
+        let deleted = CopyState::Gone(Absence::Deleted);
+        let locked = copy
+            .filter(|copy| copy.locked && copy.state != deleted && copy.member == Some(member.id));
+        let Some(copy) = locked else {
+            return Ok(member);
+        };
+        let id = MemberId((self.new_id)());
+        self.view.enter(id);
+        let mut lock = Member::new(id, set.id, member.kind, member.direct);
+        lock.nodes.on_premise = member.nodes.on_premise.take();
+        lock.leaving = Some(Leaving {
+            removal: Removal::None,
+            actor: member
+                .leaving
+                .as_ref()
+                .map_or_else(|| set.owner.clone(), |leaving| leaving.actor.clone()),
+        });
+        let mut row = copy.clone();
+        row.member = Some(id);
+        if row.projection.content.is_some() {
+            self.effects.versions.push(VersionChange {
+                member: member.id,
+                side: Side::OnPremise,
+                repository: row.repository,
+                content: None,
+            });
+        }
+        self.new_version(&row, id, Side::OnPremise);
+        self.put_copy_and_wake(Some(&copy), row, set)?;
+        self.view.put_member(set, lock.clone());
+        self.end_or_release(set, lock)?;
+        Ok(member)
     }
 
     /// The cloud copy that is to go, if it is there.

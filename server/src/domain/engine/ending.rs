@@ -12,13 +12,14 @@ use super::leaving::{is_over, removal_of};
 use super::{Engine, VersionChange};
 
 impl Engine<'_> {
-    /// Ends a membership; a locked on-premise copy is unlocked first (R-LCK-1).
+    /// Ends a membership; a locked on-premise copy is unlocked first (R-LCK-1), but a cloud copy that is to go does not wait
+    /// for that.
     pub(super) fn end_or_release(&mut self, set: &SyncSet, mut member: Member) -> Result<(), Miss> {
         let copy = self.copy_of(set, &member, Side::OnPremise)?;
         // What was moved out is there, too, if not where anything is synced.
         let deleted = CopyState::Gone(Absence::Deleted);
         let locked = copy.is_some_and(|copy| copy.state != deleted && copy.locked);
-        if !locked || planted("lock-outlives-membership") {
+        if !locked || planted("lock-outlives-membership") || self.goes_at_once(set, &member)? {
             return self.end_or_clear(set, member);
         }
         member.due = Some(Due {

@@ -3,7 +3,7 @@
 use super::super::copy::{Copy, CopyState};
 use super::super::ids::{ConflictId, MemberId, SyncSetId};
 use super::super::journal::{Entry, JournalKind};
-use super::super::member::{Leaving, Member, MemberState, PeerChoice, Restlessness};
+use super::super::member::{Lane, Leaving, Member, MemberState, PeerChoice, Restlessness};
 use super::super::projection::{ContentRef, NodeKind, Side};
 use super::super::reconcile::Decision;
 use super::super::sync_set::{Removal, SetKind, SyncSet};
@@ -405,10 +405,11 @@ impl Engine<'_> {
         let Some(set) = self.view.set(member.set)? else {
             return Ok(());
         };
-        if set.ending {
-            self.end_or_release(&set, member)
-        } else {
-            Ok(())
+        // What is being unlocked ends by itself.
+        let releasing = member.due.is_some_and(|due| due.lane == Lane::Release);
+        match set.ending && !releasing {
+            true => self.end_or_release(&set, member),
+            false => Ok(()),
         }
     }
 }

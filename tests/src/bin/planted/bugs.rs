@@ -79,6 +79,10 @@ pub(crate) const BUGS: &[(&str, Finder)] = &[
     ("failures-uncounted", SIMULATION),
     ("pause-ignored", tests("management_tests::pauses")),
     (
+        "removal-waits-for-locks",
+        Finder::Tests(Target::Rules, "endings::r_uns_1"),
+    ),
+    (
         "pause-keeps-last-changes",
         Finder::Tests(Target::Rules, "pauses::r_uns_1"),
     ),
