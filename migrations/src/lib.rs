@@ -24,6 +24,7 @@ mod m20261126_000014_accounts;
 mod m20261126_000015_imports;
 mod m20261126_000016_edited;
 mod m20261126_000018_late_set;
+mod m20261126_000018_observe_content;
 mod m20261126_000019_restored;
 
 pub use dialect::FLAGS;
@@ -51,6 +52,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261126_000015_imports::Migration),
             Box::new(m20261126_000016_edited::Migration),
             Box::new(m20261126_000018_late_set::Migration),
+            Box::new(m20261126_000018_observe_content::Migration),
             Box::new(m20261126_000019_restored::Migration),
         ];
         let whole = |one| Box::new(Whole(one)) as Box<dyn MigrationTrait>;

@@ -183,6 +183,11 @@ pub trait Repository: Send + Sync + 'static {
     /// Looks at nodes afresh; the answer is in the order asked, absent nodes included.
     async fn observe(&self, node_ids: &[String]) -> Result<Vec<Observation>, Error>;
 
+    /// The same, and reads their content even where the index remembers it; a repository that always reads it need not tell.
+    async fn observe_reading(&self, node_ids: &[String]) -> Result<Vec<Observation>, Error> {
+        self.observe(node_ids).await
+    }
+
     /// Opens the content of a node, if it still has this digest.
     async fn open(&self, node_id: &str, digest: &[u8]) -> Result<Content, Error>;
 

@@ -117,7 +117,10 @@ impl<R: Repository> Conversation<R> {
                 done()
             }
             Some(Request::ObserveNodes(asked)) => {
-                self.again.look(asked.node_ids);
+                match asked.read_content {
+                    true => self.again.read(asked.node_ids),
+                    false => self.again.look(asked.node_ids),
+                }
                 done()
             }
             Some(Request::ListNodeVersions(asked)) => {

@@ -31,10 +31,19 @@ pub(super) struct Again {
     added: Notify,
 }
 
+/// How nodes are looked at.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Look {
+    /// The folders above them are to be reported first.
+    parents: bool,
+    /// Their content is to be read, whatever the index remembers of it.
+    read: bool,
+}
+
 #[derive(Debug, Default)]
 struct State {
-    /// The nodes, and whether the folders above them are to be reported first.
-    waiting: HashMap<String, bool>,
+    /// The nodes, and how.
+    waiting: HashMap<String, Look>,
     tries: HashMap<String, u32>,
     /// Documents of which the coordinator heard nothing since they are watched.
     unheard: HashSet<String>,
@@ -45,7 +54,17 @@ struct State {
 impl Again {
     /// Asks for another look at nodes.
     pub(super) fn look(&self, node_ids: impl IntoIterator<Item = String>) {
-        self.add(node_ids.into_iter().map(|node_id| (node_id, false)));
+        let look = Look::default();
+        self.add(node_ids.into_iter().map(|node_id| (node_id, look)));
+    }
+
+    /// The same, and has their content read.
+    pub(super) fn read(&self, node_ids: impl IntoIterator<Item = String>) {
+        let look = Look {
+            read: true,
+            ..Look::default()
+        };
+        self.add(node_ids.into_iter().map(|node_id| (node_id, look)));
     }
 
     /// Asks for a look at documents that are watched since now: how they were when they were watched before is forgotten.
@@ -77,28 +96,34 @@ impl Again {
                 if *tries > PARENT_TRIES_MAX {
                     tracing::error!(node = %node_id, "the coordinator does not know the folders above the node; scan the root again");
                 } else {
-                    wanted.push((node_id, true));
+                    let look = Look {
+                        parents: true,
+                        ..Look::default()
+                    };
+                    wanted.push((node_id, look));
                 }
             }
         }
         self.add(wanted);
     }
 
-    fn add(&self, wanted: impl IntoIterator<Item = (String, bool)>) {
+    fn add(&self, wanted: impl IntoIterator<Item = (String, Look)>) {
         let mut state = self.lock();
-        for (node_id, parents) in wanted {
+        for (node_id, look) in wanted {
             if state.waiting.len() >= WAITING_MAX {
                 tracing::error!("too many nodes wait for another look; scan the root again");
                 break;
             }
-            *state.waiting.entry(node_id).or_default() |= parents;
+            let waiting = state.waiting.entry(node_id).or_default();
+            waiting.parents |= look.parents;
+            waiting.read |= look.read;
         }
         drop(state);
         self.added.notify_one();
     }
 
     /// Takes some of the nodes: all of one kind.
-    async fn take(&self) -> (Vec<String>, bool) {
+    async fn take(&self) -> (Vec<String>, Look) {
         loop {
             if let Some(taken) = self.take_now() {
                 return taken;
@@ -107,20 +132,20 @@ impl Again {
         }
     }
 
-    fn take_now(&self) -> Option<(Vec<String>, bool)> {
+    fn take_now(&self) -> Option<(Vec<String>, Look)> {
         let mut state = self.lock();
-        let parents = *state.waiting.values().next()?;
+        let look = *state.waiting.values().next()?;
         let node_ids: Vec<String> = state
             .waiting
             .iter()
-            .filter(|(_, with_parents)| **with_parents == parents)
+            .filter(|(_, wanted)| **wanted == look)
             .take(NODES_MAX)
             .map(|(node_id, _)| node_id.clone())
             .collect();
         for node_id in &node_ids {
             state.waiting.remove(node_id);
         }
-        Some((node_ids, parents))
+        Some((node_ids, look))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -130,10 +155,8 @@ impl Again {
 
 /// Runs until the session stops.
 pub(super) async fn run<R: Repository>(conversation: Arc<Conversation<R>>) -> Result<(), Error> {
-    while let Some((node_ids, parents)) =
-        conversation.unless_stopped(conversation.again.take()).await
-    {
-        let looking = look(&conversation, node_ids, parents);
+    while let Some((node_ids, how)) = conversation.unless_stopped(conversation.again.take()).await {
+        let looking = look(&conversation, node_ids, how);
         if let Some(looked) = conversation.unless_stopped(looking).await {
             looked?;
         }
@@ -145,7 +168,7 @@ pub(super) async fn run<R: Repository>(conversation: Arc<Conversation<R>>) -> Re
 async fn look<R: Repository>(
     conversation: &Conversation<R>,
     mut node_ids: Vec<String>,
-    parents: bool,
+    how: Look,
 ) -> Result<(), Error> {
     let core = &conversation.core;
     let mut backoff = Backoff::new();
@@ -153,7 +176,7 @@ async fn look<R: Repository>(
         core.outbox.room().await;
         let mut ends = core.applying.ends();
         let since = core.applying.now();
-        let observed = match observe(conversation, &node_ids, parents).await {
+        let observed = match observe(conversation, &node_ids, how).await {
             Ok(observed) => observed,
             Err(error) => {
                 conversation.note_trouble(&error);
@@ -189,10 +212,13 @@ async fn look<R: Repository>(
 async fn observe<R: Repository>(
     conversation: &Conversation<R>,
     node_ids: &[String],
-    parents: bool,
+    Look { parents, read }: Look,
 ) -> Result<Vec<Observation>, crate::agent::repository::Error> {
     let repository = &conversation.core.repository;
-    let mut asked = repository.observe(node_ids).await?;
+    let mut asked = match read {
+        true => repository.observe_reading(node_ids).await?,
+        false => repository.observe(node_ids).await?,
+    };
     if !parents {
         conversation.mark_emptied(&mut asked);
     }

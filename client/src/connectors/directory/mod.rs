@@ -51,7 +51,7 @@ use tandem_proto::v1::{
 
 use self::{
     apply::{Item, Source, stage_large},
-    core::{Core, unavailable},
+    core::{Core, Depth, unavailable},
     report::Next,
 };
 pub use self::{options::Options, users::Users};
@@ -91,6 +91,22 @@ impl Directory {
         let core = Arc::clone(&self.core);
         let done = tokio::task::spawn_blocking(move || work(&core)).await;
         done.map_err(unavailable)?
+    }
+
+    async fn look(&self, node_ids: &[String], depth: Depth) -> Result<Vec<Observation>, Error> {
+        for look in 0..=LOOKS {
+            let ids = node_ids.to_vec();
+            let which = (look == 0, look == LOOKS);
+            let looked = self.blocking(move |core| core.observe(&ids, depth, which));
+            let (seen, doubtful) = looked.await?;
+            if !doubtful {
+                return Ok(seen);
+            }
+            tokio::time::sleep(self.core.options.settle()).await;
+        }
+        Err(Error::Unavailable(
+            "files are still being written".to_owned(),
+        ))
     }
 
     async fn item(&self, work: Work) -> Item {
@@ -182,18 +198,11 @@ impl Repository for Directory {
     }
 
     async fn observe(&self, node_ids: &[String]) -> Result<Vec<Observation>, Error> {
-        for look in 0..=LOOKS {
-            let ids = node_ids.to_vec();
-            let which = (look == 0, look == LOOKS);
-            let (seen, doubtful) = self.blocking(move |core| core.observe(&ids, which)).await?;
-            if !doubtful {
-                return Ok(seen);
-            }
-            tokio::time::sleep(self.core.options.settle()).await;
-        }
-        Err(Error::Unavailable(
-            "files are still being written".to_owned(),
-        ))
+        self.look(node_ids, Depth::Needed).await
+    }
+
+    async fn observe_reading(&self, node_ids: &[String]) -> Result<Vec<Observation>, Error> {
+        self.look(node_ids, Depth::All).await
     }
 
     async fn open(&self, node_id: &str, digest: &[u8]) -> Result<Content, Error> {

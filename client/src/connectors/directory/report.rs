@@ -161,6 +161,7 @@ impl Core {
     pub(super) fn observe(
         &self,
         ids: &[String],
+        depth: Depth,
         (first, last): (bool, bool),
     ) -> Result<(Vec<Observation>, bool), Error> {
         self.ensure_root()?;
@@ -170,7 +171,7 @@ impl Core {
             .collect();
         self.visit(&parsed);
         self.catch_up(true)?;
-        let mut fresh = self.freshen(&parsed, Depth::Needed);
+        let mut fresh = self.freshen(&parsed, depth);
         self.disk.check()?;
         let mut state = self.state();
         let mut doubtful = false;

@@ -1,6 +1,6 @@
 //! What a session sends: roots to watch, nodes to look at, and what is due, within the agent's window (R-AGT-7).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -27,8 +27,8 @@ const IDLE: Duration = Duration::from_secs(3600);
 pub enum Outgoing {
     /// The roots changed.
     Watch(Vec<Root>),
-    /// Nodes are to be looked at.
-    Observe(Vec<NodeId>),
+    /// Nodes are to be looked at; true = and their content is to be read.
+    Observe(Vec<NodeId>, bool),
     /// Copies are to be changed; at most a frame of them.
     Deliver(Vec<Ready>),
 }
@@ -65,7 +65,8 @@ pub struct Session {
     /// Roots, and nodes to look at, may have changed.
     watch_anew: bool,
     roots: Option<Vec<Root>>,
-    observing: BTreeSet<NodeId>,
+    /// Nodes that are looked at, each with whether its content is read.
+    observing: BTreeMap<NodeId, bool>,
     bell: watch::Receiver<u64>,
     watch_bell: watch::Receiver<u64>,
     _present: Present,
@@ -101,7 +102,7 @@ impl Session {
             rung: false,
             watch_anew: true,
             roots: None,
-            observing: BTreeSet::new(),
+            observing: BTreeMap::new(),
             bell,
             watch_bell,
             _present: present,
@@ -128,14 +129,16 @@ impl Session {
         if !self.observing.is_empty() {
             for node in nodes {
                 // It may have been asked for again since.
-                self.watch_anew |= self.observing.remove(node);
+                self.watch_anew |= self.observing.remove(node).is_some();
             }
         }
     }
 
     /// Nodes were reported before their parents: the agent looks again by itself, so this session need not ask.
     pub fn looked_at_again<'a>(&mut self, nodes: impl IntoIterator<Item = &'a NodeId>) {
-        self.observing.extend(nodes.into_iter().cloned());
+        for node in nodes {
+            self.observing.entry(node.clone()).or_default();
+        }
     }
 
     /// Reads what is due from the start. Else reading goes on where it was: what becomes due comes behind it.
@@ -215,7 +218,7 @@ impl Session {
             // Read in this order and sent in the other: whatever is looked at because it is a new root is watched before.
             let observe = self.nodes_to_observe().await?;
             outgoing.extend(self.changed_roots().await?.map(Outgoing::Watch));
-            outgoing.extend(observe.map(Outgoing::Observe));
+            outgoing.extend(observe);
         }
         let frames = self.deliverable().await?;
         outgoing.extend(frames.into_iter().map(Outgoing::Deliver));
@@ -236,17 +239,26 @@ impl Session {
         Ok(Some(roots))
     }
 
-    async fn nodes_to_observe(&mut self) -> Result<Option<Vec<NodeId>>, Error> {
+    /// What is to be looked at and is not yet; what is looked at already is read only if it was not asked for so.
+    async fn nodes_to_observe(&mut self) -> Result<Vec<Outgoing>, Error> {
         let store = &self.scope.coordinator.store;
         let nodes = store
             .to_observe(self.scope.repository, OBSERVE_NODES_MAX)
             .await?;
-        let new: Vec<NodeId> = nodes
-            .into_iter()
-            .filter(|node| !self.observing.contains(node))
-            .collect();
-        self.observing.extend(new.iter().cloned());
-        Ok((!new.is_empty()).then_some(new))
+        let mut asked: [Vec<NodeId>; 2] = Default::default();
+        for (node, read) in nodes {
+            let known = self.observing.get(&node);
+            if known.is_none_or(|reading| read && !reading) {
+                self.observing.insert(node.clone(), read);
+                asked[usize::from(read)].push(node);
+            }
+        }
+        let [looked_at, read] = asked;
+        let asked = [(looked_at, false), (read, true)].into_iter();
+        let asked = asked.filter(|(nodes, _)| !nodes.is_empty());
+        Ok(asked
+            .map(|(nodes, read)| Outgoing::Observe(nodes, read))
+            .collect())
     }
 
     /// One page of what is due in frames, as far as the window has room.

@@ -12,6 +12,7 @@ use crate::domain::stay::StayReason;
 use crate::domain::sync_set::{Options, SetKind};
 use crate::service::command::NodeInfo;
 use crate::service::create_set::NewSet;
+use crate::service::exchange::Outgoing;
 use crate::service::member_watch::MemberChange;
 use crate::service::nodes::NodeChoice;
 use crate::service::sync_sets::SetView;
@@ -77,7 +78,8 @@ async fn r_set_1_documents_are_pushed_together_once_they_were_looked_at() {
     assert_eq!((set.set.counters.members, set.scanning), (2, true));
     let store = &fixture.coordinator.store;
     let asked = store.to_observe(fixture.hq.id, 10).await.unwrap();
-    assert_eq!(asked, set.nodes);
+    let nodes = set.nodes.iter().cloned();
+    assert_eq!(asked, nodes.map(|node| (node, false)).collect::<Vec<_>>());
     let roots = store.roots(fixture.hq.id).await.unwrap();
     assert!(
         roots
@@ -348,6 +350,35 @@ async fn r_sta_2_watchers_of_a_document_are_told_again_when_a_folder_of_another_
     assert_eq!(told().await, ["papers/sub/a"], "and nothing of b");
     look_at(&fixture, "a", "lib", "3").await;
     assert_eq!(told().await, ["a"], "it is looked for elsewhere now");
+}
+
+#[tokio::test]
+async fn r_agt_5_a_scan_that_reads_content_reads_chosen_documents_too() {
+    let fixture = with(&[document("a"), document("b")]).await;
+    synced(&fixture).await;
+    let store = &fixture.test.store;
+    for read in [false, true, false] {
+        let (network, hq) = (fixture.network.id, fixture.hq.id);
+        let scan = fixture.coordinator.ingest.ask_scan(network, hq, None, read);
+        scan.await.unwrap();
+        let asked = store.to_observe(hq, 10).await.unwrap();
+        let read: Vec<bool> = asked.iter().map(|(_, read)| *read).collect();
+        assert_eq!(read.len(), 2);
+        assert_eq!(read[0], read[1]);
+    }
+    let mut session = fixture.session(Side::OnPremise).await;
+    let asked = session.next().await.unwrap();
+    let asked = asked.iter().filter_map(|outgoing| match outgoing {
+        Outgoing::Observe(nodes, read) => Some((nodes.len(), *read)),
+        Outgoing::Watch(_) | Outgoing::Deliver(_) => None,
+    });
+    assert_eq!(
+        asked.collect::<Vec<_>>(),
+        [(2, true)],
+        "asked for once is enough"
+    );
+    look_at(&fixture, "a", "lib", "1").await;
+    assert_eq!(store.to_observe(fixture.hq.id, 10).await.unwrap().len(), 1);
 }
 
 #[tokio::test]

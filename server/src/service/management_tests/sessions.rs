@@ -31,7 +31,7 @@ async fn delivered(session: &mut Session, count: usize) {
 fn deliveries(outgoing: &Outgoing) -> usize {
     match outgoing {
         Outgoing::Deliver(ready) => ready.len(),
-        Outgoing::Watch(_) | Outgoing::Observe(_) => 0,
+        Outgoing::Watch(_) | Outgoing::Observe(..) => 0,
     }
 }
 

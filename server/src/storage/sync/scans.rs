@@ -91,7 +91,22 @@ pub async fn ask_all_in<C: ConnectionTrait>(
         doubt_in(tx, repository, &documents).await?;
     }
     ask_to_observe_in(tx, repository, &documents).await?;
+    if read_content {
+        read_too_in(tx, repository, &documents).await?;
+    }
     Ok(!roots.is_empty())
+}
+
+/// Of nodes that are to be looked at, these are to be read, too.
+async fn read_too_in<C: ConnectionTrait>(
+    tx: &C,
+    repository: RepositoryId,
+    nodes: &[NodeId],
+) -> Result<(), Error> {
+    let text = "UPDATE observe SET read_content = 1 \
+                WHERE repository = ? AND node IN (SELECT value FROM json_each(?))";
+    sql::execute(tx, text, [repository.0.into(), json(&texts(nodes))]).await?;
+    Ok(())
 }
 
 /// A generation is not listed before these nodes were seen, or answered to be absent (R-AGT-4).
@@ -321,7 +336,7 @@ impl Store {
         roots_in(self.reader(), repository).await
     }
 
-    /// Nodes that the agent is to look at afresh, at most `limit`.
+    /// Nodes that the agent is to look at afresh, at most `limit`, each with whether its content is to be read.
     ///
     /// # Errors
     /// Whatever the database answers.
@@ -329,12 +344,12 @@ impl Store {
         &self,
         repository: RepositoryId,
         limit: usize,
-    ) -> Result<Vec<NodeId>, Error> {
-        let text = "SELECT node FROM observe WHERE repository = ? LIMIT ?";
+    ) -> Result<Vec<(NodeId, bool)>, Error> {
+        let text = "SELECT node, read_content FROM observe WHERE repository = ? LIMIT ?";
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let rows = sql::all(self.reader(), text, [repository.0.into(), limit.into()]).await?;
         rows.iter()
-            .map(|row| Ok(NodeId(row.try_get_by_index(0)?)))
+            .map(|row| Ok((NodeId(row.try_get_by_index(0)?), row.try_get_by_index(1)?)))
             .collect()
     }
 }

@@ -201,9 +201,11 @@ impl Writer {
                     let roots = encode::watch_roots(&roots);
                     Frame::Command(standing(wire::command::Request::WatchRoots(roots)))
                 }
-                Outgoing::Observe(nodes) => {
-                    let node_ids = nodes.into_iter().map(|node| node.0).collect();
-                    let observe = wire::ObserveNodes { node_ids };
+                Outgoing::Observe(nodes, read_content) => {
+                    let observe = wire::ObserveNodes {
+                        node_ids: nodes.into_iter().map(|node| node.0).collect(),
+                        read_content,
+                    };
                     Frame::Command(standing(wire::command::Request::ObserveNodes(observe)))
                 }
                 Outgoing::Deliver(ready) => {

@@ -204,8 +204,11 @@ async fn r_agt_8_nodes_are_observed_on_request_absent_ones_too() {
     let mut stage = Stage::start().await;
     let mut talk = stage.session(welcome(1, 0, &Bytes::new())).await;
     let node_ids = vec!["gone".to_owned()];
-    talk.ask(command::Request::ObserveNodes(ObserveNodes { node_ids }))
-        .await;
+    let look = ObserveNodes {
+        node_ids,
+        ..ObserveNodes::default()
+    };
+    talk.ask(command::Request::ObserveNodes(look)).await;
     let batch = talk.batch().await;
     let seen = observations(&batch.items)[0];
     assert_eq!(seen.node_id, "gone");

@@ -77,6 +77,17 @@ async fn small_content_rides_inline_until_it_is_known() {
 }
 
 #[tokio::test]
+async fn r_agt_5_a_look_that_reads_content_trusts_nothing_that_the_index_remembers() {
+    let fixture = Fixture::with(|root| fs::write(root.join("a"), "one").expect("a")).await;
+    fixture.scan(10).await;
+    let id = fixture.id("a").await;
+    let content = present(&fixture.observe(&id).await).content.clone();
+    assert_eq!(content.expect("content").inline, None, "it is not read");
+    let read = fixture.directory().observe_reading(&[id]).await;
+    assert_eq!(text(&read.expect("an answer")[0]), "one");
+}
+
+#[tokio::test]
 async fn what_is_no_document_is_listed_with_its_trait_and_not_followed() {
     let outside = tempfile::tempdir().expect("outside");
     fs::write(outside.path().join("secret"), "secret").expect("secret");
