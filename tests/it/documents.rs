@@ -223,7 +223,9 @@ async fn r_uns_1_the_last_change_of_one_document_is_pulled_also_while_its_set_is
     let members = held.await?;
     let mut members = members.iter();
     let a = members.find(|member| member["on_premise"]["name"] == "a.txt");
-    let a = a.and_then(|a| a["name"].as_str()).context("a member")?;
+    let a = a.context("a member")?;
+    assert_eq!(a["cloud"]["path"], "in/a.txt", "its folder is not synced");
+    let a = a["name"].as_str().context("a name")?;
     tandem(&["member", "unsync", a, "--remove-cloud-copy"]).await?;
     let kept = fs::read_to_string(lab.left("a.txt"))?;
     assert_eq!(kept, "last words", "pulled before it was answered");

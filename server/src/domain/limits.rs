@@ -220,6 +220,8 @@ pub const PUSH_FRAMES_MAX: usize = 128;
 pub const PUSHES_AT_ONCE_MAX: usize = 2;
 /// Seconds that an agent has to answer a question that a person waits for (R-AGT-8).
 pub const COMMAND_SECONDS_MAX: u64 = 10;
+/// Seconds that showing members waits for agents to tell where chosen documents lie.
+pub const PLACES_SECONDS_MAX: u64 = 2;
 /// Bytes of a path below the root of an agent.
 pub const PATH_BYTES_MAX: usize = 4_096;
 /// Documents that one set may be made of.

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::feed::{Feed, Feeder, feed};
 use super::members::{MemberView, path};
+use super::places::soon;
 use super::{Error, UserScope};
 use crate::domain::ids::{MemberId, SyncSetId};
 use crate::domain::limits::{PAGE_SIZE_MAX, WATCH_INTERVAL_MILLISECONDS};
@@ -153,13 +154,16 @@ impl Watch {
         }
         let store = &self.scope.coordinator.store;
         let members = store.members_of(set.id, members).await?;
-        for view in self.scope.member_views(set, members).await? {
+        let views = self.scope.member_views(set, members).await?;
+        for view in &views {
             if view.member.kind == NodeKind::Folder {
-                moved.extend(self.moved(&view));
+                moved.extend(self.moved(view));
             }
             if view.member.direct {
-                self.lies_in(&view);
+                self.lies_in(view);
             }
+        }
+        for view in self.scope.placed(set, views, soon()).await? {
             self.feeder.send(MemberChange::Is(Box::new(view))).await?;
         }
         Ok(moved)

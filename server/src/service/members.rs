@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::{TryStreamExt, stream};
 
 use super::nodes::check_node_id;
+use super::places::soon;
 use super::{Error, UserScope};
 use crate::domain::access::Role;
 use crate::domain::copy::{Copy, CopyState};
@@ -78,7 +79,8 @@ impl UserScope {
     /// [`Error::MemberNotFound`].
     pub async fn member(&self, set: SyncSetId, id: MemberId) -> Result<MemberView, Error> {
         let (set, member) = self.member_row(set, id).await?;
-        let mut views = self.member_views(&set, vec![member]).await?;
+        let views = self.member_views(&set, vec![member]).await?;
+        let mut views = self.placed(&set, views, soon()).await?;
         views.pop().ok_or_else(|| self.no_member(set.id, id))
     }
 
@@ -96,7 +98,8 @@ impl UserScope {
         let set = self.set_row(set).await?;
         let store = &self.coordinator.store;
         let members = store.members(set.id, after, filter, limit).await?;
-        self.member_views(&set, members).await
+        let views = self.member_views(&set, members).await?;
+        self.placed(&set, views, soon()).await
     }
 
     /// Lists members of all sets, by set and id, beginning after one.
@@ -110,12 +113,13 @@ impl UserScope {
         limit: usize,
     ) -> Result<Vec<MemberView>, Error> {
         let store = &self.coordinator.store;
-        let mut views = Vec::new();
+        let (mut views, until) = (Vec::new(), soon());
         if let Some((set, member)) = after
             && let Some(set) = store.sync_set(self.network, set).await?
         {
             let members = store.members(set.id, Some(member), filter, limit).await?;
-            views.extend(self.member_views(&set, members).await?);
+            let shown = self.member_views(&set, members).await?;
+            views.extend(self.placed(&set, shown, until).await?);
         }
         let mut last = after.map(|(set, _)| set);
         while views.len() < limit {
@@ -127,7 +131,8 @@ impl UserScope {
             for set in sets.iter().filter(|set| may_have(set, filter)) {
                 let left = limit - views.len();
                 let members = store.members(set.id, None, filter, left).await?;
-                views.extend(self.member_views(set, members).await?);
+                let shown = self.member_views(set, members).await?;
+                views.extend(self.placed(set, shown, until).await?);
                 if views.len() >= limit {
                     break;
                 }
@@ -224,7 +229,8 @@ impl UserScope {
         let member = store.member(self.network, member).await?;
         let member = member.ok_or_else(unknown)?;
         let set = self.set_row(member.set).await?;
-        let mut views = self.member_views(&set, vec![member]).await?;
+        let views = self.member_views(&set, vec![member]).await?;
+        let mut views = self.placed(&set, views, soon()).await?;
         Ok(NodeSyncInfo {
             member: views.pop().map(|view| (view, set.owner)),
             skipped: "",

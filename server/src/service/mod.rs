@@ -35,6 +35,7 @@ pub mod members;
 pub mod nodes;
 pub mod owners;
 pub mod pauses;
+mod places;
 pub mod portable;
 pub mod presence;
 pub mod preview;

@@ -14,6 +14,7 @@ use crate::service::command::NodeInfo;
 use crate::service::create_set::NewSet;
 use crate::service::exchange::Outgoing;
 use crate::service::member_watch::MemberChange;
+use crate::service::members::MemberView;
 use crate::service::nodes::NodeChoice;
 use crate::service::sync_sets::SetView;
 use crate::service::testing::{
@@ -313,6 +314,46 @@ async fn r_mov_4_a_chosen_document_in_a_synced_folder_keeps_its_set_and_is_liste
     let rest = alice.skipped_nodes(folders, after, 10).await.unwrap();
     assert!(rest.is_empty());
     assert!(alice.skipped_nodes(set, None, 10).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn r_mov_1_where_a_document_lies_is_told_by_its_agent_and_is_its_name_while_that_is_away() {
+    let lies_in = |node: &str, folder: &str| NodeInfo {
+        path: format!("{folder}/{node}"),
+        ..document(node)
+    };
+    let fixture = with(&[lies_in("a", "plans/may"), lies_in("b", "plans")]).await;
+    let set = synced(&fixture).await;
+    let alice = fixture.alice().await;
+    let paths = |view: &MemberView| {
+        let path = |side: Side| view.copies.get(side).as_ref().map(|copy| copy.path.clone());
+        (path(Side::OnPremise).unwrap(), path(Side::Cloud).unwrap())
+    };
+    let told = ("plans/may/a".to_owned(), "a".to_owned());
+    let a = fixture.member_named(&set, "a").await;
+    let shown = alice.member(set.set.id, a).await.unwrap();
+    assert_eq!(
+        paths(&shown),
+        told,
+        "the agent of the cloud answers nonsense"
+    );
+    let info = alice.node_sync_info("hq", "a").await.unwrap();
+    assert_eq!(paths(&info.member.unwrap().0), told);
+    let all = alice.members_of_all(None, Filter::default(), 10).await;
+    let mut all: Vec<_> = all.unwrap().iter().map(paths).collect();
+    all.sort();
+    assert_eq!(all, [("plans/b".to_owned(), "b".to_owned()), told]);
+    let mut feed = alice.watch_members(set.set.id).await.unwrap();
+    match feed.next().await.unwrap().unwrap() {
+        MemberChange::Is(view) => assert!(paths(&view).0.starts_with("plans/")),
+        other => panic!("{other:?}"),
+    }
+    let fixture = {
+        drop((feed, alice));
+        fixture.restart().await
+    };
+    let shown = fixture.alice().await.member(set.set.id, a).await.unwrap();
+    assert_eq!(paths(&shown), ("a".to_owned(), "a".to_owned()));
 }
 
 #[tokio::test]

@@ -165,6 +165,7 @@ pub(crate) const BUGS: &[(&str, Finder)] = &[
     ("one-document-ends-its-set", DOCUMENTS),
     ("left-document-forgotten", DOCUMENTS),
     ("carried-documents-untold", DOCUMENTS),
+    ("places-unasked", DOCUMENTS),
     ("checked-out-copy-removed", tests("management_tests::sets")),
     // Types (§4), sessions without a stream, and answers that are repeated.
     ("type-counts", tests("r_prj_3")),
