@@ -39,6 +39,11 @@ impl Engine<'_> {
             return self.end_or_release(&set, member);
         }
         if is_over(&set, &member) {
+            // What was imported, or may have changed, is known when all is listed: also whether it is locked (R-AGT-4).
+            if !set.ending && self.waits_for_listing(&set) {
+                self.put_off(&set, member);
+                return Ok(());
+            }
             return match (member.clearing, set.ending) {
                 (true, _) => self.clear(&set, member),
                 (false, true) => Ok(()),

@@ -108,6 +108,9 @@ pub(super) struct MemberLine {
     /// Somebody asked to delete a copy, and that is not done yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) deleting: Option<DeletingLine>,
+    /// Somebody unsynced it alone, and that is not done yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) leaving: Option<LeavingLine>,
     /// What is to become of the other copy of one that was deleted: `REMOVE` or `KEEP`; absent = nobody said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) choice: Option<String>,
@@ -127,6 +130,20 @@ pub(super) struct DeletingLine {
     pub(super) side: String,
     /// `REMOVE` or `KEEP`: what becomes of the other one.
     pub(super) choice: String,
+}
+
+/// The end of one membership in a set that goes on (R-UNS-1).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LeavingLine {
+    /// `NONE`, `MEMBERS` or `EVERYTHING`: what becomes of the cloud copy.
+    pub(super) removal: String,
+    /// Who asked for it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) actor: String,
+    /// The on-premise copy is unlinked already, and only the cloud copy is still to be removed.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(super) clearing: bool,
 }
 
 /// What both copies agreed on.

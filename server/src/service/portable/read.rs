@@ -6,21 +6,21 @@ use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use super::format::{
-    BaseLine, CopyLine, DeletingLine, GoneLine, LeftLine, Line, Look, MemberLine, OptionsLine,
-    SetLine, Value,
+    BaseLine, CopyLine, DeletingLine, GoneLine, LeavingLine, LeftLine, Line, Look, MemberLine,
+    OptionsLine, SetLine, Value,
 };
 use super::words::{self, Words, meaning};
 use crate::domain::allow_list::is_allowed;
 use crate::domain::copy::{Copy, CopyState};
 use crate::domain::ids::{Digest, MemberId, NetworkId, NodeId, RepositoryId, SyncSetId};
 use crate::domain::limits::{CONTENT_BYTES_MAX, PROPERTIES_BYTES_MAX};
-use crate::domain::member::{Member, PeerChoice};
+use crate::domain::member::{Leaving, Member, PeerChoice};
 use crate::domain::names::{NameRule, check_name};
 use crate::domain::planted::planted;
 use crate::domain::projection::{
     ContentRef, NodeKind, Projection, Properties, PropertyValue, Side, Sides, State,
 };
-use crate::domain::sync_set::{Options, SetKind};
+use crate::domain::sync_set::{Options, Removal, SetKind};
 use crate::service::Error;
 use crate::service::choice::check_options;
 use crate::service::ingest::ImportedMember;
@@ -175,6 +175,11 @@ pub(super) fn member(place: &Place, line: &MemberLine) -> Result<ImportedMember,
     member.cloud_copy_deleted = line.cloud_copy_deleted;
     member.last_synced_at = line.last_synced_at;
     member.deleting = line.deleting.as_ref().map(deleting).transpose()?;
+    if let Some(line) = &line.leaving {
+        let (leaving, clearing) = leaving(place, line, &member)?;
+        member.leaving = Some(leaving);
+        member.clearing = clearing;
+    }
     member.choice = match &line.choice {
         Some(word) => Some(of_words("choice", words::PEER_CHOICES, word)?),
         None => None,
@@ -189,6 +194,22 @@ fn deleting(line: &DeletingLine) -> Result<(Side, PeerChoice), Error> {
         of_words("deleting.side", words::SIDES, &line.side)?,
         of_words("deleting.choice", words::PEER_CHOICES, &line.choice)?,
     ))
+}
+
+/// R-UNS-1: what is left to do for a document that was unsynced alone.
+fn leaving(place: &Place, line: &LeavingLine, member: &Member) -> Result<(Leaving, bool), Error> {
+    if place.kind != SetKind::Documents {
+        let rule = "only a document of a set of documents is unsynced alone; leave it out";
+        return Err(Error::invalid("leaving", rule));
+    }
+    let removal = of_words("leaving.removal", words::REMOVALS, &line.removal)?;
+    let only_on_cloud = member.nodes.on_premise.is_none() && member.nodes.cloud.is_some();
+    if line.clearing && !(only_on_cloud && removal != Removal::None) {
+        let rule = "is of a member that has a cloud copy only, which is to be removed";
+        return Err(Error::invalid("leaving.clearing", rule));
+    }
+    let actor = line.actor.clone();
+    Ok((Leaving { removal, actor }, line.clearing))
 }
 
 fn state(place: &Place, line: &BaseLine, kind: NodeKind) -> Result<State, Error> {

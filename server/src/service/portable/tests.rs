@@ -13,13 +13,18 @@ use crate::domain::report::{Observation, Seen};
 use crate::domain::sync_set::Options;
 use crate::service::ingest::{ImportStep, Imported};
 use crate::service::members::Filter;
+use crate::service::nodes::NodeChoice;
 use crate::service::portable::ImportResult;
 use crate::service::portable::read::id_in;
-use crate::service::testing::{ALICE, Fixture, NOW, absent, new_set, present};
+use crate::service::testing::{
+    ALICE, Fixture, NOW, absent, document as a_document, folder, new_set, one, present,
+    repository_of,
+};
 use crate::service::{AdminScope, Error};
 use crate::storage::sync::due::After;
 use crate::storage::sync::generations;
 use crate::storage::sync::imports::Importing;
+use crate::storage::sync::load::Declared;
 
 /// Longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -202,6 +207,72 @@ async fn r_adm_1_a_deletion_that_somebody_asked_for_is_done_where_its_set_was_im
         assert_eq!(due(&fixture, Side::Cloud).await, removed);
         fixture.deliver_all(Side::Cloud).await;
         assert_eq!(members(&fixture).await.len(), 2);
+    }
+}
+
+/// Alice's set of two documents, one of which was unsynced, as it is exported before that is done.
+async fn exported_leaving(remove_cloud_copy: bool) -> String {
+    let old = locking().await;
+    let chosen = ["a.txt", "b.txt"];
+    old.agent(Side::OnPremise, repository_of(&chosen.map(a_document)));
+    old.agent(Side::Cloud, |_| one(folder("inbox")));
+    let mut new = new_set();
+    new.definition.options.lock_on_premise_copy = true;
+    let choice = |node: &str| NodeChoice::Id(NodeId(node.to_owned()));
+    new.definition.nodes = chosen.map(choice).to_vec();
+    let alice = old.alice().await;
+    let set = alice.create_set(&new).await.unwrap().set;
+    for name in chosen {
+        old.report(Side::OnPremise, vec![locked(name, "lib", true)])
+            .await;
+    }
+    old.deliver_all(Side::Cloud).await;
+    let b = old.member_named(&set, "b.txt").await;
+    let unsync = alice.unsync_member(set.set.id, b, remove_cloud_copy);
+    unsync.await.unwrap();
+    export(&old).await
+}
+
+/// An on-premise repository that can keep copies read-only.
+async fn locking() -> Fixture {
+    let fixture = Fixture::new().await;
+    let declared = Declared {
+        locks: true,
+        ..Declared::default()
+    };
+    fixture.test.declare(fixture.hq.id, &declared).await;
+    fixture
+}
+
+/// A document with the content that all of them have here.
+fn locked(node: &str, parent: &str, locked: bool) -> Observation {
+    let name = node.rsplit(':').next().unwrap();
+    let mut seen = document(node, parent, name, "first");
+    if let Seen::Present(presence) = &mut seen.seen {
+        presence.locked = locked;
+    }
+    seen
+}
+
+#[tokio::test]
+async fn r_adm_1_an_unsync_of_one_document_is_done_where_its_set_was_imported() {
+    for removes in [true, false] {
+        let text = exported_leaving(removes).await;
+        assert!(text.contains("\"leaving\""), "{text}");
+        let fixture = locking().await;
+        import(&fixture, &text).await.unwrap();
+        for name in ["a.txt", "b.txt"] {
+            let cloud = locked(&format!("c:{name}"), "inbox", false);
+            fixture.report(Side::Cloud, vec![cloud]).await;
+            let on_premise = locked(name, "lib", true);
+            fixture.report(Side::OnPremise, vec![on_premise]).await;
+        }
+        until(async || !is_listing(&fixture).await).await;
+        until(async || due(&fixture, Side::OnPremise).await == 1).await;
+        fixture.deliver_all(Side::OnPremise).await;
+        assert_eq!(due(&fixture, Side::Cloud).await, usize::from(removes));
+        fixture.deliver_all(Side::Cloud).await;
+        assert_eq!(members(&fixture).await.len(), 1, "b.txt has left");
     }
 }
 

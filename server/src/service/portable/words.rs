@@ -4,7 +4,7 @@ use crate::domain::copy::{Absence, CopyState};
 use crate::domain::member::PeerChoice;
 use crate::domain::policy::{ConflictGrain, ConflictPolicy, NameClashPolicy};
 use crate::domain::projection::{NodeKind, Side};
-use crate::domain::sync_set::SetKind;
+use crate::domain::sync_set::{Removal, SetKind};
 
 /// Words, each with what it means.
 pub(super) type Words<T> = &'static [(&'static str, T)];
@@ -32,6 +32,11 @@ pub(super) const CONFLICT_POLICIES: Words<ConflictPolicy> = &[
 pub(super) const CONFLICT_GRAINS: Words<ConflictGrain> = &[
     ("WHOLE_NODE", ConflictGrain::WholeNode),
     ("PER_FIELD", ConflictGrain::PerField),
+];
+pub(super) const REMOVALS: Words<Removal> = &[
+    ("NONE", Removal::None),
+    ("MEMBERS", Removal::Members),
+    ("EVERYTHING", Removal::Everything),
 ];
 pub(super) const PEER_CHOICES: Words<PeerChoice> =
     &[("REMOVE", PeerChoice::Remove), ("KEEP", PeerChoice::Keep)];

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::format::{
-    BaseLine, CopyLine, DeletingLine, GoneLine, LeftLine, Look, MemberLine, OptionsLine, SetLine,
-    Value,
+    BaseLine, CopyLine, DeletingLine, GoneLine, LeavingLine, LeftLine, Look, MemberLine,
+    OptionsLine, SetLine, Value,
 };
 use super::words::{self, word};
 use crate::domain::copy::{Copy, CopyState};
@@ -43,10 +43,11 @@ fn options_line(options: &Options) -> OptionsLine {
     }
 }
 
-/// A member with its copies; `None` of one that has none, or whose membership is over: there is nothing to pair.
+/// A member with its copies; `None` of one that has none, since there is nothing to pair.
 pub(super) fn member_line(member: &Member, copies: Sides<Option<&Copy>>) -> Option<MemberLine> {
     let has_copy = Side::BOTH.iter().any(|side| copies.get(*side).is_some());
-    if member.clearing || member.leaving.is_some() || !has_copy {
+    let over = member.leaving.is_some() && planted("export-forgets-the-leaving");
+    if !has_copy || over {
         return None;
     }
     let base = member.base.as_ref();
@@ -66,6 +67,11 @@ pub(super) fn member_line(member: &Member, copies: Sides<Option<&Copy>>) -> Opti
         deleting: member.deleting.map(|(side, choice)| DeletingLine {
             side: word(words::SIDES, &side),
             choice: word(words::PEER_CHOICES, &choice),
+        }),
+        leaving: member.leaving.as_ref().map(|leaving| LeavingLine {
+            removal: word(words::REMOVALS, &leaving.removal),
+            actor: leaving.actor.clone(),
+            clearing: member.clearing,
         }),
         choice: member
             .choice

@@ -151,6 +151,7 @@ pub(crate) const BUGS: &[(&str, Finder)] = &[
     ("older-answer-counts-as-release", IN_FLIGHT),
     // Export and import, on real SQLite.
     ("export-forgets-pauses", PORTABLE),
+    ("export-forgets-the-leaving", PORTABLE),
     ("export-forgets-the-left", PORTABLE),
     ("import-forgets-bases", PORTABLE),
     ("import-is-not-listed", PORTABLE),
