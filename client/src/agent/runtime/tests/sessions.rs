@@ -207,6 +207,7 @@ async fn r_agt_4_a_document_that_is_watched_anew_is_reported_once() {
     let gone = vec!["another".to_owned()];
     talk.ask(command::Request::ObserveNodes(ObserveNodes {
         node_ids: gone,
+        ..ObserveNodes::default()
     }))
     .await;
     let batch = talk.batch().await;
