@@ -215,3 +215,28 @@ fn r_agt_6_a_create_that_is_answered_again_undoes_no_edit() {
         assert_eq!(lab.content(Cloud, "a.txt"), written);
     });
 }
+
+#[test]
+fn r_rec_10_an_edit_of_a_copy_that_stepped_aside_is_not_taken_for_agreed_on() {
+    at_each_moment(|pass| {
+        let mut lab = Lab::holding(Options::default(), &["a.txt", "b.txt"]);
+        let ours = lab.find(OnPremise, "a.txt").unwrap();
+        let theirs = lab.find(Cloud, "a.txt").unwrap();
+        lab.exchange(Cloud, &["a.txt", "b.txt"]);
+        pass(&mut lab);
+        let trash = lab.repository(Cloud).nodes[&theirs].clone();
+        lab.delete(Cloud, "b.txt");
+        let name = lab.repository(OnPremise).nodes[&ours].name.clone();
+        let written = lab.write(OnPremise, &name);
+        lab.settle();
+        let repository = &mut lab.world_mut().places.cloud.repository;
+        repository.nodes.insert(theirs.clone(), trash);
+        lab.world_mut().notice(Cloud, vec![theirs]);
+        lab.settle();
+        let now = lab.repository(OnPremise).nodes[&ours].content;
+        assert!(
+            now == written || lab.conflicts() > 0,
+            "{written} became {now}"
+        );
+    });
+}

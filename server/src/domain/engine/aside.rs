@@ -43,10 +43,11 @@ impl Engine<'_> {
     }
 
     /// A copy that stepped aside gets its name back before it rests, fails or is unlinked, if that is free (R-REC-10).
+    /// Nothing but the name is agreed on by that: its content may have changed, which nobody else has yet.
     pub(super) fn named_first(
         &mut self,
         set: &SyncSet,
-        member: &Member,
+        member: &mut Member,
         decision: Decision,
     ) -> Result<Decision, Miss> {
         let rests = matches!(
@@ -58,6 +59,9 @@ impl Engine<'_> {
             && let Gate::Open(Lane::Change) = self.gate_change(set, member, side)?
             && self.has_another_name_to_take(set, member, side)?
         {
+            if !planted("name-given-back-agrees-on-all") {
+                self.note_aside(set, member, side)?;
+            }
             return Ok(Decision::Deliver(side));
         }
         Ok(decision)

@@ -77,7 +77,7 @@ impl Engine<'_> {
     fn settle_by_table(&mut self, set: &SyncSet, mut member: Member) -> Result<(), Miss> {
         for _ in 0..STEPS_MAX {
             let decision = self.decision(set, &member)?;
-            let decision = self.named_first(set, &member, decision)?;
+            let decision = self.named_first(set, &mut member, decision)?;
             if self.is_put_off_by_edit(set, &member, &decision)? {
                 return self.await_edit(set, member);
             }

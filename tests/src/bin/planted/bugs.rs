@@ -143,6 +143,7 @@ pub(crate) const BUGS: &[(&str, Finder)] = &[
     ("losers-expire", tests("management_tests::conflicts")),
     ("disputed-content-expires", SIMULATION),
     ("aside-name-stays", SIMULATION),
+    ("name-given-back-agrees-on-all", IN_FLIGHT),
     ("new-content-unlinked", IN_FLIGHT),
     ("repeated-create-is-agreed-again", IN_FLIGHT),
     ("peer-moves-back", RULES),
