@@ -64,7 +64,7 @@ const BACKOFF_FIRST: i64 = 1_000_000;
 /// The longest wait of a retry.
 const BACKOFF_MAX: i64 = 300_000_000;
 /// The wait of a *fix* failure whose cause shows no sign of change.
-const FIX_RETRY: i64 = 3_600_000_000;
+pub const FIX_RETRY: i64 = 3_600_000_000;
 
 impl Reason {
     /// Whether it depends on who owns the set, and so may be gone under another owner (R-ERR-1).

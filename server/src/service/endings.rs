@@ -254,12 +254,14 @@ impl UserScope {
         loop {
             bell.mark_unchanged();
             let away = !self.coordinator.presence.is_connected(on_premise);
+            // Asked first: what a scan finds in the end makes deliveries due before the scan is over.
+            let scanning = listed && store.is_scanning(set).await?;
             let delivered = match alone.filter(|_| set.paused) {
                 _ if away => true,
                 Some(document) => self.is_pulled_alone(set.id, document).await?,
                 None => store.is_delivered(on_premise, set.id).await?,
             };
-            if delivered && !(listed && store.is_scanning(set).await?) {
+            if delivered && !scanning {
                 return Ok(());
             }
             if bell.changed().await.is_err() {

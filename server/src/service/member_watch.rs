@@ -67,12 +67,8 @@ struct Watch {
     paused: bool,
 }
 
-/// A folder around chosen nodes.
-#[derive(Debug, Default)]
-struct Around {
-    path: Option<String>,
-    chosen: BTreeSet<MemberId>,
-}
+/// The chosen nodes in a folder, each with where that lay when the node was told.
+type Around = BTreeMap<MemberId, Option<String>>;
 
 impl Watch {
     async fn run(mut self, id: SyncSetId) -> Result<(), Error> {
@@ -178,16 +174,16 @@ impl Watch {
         {
             let key = (copy.copy.repository, copy.copy.parent.clone());
             let path = copy.path.rsplit_once('/');
+            let path = path.map(|(folder, _)| folder.to_owned());
             let around = self.around.entry(key).or_default();
-            around.path = path.map(|(folder, _)| folder.to_owned());
-            around.chosen.insert(chosen.member.id);
+            around.insert(chosen.member.id, path);
         }
     }
 
     fn lies_nowhere(&mut self, member: MemberId) {
         self.around.retain(|_, around| {
-            around.chosen.remove(&member);
-            !around.chosen.is_empty()
+            around.remove(&member);
+            !around.is_empty()
         });
     }
 
@@ -199,13 +195,16 @@ impl Watch {
         }
         let store = &self.scope.coordinator.store;
         let folders = store.copies_and_folders(&keys).await?;
-        let carried = self.around.iter().filter(|(key, around)| {
-            let now = folders.get(*key).map(|folder| path(&folders, folder));
-            now != around.path && !planted("carried-documents-untold")
-        });
-        Ok(carried
-            .flat_map(|(_, around)| around.chosen.iter().copied())
-            .collect())
+        let mut carried = BTreeSet::new();
+        for (key, around) in &self.around {
+            let now = folders.get(key).map(|folder| path(&folders, folder));
+            let elsewhere = around.iter().filter(|(_, told)| **told != now);
+            carried.extend(elsewhere.map(|(member, _)| *member));
+        }
+        if planted("carried-documents-untold") {
+            carried.clear();
+        }
+        Ok(carried)
     }
 
     /// The copies of a folder that have another place than before.

@@ -1,7 +1,7 @@
 //! A delivery failed: what it met, and what ends the failure (R-ERR-1).
 
 use super::super::copy::Copy;
-use super::super::failure::{Failure, Reason, RetryClass};
+use super::super::failure::{FIX_RETRY, Failure, Reason, RetryClass};
 use super::super::journal::{Entry, JournalKind};
 use super::super::member::{Due, Hold, Lane, Member, MemberState, Obstacle};
 use super::super::projection::Side;
@@ -85,6 +85,9 @@ impl Engine<'_> {
         retry_delay: Option<i64>,
     ) -> Result<(), Miss> {
         let wait = failure.reason.retry_after(failure.attempts, member.id);
+        // Nobody may ask for it any more, and a copy that is not released stays locked for nobody.
+        let ends = |due: Due| matches!(due.lane, Lane::Release | Lane::Clearing);
+        let wait = wait.or_else(|| member.due.is_some_and(ends).then_some(FIX_RETRY));
         let not_before = wait.map(|wait| self.context.now + wait.max(retry_delay.unwrap_or(0)));
         member.due = match (member.due, not_before) {
             (Some(due), Some(not_before)) => Some(Due { not_before, ..due }),

@@ -54,6 +54,8 @@ struct SetInWork {
     /// Absent of one that is there already: its lines are read and left.
     new: Option<NewSet>,
     members: i64,
+    /// Those of them that are not just leaving it.
+    staying: i64,
 }
 
 /// What is gathered of a set that is imported.
@@ -227,6 +229,7 @@ impl Import {
             uid,
             new,
             members: 0,
+            staying: 0,
         });
         Ok(())
     }
@@ -256,6 +259,7 @@ impl Import {
                 cloud: rule(&repositories.cloud),
             },
             repositories,
+            locks: options.lock_on_premise_copy,
             version: user.coordinator.clock.now(),
         };
         let begin = ImportStep::Begin(Importing {
@@ -299,11 +303,14 @@ impl Import {
         let number = self.line;
         let set = self.set.as_mut().ok_or_else(outside_set)?;
         set.members += 1;
+        if line.leaving.is_none() {
+            set.staying += 1;
+        }
         let Some(new) = &mut set.new else {
             return Ok(());
         };
         let read = read::member(&new.place, line)?;
-        if new.place.kind == SetKind::Documents && set.members > DOCUMENTS_MAX as i64 {
+        if new.place.kind == SetKind::Documents && set.staying > DOCUMENTS_MAX as i64 {
             let rule = format!("a set has at most {DOCUMENTS_MAX} documents");
             return Err(Error::invalid("type", rule));
         }

@@ -34,6 +34,8 @@ pub(super) struct Place {
     pub(super) kind: SetKind,
     pub(super) repositories: Sides<RepositoryId>,
     pub(super) rules: Sides<NameRule>,
+    /// Whether the set locks its on-premise copies.
+    pub(super) locks: bool,
     /// Above every version that a member of this id ever had: agents remember what they applied by it.
     pub(super) version: i64,
 }
@@ -57,6 +59,7 @@ pub fn check_line(line: &[u8]) -> Result<(), Error> {
             on_premise: NameRule::default(),
             cloud: NameRule::default(),
         },
+        locks: true,
         version: 1,
     };
     match line {
@@ -247,6 +250,8 @@ fn copy(
     Ok(Copy {
         member: Some(member),
         state,
+        // Till it is listed: what ends before that is released, which leaves a copy that is not locked as it is.
+        locked: side == Side::OnPremise && place.locks,
         ..unlinked(
             place,
             side,

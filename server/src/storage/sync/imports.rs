@@ -8,7 +8,7 @@ use sea_orm::{ConnectionTrait, Value};
 use super::super::{Error, Store, sql};
 use super::rows::json;
 use super::scans::{self, ScanKind};
-use super::{generations, read};
+use super::{generations, late, read};
 use crate::domain::copy::Copy;
 use crate::domain::ids::{MemberId, NetworkId, NodeId, RepositoryId, SyncSetId};
 use crate::domain::member::Member;
@@ -43,7 +43,7 @@ pub async fn note_in<C: ConnectionTrait>(
         importing.repositories.cloud.0.into(),
     ];
     sql::execute(tx, text, values).await?;
-    Ok(())
+    late::forget_in(tx, importing.set).await
 }
 
 /// Nothing is being imported into the network any more.

@@ -31,6 +31,16 @@ pub async fn remember_in<C: ConnectionTrait>(tx: &C, set: &SyncSet) -> Result<()
     Ok(())
 }
 
+/// Forgets a set: it is about to be there again.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn forget_in<C: ConnectionTrait>(tx: &C, set: SyncSetId) -> Result<(), Error> {
+    let text = "DELETE FROM late_set WHERE id = ?";
+    sql::execute(tx, text, [set.to_bytes().into()]).await?;
+    Ok(())
+}
+
 /// What is remembered of these sets.
 ///
 /// # Errors
