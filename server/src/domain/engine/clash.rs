@@ -137,7 +137,7 @@ impl Engine<'_> {
         member.renaming = None;
         if copy.state == CopyState::Left && Self::is_folder(&member) {
             self.forget_left_below(&(copy.repository, copy.node.clone()))?;
-            self.list_again(set, side)?;
+            self.list_again(set, side, &copy.parent)?;
         }
         if let Some(former) = former {
             self.give_way(set, former, side)?;

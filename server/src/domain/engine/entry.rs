@@ -1,9 +1,10 @@
 //! Nodes that become members, and those that move between sets (R-MEM-1, R-MEM-2, R-MOV-4).
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::super::copy::{Absence, Copy, CopyState, SkipReason};
-use super::super::ids::{MemberId, RepositoryId};
+use super::super::ids::{MemberId, NodeId, RepositoryId};
 use super::super::journal::{Entry, JournalKind};
 use super::super::member::Member;
 use super::super::planted::planted;
@@ -337,7 +338,7 @@ impl Engine<'_> {
             let forgotten = self.forget_left_below(key)?;
             let hidden = |copy: &Copy| copy.state != CopyState::Gone(Absence::Deleted);
             if forgotten || known.as_ref().is_some_and(hidden) {
-                self.list_again(set, side)?;
+                self.list_again(set, side, &presence.parent)?;
             }
         }
         let mut row = self.row(key.0, &key.1, set, side, presence);
@@ -362,13 +363,49 @@ impl Engine<'_> {
     }
 
     /// What lies in a folder that was not synced where it was is not reported by itself when the folder enters: nothing
-    /// in it changed. So the synced folder is listed again.
-    pub(super) fn list_again(&mut self, set: &SyncSet, side: Side) -> Result<(), Miss> {
-        let root = self.view.member(set.root)?;
-        let node = root.and_then(|root| root.nodes.get(side).clone());
-        let keys = node.map(|node| (*set.repositories.get(side), node));
+    /// in it changed. So the synced folder around it is listed again: that is one of another set where a folder above was
+    /// moved between sets on the other side, and still lies where it was on this one.
+    pub(super) fn list_again(
+        &mut self,
+        set: &SyncSet,
+        side: Side,
+        folder: &NodeId,
+    ) -> Result<(), Miss> {
+        let repository = *set.repositories.get(side);
+        let node = match self.chosen_around(repository, folder)? {
+            Some(node) => Some(node),
+            None => {
+                let root = self.view.member(set.root)?;
+                root.and_then(|root| root.nodes.get(side).clone())
+            }
+        };
+        let keys = node.map(|node| (repository, node));
         self.effects.scans.extend(keys);
         Ok(())
+    }
+
+    /// The synced folder in which a folder lies, or which it is.
+    fn chosen_around(
+        &mut self,
+        repository: RepositoryId,
+        folder: &NodeId,
+    ) -> Result<Option<NodeId>, Miss> {
+        let mut at = folder.clone();
+        let mut passed = BTreeSet::new();
+        while passed.insert(at.clone()) {
+            let Some(copy) = self.view.copy(&(repository, at))? else {
+                break;
+            };
+            let member = match copy.member {
+                Some(member) => self.view.member(member)?,
+                None => None,
+            };
+            if member.is_some_and(|member| member.direct) {
+                return Ok(Some(copy.node));
+            }
+            at = copy.parent;
+        }
+        Ok(None)
     }
 
     pub(super) fn new_version(&mut self, row: &Copy, member: MemberId, side: Side) {

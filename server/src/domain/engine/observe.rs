@@ -257,7 +257,7 @@ impl Engine<'_> {
         if now.projection.kind == NodeKind::Folder
             && copy.state == CopyState::Gone(Absence::MovedOut)
         {
-            self.list_again(set, side)?;
+            self.list_again(set, side, &now.parent)?;
         }
         if copy.parent != now.parent && now.projection.kind == NodeKind::Folder {
             self.moved_folders.push((now.repository, now.node.clone()));

@@ -234,7 +234,7 @@ impl Engine<'_> {
             };
             let repository = *set.repositories.get(side);
             let mut any = false;
-            for child in self.view.children(&(repository, node))? {
+            for child in self.view.children(&(repository, node.clone()))? {
                 let key = (repository, child);
                 let copy = self.view.copy(&key)?;
                 if copy.is_some_and(|copy| copy.state == CopyState::Left) {
@@ -243,7 +243,7 @@ impl Engine<'_> {
                 }
             }
             if any {
-                self.list_again(set, side)?;
+                self.list_again(set, side, &node)?;
             }
         }
         Ok(())
