@@ -26,9 +26,9 @@ pub enum Kept {
     Damaged,
 }
 
-/// The path with something added to its name.
+/// The path with something added to its name. A slash at the end, as shells complete it, is no part of that.
 pub(super) fn beside(path: &Path, added: &str) -> PathBuf {
-    let mut name = OsString::from(path);
+    let mut name = OsString::from(path.components().collect::<PathBuf>());
     name.push(added);
     name.into()
 }
@@ -39,6 +39,15 @@ pub(super) fn refuse_existing(directory: &Path) -> Result<(), Error> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(Error::file(directory)(error)),
         Ok(_) => Err(Error::Exists(directory.to_owned())),
+    }
+}
+
+/// A backup is no content: what lies in the content store is looked at and cleared away there.
+pub(super) fn refuse_within(content: &Path, directory: &Path) -> Result<(), Error> {
+    let absolute = |path: &Path| std::path::absolute(path).map_err(Error::file(path));
+    match absolute(directory)?.starts_with(absolute(content)?) {
+        true => Err(Error::Within(directory.to_owned())),
+        false => Ok(()),
     }
 }
 

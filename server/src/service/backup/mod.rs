@@ -51,6 +51,9 @@ pub enum Error {
     /// There is something where the backup is to be.
     #[error("{} is there already; name a directory that is not", _0.display())]
     Exists(PathBuf),
+    /// The backup would lie in the content store.
+    #[error("{} lies in the content store; name a directory elsewhere", _0.display())]
+    Within(PathBuf),
     /// Somebody makes a backup at the same place.
     #[error("another backup is being written to {}; wait for it, or name another directory", _0.display())]
     Running(PathBuf),
@@ -175,6 +178,7 @@ pub async fn back_up(options: &BackupOptions, clock: &Clock, told: Told) -> Resu
         _ => {}
     }
     files::refuse_existing(&options.directory)?;
+    files::refuse_within(&options.content, &options.directory)?;
     let reading = Reading::open(&options.place).await?;
     reading.check_schema(true).await?;
     let part = files::beside(&options.directory, ".part");

@@ -245,6 +245,19 @@ async fn a_backup_that_fails_leaves_nothing_and_two_at_once_are_refused() {
 }
 
 #[tokio::test]
+async fn a_backup_may_be_named_as_shells_complete_it_and_lies_outside_the_content_store() {
+    let served = Served::new().await;
+    served.back_up(&served.options("backup/")).await.unwrap();
+    let made = served.options("backup").directory;
+    assert!(made.join("manifest.json").exists());
+    let within = served.back_up(&served.options("content/backup")).await;
+    let Err(Error::Within(path)) = within else {
+        panic!("{within:?}");
+    };
+    assert!(!path.exists());
+}
+
+#[tokio::test]
 async fn backups_of_another_form_or_kind_are_refused() {
     let served = Served::new().await;
     let options = served.options("backup");
